@@ -1,0 +1,159 @@
+"""Reads a final answer out of free text, as language models write it.
+
+Holds what all scorers share: where the final answer begins, and how a sequence, a grid or a list of "who has what"
+stands there. Judges nothing: a reader returns the one answer that the text gives, or None when it gives none, an
+incomplete one, or two that differ. No reader raises, whatever the string, and all are linear in its length.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+
+MAX_CHARACTERS = 20_000
+"""An answer stands at the end; of an endless text only this much of the end is read."""
+
+_MARKUP = re.compile(r"```[a-zA-Z]*|\\(?:boxed|text|mathbf|quad|hline)|</?[a-zA-Z]{1,10}>|[*_`#~$]")
+# "Answer:" outranks "the answer is", which also stands in remarks such as "this answer is correct".
+_MARKERS = (
+    re.compile(r"\banswer[ \t]*(?:(?:is|are)[ \t]*)?[:=]", re.IGNORECASE),
+    re.compile(r"\banswer[ \t]+(?:is|are)\b", re.IGNORECASE),
+)
+_BULLET = re.compile(r"(?m)^[ \t]*[-\u2022+][ \t]+")
+_PARAGRAPH = re.compile(r"\n[ \t\r]*\n")
+_BETWEEN = re.compile(r"(?:[\s,;|<>&\[\](){}\"'\u2264\u2192\\]|->|=>|\band\b|\bthen\b)*", re.IGNORECASE)
+_ROW_LABEL = re.compile(r"(?i)^[ \t|]*(?:row|r|line)[ \t]*[0-9][ \t]*[:|=)-]")
+_GRID_MARKS = re.compile(r"[\s,;|&\[\](){}\"'+=\u2500-\u257f:/\\.-]")
+
+
+def final_part(text: str) -> str:
+    """Return what follows the last "Answer:", else the last "the answer is", else all; markdown is taken out.
+
+    Example:
+        >>> final_part("So 3.\\n**Answer:** `12`").strip()
+        '12'
+    """
+    plain = _MARKUP.sub(" ", text[-MAX_CHARACTERS:])
+    for marker in _MARKERS:
+        ends = [match.end() for match in marker.finditer(plain)]
+        if ends:
+            return plain[ends[-1] :]
+    return plain
+
+
+def read_sequence(
+    text: str, symbols: Collection[str], count: int, *, restated: Sequence[str] = ()
+) -> tuple[str, ...] | None:
+    """Return the one run of exactly `count` symbols in the final part of `text`.
+
+    A run is symbols with nothing but commas, blanks, brackets, arrows or "and" between them. Digits may be set apart
+    ("1 2" for 12) or run together, if they all are.
+
+    Args:
+        text: any string.
+        symbols: closed vocabulary, all numbers of one width or all words.
+        count: symbols of the answer.
+        restated: a run that repeats the question; it counts only where there is no other.
+
+    Example:
+        >>> read_sequence("The 3 numbers in order are: 1, 2 and 7.", ["1", "2", "7"], 3)
+        ('1', '2', '7')
+    """
+    numeric = all(symbol.isdecimal() for symbol in symbols)
+    # Signs and decimals belong to the token, so that -1 or 1.2 is no 1.
+    token = r"-?[0-9]+(?:\.[0-9]+)?" if numeric else rf"\b(?:{'|'.join(map(re.escape, symbols))})\b"
+    names = {symbol.lower(): symbol for symbol in symbols}
+    width = max(map(len, symbols)) if numeric else 0
+    found = set()
+    for run in _runs(final_part(text), re.compile(token, re.IGNORECASE)):
+        parts = _cut(run, width, count) if numeric else run
+        if len(parts) == count and all(part.lower() in names for part in parts):
+            found.add(tuple(names[part.lower()] for part in parts))
+    if len(found) > 1:
+        found.discard(tuple(restated))
+    return found.pop() if len(found) == 1 else None
+
+
+def _runs(part: str, token: re.Pattern[str]) -> list[list[str]]:
+    runs: list[list[str]] = []
+    for paragraph in _PARAGRAPH.split(_BULLET.sub("", part)):
+        end = None
+        for match in token.finditer(paragraph):
+            if end is None or not _BETWEEN.fullmatch(paragraph, end, match.start()):
+                runs.append([])
+            runs[-1].append(match.group())
+            end = match.end()
+    return runs
+
+
+def _cut(run: list[str], width: int, count: int) -> list[str]:
+    """Bring digits that were all set apart, or all run together, back to symbols of `width` digits."""
+    joined = "".join(run)
+    uniform = len(run) == 1 or all(len(part) == 1 for part in run)
+    if uniform and len(joined) == width * count:
+        return [joined[i : i + width] for i in range(0, len(joined), width)]
+    return run
+
+
+def read_grid(text: str, size: int) -> tuple[str, ...] | None:
+    """Return the one full grid of `size` rows of digits 1 to `size` in the final part of `text`, row by row.
+
+    Rows may carry box lines, table bars, commas, brackets or a label ("Row 1:"); the grid may also stand in one line.
+    A grid with blanks is a restated question and does not count.
+
+    Example:
+        >>> read_grid("Answer:\\n| 1 2 | 3 4 |\\n| 3 4 | 1 2 |\\n|-----|-----|\\n2 1 4 3\\n4 3 2 1", 4)
+        ('1', '2', '3', '4', '3', '4', '1', '2', '2', '1', '4', '3', '4', '3', '2', '1')
+    """
+    lines = [_GRID_MARKS.sub("", _ROW_LABEL.sub("", line)) for line in final_part(text).splitlines()]
+    row, whole = re.compile(f"[1-{size}]{{{size}}}"), re.compile(f"[1-{size}]{{{size * size}}}")
+    grids = {line for line in lines if whole.fullmatch(line)}
+    # Blank lines part two grids, or the bands of one: the first reading that gives a grid counts.
+    grids |= _stacked(lines, row, size) or _stacked([line for line in lines if line], row, size)
+    return tuple(grids.pop()) if len(grids) == 1 else None
+
+
+def _stacked(lines: list[str], row: re.Pattern[str], size: int) -> set[str]:
+    groups: list[list[str]] = [[]]
+    for line in lines:
+        if row.fullmatch(line):
+            groups[-1].append(line)
+        elif groups[-1]:
+            groups.append([])
+    return {
+        "".join(group[start : start + size])
+        for group in groups
+        if len(group) % size == 0
+        for start in range(0, len(group), size)
+    }
+
+
+def read_assignment(text: str, names: Sequence[str], symbols: Collection[str]) -> tuple[str, ...] | None:
+    """Return the symbol given to each name in the final part of `text`, in the order of `names`.
+
+    Where names are mentioned, each needs exactly one symbol after it in its own clause, in any order of the names;
+    where none is, the symbols alone are read as a sequence.
+
+    Example:
+        >>> read_assignment("Bob has the red ball and Alice: blue.", ["Alice", "Bob"], ["red", "blue"])
+        ('blue', 'red')
+    """
+    part = final_part(text)
+    if not re.search(rf"(?i)\b(?:{'|'.join(map(re.escape, names))})\b", part):
+        return read_sequence(text, symbols, len(names))
+    held: dict[str, set[str]] = {name.lower(): set() for name in names}
+    words = [*names, *symbols]
+    holder = None
+    for match in re.finditer(rf"(?i)\b(?:{'|'.join(map(re.escape, words))})\b|[.;\n]", part):
+        word = match.group().lower()
+        if word in held:
+            holder = word
+        elif holder and word not in {".", ";", "\n"}:
+            held[holder].add(word)
+            holder = None
+        elif word != "\n":
+            holder = None
+    spelling = {symbol.lower(): symbol for symbol in symbols}
+    if any(len(found) != 1 for found in held.values()):
+        return None
+    return tuple(spelling[held[name.lower()].pop()] for name in names)

@@ -1,0 +1,67 @@
+"""A trained head on the frozen backbone, as a method: the hybrid itself, or a control with another core."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from hybrid.eval.baselines.method import METHODS, Attempt, Method
+from hybrid.eval.cost import count_flops
+from hybrid.eval.tasks.task import Task
+from hybrid.model import HybridModel
+from hybrid.problem import Problem
+
+
+@METHODS.register("hybrid")
+class HeadMethod(Method):
+    """Answers with `model`; FLOPs are counted on one problem and scale with tokens and steps."""
+
+    batch_sizes = (32, 128)
+
+    @dataclass(frozen=True)
+    class Config:
+        """Args: name: in tables. num_steps: most supervision steps, None for the trained N."""
+
+        name: str = "hybrid"
+        num_steps: int | None = None
+
+    def __init__(self, config: Config, model: HybridModel, task: Task, halting: Any = None, train_seconds: float = 0.0) -> None:
+        self.model, self.task, self.halting, self.num_steps = model, task, halting, config.num_steps
+        self.name, self.train_seconds = config.name, train_seconds
+        self.trainable_parameters = model.num_trainable_parameters()
+
+    @cached_property
+    def _flops(self) -> tuple[float, float]:
+        """FLOPs a prompt token (backbone to the deepest layer read, and encoder), and FLOPs a supervision step."""
+        problem = self.task.problems("train", 1)[0]
+        tokens = len(self.model.backbone.encode([problem.prompt])[0].ids)
+        features = self.model.read([problem.prompt])
+        fixed = _fixed()
+        read = count_flops(lambda: self.model.read([problem.prompt]))
+        one, two = (count_flops(lambda n=n: self.model.think(features, halting=fixed, num_steps=n)) for n in (1, 2))
+        return (read + 2 * one - two) / tokens, float(two - one)
+
+    def attempt(self, problems: Sequence[Problem]) -> list[Attempt]:
+        """See Method.attempt."""
+        prompts = [problem.prompt for problem in problems]
+        solutions = self.model.solve(prompts, halting=self.halting, num_steps=self.num_steps, batch_size=len(prompts))
+        encoded = self.model.backbone.encode(prompts)
+        per_token, per_step = self._flops
+        return [
+            Attempt(
+                text=solution.text,
+                right=solution.symbols == problem.answer,
+                steps=solution.steps,
+                flops=per_token * len(tokens.ids) + per_step * solution.steps,
+                right_by_step=tuple(step == problem.answer for step in solution.trajectory),
+            )
+            for solution, problem, tokens in zip(solutions, problems, encoded, strict=True)
+        ]
+
+
+def _fixed() -> Any:
+    from hybrid.halting import HALTING
+
+    return HALTING["fixed"].Config()  # type: ignore[attr-defined]

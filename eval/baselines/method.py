@@ -1,0 +1,56 @@
+"""A method answers problems and says what each answer cost. The family; kinds are in the files beside this one."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from hybrid.kinds import Kinds
+from hybrid.problem import Problem
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One answer to one problem.
+
+    Args:
+        text: what the method wrote.
+        right: whether the task's scorer takes it.
+        tokens: tokens generated.
+        steps: supervision steps of a reasoner.
+        flops: forward FLOPs, prefill included.
+        right_by_step: for a reasoner, whether the answer after each step was right.
+    """
+
+    text: str
+    right: bool
+    tokens: int = 0
+    steps: int = 0
+    flops: float = 0.0
+    right_by_step: tuple[bool, ...] | None = None
+
+
+class Method(ABC):
+    """Base of the family.
+
+    Attributes:
+        name: as it stands in tables.
+        trainable_parameters: weights trained for the task.
+        train_seconds: seconds of that training.
+        batch_sizes: batches to try for the best throughput.
+    """
+
+    kind: ClassVar[str]
+    name: str
+    trainable_parameters: int = 0
+    train_seconds: float = 0.0
+    batch_sizes: tuple[int, ...] = (8, 32)
+
+    @abstractmethod
+    def attempt(self, problems: Sequence[Problem]) -> list[Attempt]:
+        """Answer `problems` as one batch."""
+
+
+METHODS: Kinds[Method] = Kinds("method")

@@ -1,0 +1,172 @@
+"""Sudoku of 4 x 4, 6 x 6 or 9 x 9 cells, generated or read from a file.
+
+Holds the task: its prompts, splits, scorer and picture. Drawing puzzles, solving them, naming their classes and reading
+files are the neighbours sudoku_maker.py, sudoku_solver.py, sudoku_symmetry.py and sudoku_file.py.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar
+
+import numpy as np
+
+from hybrid.errors import InputError
+from hybrid.eval.answers import read_grid
+from hybrid.eval.tasks.show import Cell, Picture
+from hybrid.eval.tasks.sudoku_file import Table, read_table
+from hybrid.eval.tasks.sudoku_maker import MAX_BLANKS, draw_puzzle
+from hybrid.eval.tasks.sudoku_solver import BOXES, Grid, shape, solve
+from hybrid.eval.tasks.sudoku_symmetry import puzzle_key
+from hybrid.eval.tasks.task import TASKS, Task, changes
+from hybrid.kinds import require
+from hybrid.layout import LayoutConfig, SpanPattern
+from hybrid.problem import Problem
+
+DEFAULT_BLANKS = {4: (8, 11), 6: (16, 24), 9: (40, 54)}
+"""Fewest and most blanks of generated puzzles of every size."""
+
+
+@TASKS.register("sudoku")
+class Sudoku(Task):
+    """Fill a grid. Puzzles are equivalent under renaming of digits and the symmetries of the grid."""
+
+    @dataclass(frozen=True)
+    class Config:
+        """Settings of the puzzles.
+
+        Args:
+            size: cells a row: 4, 6 (boxes of 2 rows and 3 columns) or 9.
+            min_blanks: fewest blank cells; None for 8, 16 or 40 by size, or for no bound with a file.
+            max_blanks: most blank cells; None for 11, 24 or 54 by size, or for no bound with a file.
+            file: a .csv or .jsonl file (also .gz, .xz) or `hub:owner/name` with puzzles; None to generate them.
+            question_column: column of the file that holds the puzzle, "." or "0" for a blank.
+            answer_column: column of the file that holds the full grid.
+        """
+
+        size: int = 4
+        min_blanks: int | None = None
+        max_blanks: int | None = None
+        file: str | None = None
+        question_column: str = "question"
+        answer_column: str = "answer"
+
+        def __post_init__(self) -> None:
+            require(self.size in BOXES, f"sudoku.size is {self.size}; choose one of: {', '.join(map(str, BOXES))}")
+            low, high = self.blanks
+            most = self.size**2 if self.file else MAX_BLANKS[self.size]
+            require(
+                0 <= low <= high <= most,
+                f"sudoku.min_blanks to max_blanks is {low} to {high}; give two ascending counts from 0 to {most}",
+            )
+
+        @property
+        def blanks(self) -> tuple[int, int]:
+            """Fewest and most blanks, with the defaults filled in."""
+            low, high = (0, self.size**2) if self.file else DEFAULT_BLANKS[self.size]
+            # One bound alone moves the other's default out of its way.
+            low = min(low, self.max_blanks if self.max_blanks is not None else low)
+            high = max(high, self.min_blanks if self.min_blanks is not None else high)
+            return (
+                low if self.min_blanks is None else self.min_blanks,
+                high if self.max_blanks is None else self.max_blanks,
+            )
+
+    wordings: ClassVar = {
+        "train": (
+            "Solve this {name}; 0 marks a blank.\n{grid}\n",
+            "Fill each 0 of the {name} so that every row, column and box has 1 to {size} once.\n{grid}\n",
+            "{name}:\n{grid}\nReplace every 0.",
+            "Here is a {name} with blanks written as 0:\n{grid}\nGive the full grid.",
+            "Complete the {name}. No digit repeats in a row, column or box.\n{grid}\n",
+        ),
+        "held_out": (
+            "Please finish my {name}. A zero is a free cell.\n{grid}\n",
+            "A friend left this {name} half done (0 = open):\n{grid}\nWhat is the finished grid?",
+        ),
+    }
+    dev_share: ClassVar[float] = 0.1
+    # A 4 x 4 grid has few classes: with 10% the test split would hang on some dozens of them.
+    test_share: ClassVar[float] = 0.2
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self._shape = shape(config.size)
+        self.symbols = tuple(map(str, range(1, config.size + 1)))
+        cell = f"[0-{config.size}]"
+        self.layout = LayoutConfig(
+            answer=SpanPattern(rf"(?m)^{cell}{{{config.size}}}(?=[ \t\r]*$)", cell),
+            num_answers=config.size**2,
+            separator="",
+            row_length=config.size,
+        )
+
+    @property
+    def answer_form(self) -> str:
+        """The answer's form in words."""
+        return f"the full grid in {self.config.size} lines of {self.config.size} digits"
+
+    def read(self, text: str, problem: Problem) -> tuple[str, ...] | None:
+        """Return the one full grid in the final part of the text."""
+        return read_grid(text, self.config.size)
+
+    def picture(self, prompt: str, symbols: Sequence[str], previous: Sequence[str] | None = None) -> Picture:
+        """Return the grid with its boxes, the prompt's own digits marked as given."""
+        size = self.config.size
+        spans, _ = self.layout.spans(prompt)
+        given = [prompt[start:end] != "0" for start, end in spans]
+        marked = zip(symbols, given, changes(symbols, previous), strict=True)
+        cells = [Cell(symbol, given=fixed, changed=changed) for symbol, fixed, changed in marked]
+        rows = (tuple(cells[start : start + size]) for start in range(0, len(cells), size))
+        return Picture(tuple(rows), box=self._shape.box)
+
+    @cached_property
+    def _table(self) -> Table:
+        config = self.config
+        return read_table(config.file or "", self._shape, (config.question_column, config.answer_column))
+
+    def _instances(self, rng: random.Random) -> Iterator[tuple[Grid, Grid]]:
+        return self._rows(rng) if self.config.file else self._drawn(rng)
+
+    def _drawn(self, rng: random.Random) -> Iterator[tuple[Grid, Grid]]:
+        while True:
+            blanks = rng.randint(*self.config.blanks)
+            drawn = draw_puzzle(self._shape, blanks, rng)
+            if drawn is None:
+                raise InputError(f"no {self._name} with {blanks} blanks was found; ask for fewer blanks")
+            yield drawn
+
+    def _rows(self, rng: random.Random) -> Iterator[tuple[Grid, Grid]]:
+        low, high = self.config.blanks
+        blanks = (self._table.puzzles == 0).sum(axis=1)
+        order = np.flatnonzero((blanks >= low) & (blanks <= high)).tolist()
+        rng.shuffle(order)
+        for row in order:
+            yield tuple(self._table.puzzles[row].tolist()), tuple(self._table.answers[row].tolist())
+
+    def _key(self, instance: tuple[Grid, Grid]) -> str:
+        return puzzle_key(self._shape, instance[0])
+
+    def _problem(self, instance: tuple[Grid, Grid], key: str, wording: str, rng: random.Random) -> Problem:
+        puzzle, solution = instance
+        solved = solve(self._shape, puzzle)
+        answer = tuple(map(str, solution))
+        if solved is None or solved.grid != solution:
+            question = "".join(map(str, puzzle))
+            raise InputError(f"{self.config.file}: the puzzle {question} has another solution than its answer; drop it")
+        steps = [step.text for step in solved.steps]
+        return Problem(
+            prompt=wording.format(name=self._name, size=self.config.size, grid=self.layout.write([*map(str, puzzle)])),
+            answer=answer,
+            trace="\n".join([*steps, "Answer:", self.layout.write(answer)]),
+            difficulty=puzzle.count(0),
+            key=key,
+        )
+
+    @property
+    def _name(self) -> str:
+        size, (height, width) = self.config.size, self._shape.box
+        return f"{size}x{size} Sudoku" + ("" if height == width else f" with {height}x{width} boxes")

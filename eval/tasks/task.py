@@ -1,0 +1,171 @@
+"""What a task is: a maker of problems in disjoint splits, a scorer of free text and a drawing of answers.
+
+Holds the base class, its registry, the splitting and the drawing of distinct problems; no task of its own. How free
+text is read is answers.py's, how an answer is drawn show.py's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
+
+from hybrid.errors import InputError
+from hybrid.eval.tasks.show import Cell, Picture, as_html, as_text
+from hybrid.kinds import Kinds
+from hybrid.layout import LayoutConfig
+from hybrid.problem import Problem
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+Split = Literal["train", "dev", "test"]
+Wording = Literal["train", "held_out"]
+Style = Literal["direct", "cot"]
+
+_PATIENCE = 5000
+"""Draws in a row without a new problem after which a split counts as exhausted."""
+
+
+class Task(ABC):
+    """A family of problems with a closed answer vocabulary.
+
+    Every problem has a `key`, the name of its equivalence class, and a hash of the key alone decides its split. So no
+    problem equivalent to a training one is ever in dev or test, whatever the seeds, configs and counts.
+
+    Attributes:
+        Config: frozen dataclass of the task's settings.
+        symbols: the answer vocabulary, in fixed order.
+        layout: finds answer and context spans in every wording of the prompts.
+        wordings: ways to put a problem, for training and held out for out-of-distribution tests.
+        dev_share, test_share: parts of all equivalence classes.
+    """
+
+    kind: ClassVar[str]
+    Config: ClassVar[type[Any]]
+    wordings: ClassVar[Mapping[Wording, tuple[Any, ...]]]
+    dev_share: ClassVar[float] = 0.1
+    test_share: ClassVar[float] = 0.1
+
+    symbols: tuple[str, ...]
+    layout: LayoutConfig
+
+    @abstractmethod
+    def __init__(self, config: Any) -> None: ...
+
+    @property
+    @abstractmethod
+    def answer_form(self) -> str:
+        """The answer's form in words, for instructions: `the sorted numbers, with blanks between them`."""
+
+    @abstractmethod
+    def read(self, text: str, problem: Problem) -> tuple[str, ...] | None:
+        """Return the final answer that free text gives to `problem`, or None for none or several; never raise."""
+
+    @abstractmethod
+    def _instances(self, rng: random.Random) -> Iterator[Any]:
+        """Yield hashable problems without words, in any split; may end."""
+
+    @abstractmethod
+    def _key(self, instance: Any) -> str:
+        """Return the name of the equivalence class of `instance`."""
+
+    @abstractmethod
+    def _problem(self, instance: Any, key: str, wording: Any, rng: random.Random) -> Problem:
+        """Put `instance` into words; `rng` may draw what the wording leaves open."""
+
+    def problems(self, split: Split, count: int, *, seed: int = 0, wording: Wording = "train") -> list[Problem]:
+        """Return `count` problems with distinct prompts, the same ones for the same arguments and config.
+
+        A smaller `count` gives the beginning of a greater one. Another `wording` puts the same problems in other
+        words, so that the two can be compared pair by pair.
+
+        Raises:
+            InputError: an argument is unknown, or the split has too few different problems.
+        """
+        _check_arguments(split, count, wording)
+        draws, words = (random.Random(f"{self.kind} {split} {seed} {use}") for use in ("draw", "word"))
+        seen: set[Any] = set()
+        found: list[Problem] = []
+        misses = 0
+        for instance in self._instances(draws) if count else ():
+            misses += 1
+            if instance not in seen:
+                seen.add(instance)
+                key = self._key(instance)
+                if self.split_of(key) == split:
+                    found.append(self._problem(instance, key, words.choice(self.wordings[wording]), words))
+                    misses = 0
+            if len(found) == count:
+                return found
+            if misses >= _PATIENCE:
+                break
+        if len(found) < count:
+            raise InputError(
+                f"{count} {split} problems of {self.kind} were asked for, but only {len(found)} different ones were "
+                "found; ask for fewer, or widen the task's config"
+            )
+        return found
+
+    def split_of(self, key: str) -> Split:
+        """Return the split of the problems with this key."""
+        digest = hashlib.blake2b(f"{self.kind} {key}".encode(), digest_size=8).digest()
+        place = int.from_bytes(digest, "big") / 2**64
+        if place < self.test_share:
+            return "test"
+        return "dev" if place < self.test_share + self.dev_share else "train"
+
+    def score(self, text: str, problem: Problem) -> bool:
+        """Say whether free text gives the right answer to `problem` as its one final answer.
+
+        Markdown, words around the answer and an "Answer:" before it do no harm; an answer that is missing, incomplete
+        or ambiguous is wrong. Never raises, whatever the string.
+        """
+        return self.read(text, problem) == problem.answer
+
+    def instructions(self, style: Style) -> str:
+        """Return the sentence to append to a prompt that asks a language model to answer.
+
+        Args:
+            style: "direct" for the answer alone, "cot" for reasoning that ends with "Answer:" and the answer.
+        """
+        if style == "direct":
+            return f"Reply with only {self.answer_form}."
+        return f'Think step by step. End with "Answer:" and {self.answer_form}.'
+
+    def picture(self, prompt: str, symbols: Sequence[str], previous: Sequence[str] | None = None) -> Picture:
+        """Return the cells of an answer to `prompt`, marked where they differ from the `previous` answer."""
+        return Picture((tuple(Cell(s, changed=c) for s, c in zip(symbols, changes(symbols, previous), strict=True)),))
+
+    def show(self, prompt: str, symbols: Sequence[str], previous: Sequence[str] | None = None) -> Text:
+        """Return an answer as rich text for the terminal, changed positions coloured."""
+        return as_text(self.picture(prompt, symbols, previous))
+
+    def show_html(self, prompt: str, symbols: Sequence[str], previous: Sequence[str] | None = None) -> str:
+        """Return an answer as a small piece of HTML with classes `given` and `changed`."""
+        return as_html(self.picture(prompt, symbols, previous))
+
+
+def changes(symbols: Sequence[str], previous: Sequence[str] | None) -> list[bool]:
+    """Say for each symbol whether it differs from the previous answer's; nothing does when there is none.
+
+    Example:
+        >>> changes("abc", "axc"), changes("ab", None)
+        ([False, True, False], [False, False])
+    """
+    if previous is None:
+        return [False] * len(symbols)
+    return [i >= len(previous) or symbol != previous[i] for i, symbol in enumerate(symbols)]
+
+
+def _check_arguments(split: str, count: int, wording: str) -> None:
+    for name, value, known in (("split", split, get_args(Split)), ("wording", wording, get_args(Wording))):
+        if value not in known:
+            raise InputError(f'{name} "{value}" is unknown; choose one of: {", ".join(known)}')
+    if count < 0:
+        raise InputError(f"count is {count}; give a number of at least 0")
+
+
+TASKS: Kinds[Task] = Kinds("task")

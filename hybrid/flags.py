@@ -1,0 +1,179 @@
+"""Flags from dataclasses: every config field is a flag, and a YAML file takes the same names.
+
+A family field (`encoder`, `task`, ...) is chosen with `--encoder NAME`; the fields of that kind then follow as
+`--encoder.FIELD`. jsonargparse reads types and values; hybrid.kinds builds and checks the configs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import sys
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from hybrid.errors import ConfigError, InputError
+from hybrid.kinds import Kinds, from_dict
+
+
+def parse(command: type[Any], argv: Sequence[str], program: str) -> Any:
+    """Return an instance of the dataclass `command` built from a YAML file (`--config FILE`) and flags.
+
+    Raises:
+        ConfigError: a flag or field is unknown or ill-typed.
+        InputError: the YAML file cannot be read.
+    """
+    import jsonargparse
+
+    argv, given = _take_config(list(argv))
+    argv = [_long_name(command, word) for word in argv]
+    _choose_kinds(command, "", argv, given)
+    parser = jsonargparse.ArgumentParser(prog=program, description=command.__doc__, exit_on_error=False)
+    _add_fields(parser, command, "", given)
+    parser.add_argument("--config", metavar="FILE", help="YAML file with the same fields; flags go before it")
+    try:
+        parser.set_defaults(_flat(parser.parse_object(given).as_dict()))
+        values = parser.parse_args(argv).as_dict()
+    except (jsonargparse.ArgumentError, TypeError, ValueError) as error:
+        raise ConfigError(f"{' '.join(str(error).split())}; see `{program} --help`") from None
+    values.pop("config", None)
+    for field in dataclasses.fields(command):
+        if values.get(field.name) is None and field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+            raise ConfigError(f"--{field.name} is missing; see `{program} --help`")
+    return from_dict(command, values, program.split()[-1])
+
+
+def _take_config(argv: list[str]) -> tuple[list[str], dict[str, Any]]:
+    for i, word in enumerate(argv):
+        if word == "--config" or word.startswith("--config="):
+            if word == "--config" and i + 1 == len(argv):
+                raise ConfigError("--config needs a YAML file")
+            file, rest = (argv[i + 1], argv[i + 2 :]) if word == "--config" else (word.split("=", 1)[1], argv[i + 1 :])
+            return argv[:i] + rest, read_yaml(Path(file))
+    return argv, {}
+
+
+def read_yaml(file: Path) -> dict[str, Any]:
+    """Return the mapping in a YAML file; raise InputError where there is none."""
+    import yaml
+
+    try:
+        data = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"cannot read {file} as YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(data, dict):
+        raise InputError(f"{file} holds no mapping of fields; see `hybrid train --help` for the names")
+    return data
+
+
+def _families(command: type[Any], prefix: str) -> dict[str, tuple[Kinds[Any], str]]:
+    """Return every family field below `command`: dotted name -> (family, default kind)."""
+    found: dict[str, tuple[Kinds[Any], str]] = {}
+    hints = typing.get_type_hints(command)
+    for field in dataclasses.fields(command):
+        name = f"{prefix}{field.name}"
+        kinds = field.metadata.get("kinds")
+        if kinds is not None:
+            default = field.default_factory() if field.default_factory is not dataclasses.MISSING else None
+            found[name] = (kinds, kinds.name_of(default) if default is not None else "")
+        elif dataclasses.is_dataclass(hints[field.name]):
+            found |= _families(typing.cast(type[Any], hints[field.name]), f"{name}.")
+    return found
+
+
+def _long_name(command: type[Any], word: str) -> str:
+    """Turn `--encoder` into `--encoder.kind`, so that a kind is chosen by its family's name."""
+    name, equals, value = word.partition("=")
+    return f"{name}.kind{equals}{value}" if name.startswith("--") and name[2:] in _families(command, "") else word
+
+
+def _choose_kinds(command: type[Any], prefix: str, argv: Sequence[str], given: dict[str, Any]) -> None:
+    """Write the kind of every family into `given`: from the flags, else from the YAML file, else the default."""
+    for name, (kinds, default) in _families(command, prefix).items():
+        kind = _flag_value(argv, f"--{name}.kind")
+        *parents, last = name.split(".")
+        place: Any = given
+        for parent in parents:
+            place = place.setdefault(parent, {})
+            if not isinstance(place, dict):
+                raise ConfigError(f"{parent} is {place!r}; give a mapping of fields")
+        entry = place.get(last) or {}
+        entry = {"kind": entry} if isinstance(entry, str) else dict(entry)
+        if kind is not None and kind != entry.get("kind", kind):
+            entry = {}  # Another kind than the file's: its fields are not this kind's.
+        entry["kind"] = kind or entry.get("kind") or default
+        if entry["kind"]:
+            kinds[entry["kind"]]  # Raises for an unknown name.
+            place[last] = entry
+
+
+def _flag_value(argv: Sequence[str], flag: str) -> str | None:
+    for i, word in enumerate(argv):
+        if word == flag and i + 1 < len(argv):
+            return argv[i + 1]
+        if word.startswith(f"{flag}="):
+            return word.split("=", 1)[1]
+    return None
+
+
+def _add_fields(parser: Any, cls: type[Any], prefix: str, given: Mapping[str, Any]) -> None:
+    hints, help_of = typing.get_type_hints(cls), _argument_docs(cls)
+    for field in dataclasses.fields(cls):
+        name, hint = f"{prefix}{field.name}", hints[field.name]
+        below = given.get(field.name)
+        kinds = field.metadata.get("kinds")
+        if kinds is not None:
+            kind = below["kind"] if isinstance(below, Mapping) else None
+            choices = Literal[tuple(kinds)] if kind else Literal[tuple(kinds)] | None  # type: ignore[valid-type]
+            parser.add_argument(f"--{name}.kind", type=choices, default=kind, help=help_of.get(field.name, ""))
+            if kind:
+                _add_fields(parser, kinds[kind].Config, f"{name}.", below)  # type: ignore[arg-type]
+        elif dataclasses.is_dataclass(hint):
+            _add_fields(parser, typing.cast(type[Any], hint), f"{name}.", below if isinstance(below, Mapping) else {})
+        else:
+            _add_field(parser, field, name, hint, help_of.get(field.name, ""))
+
+
+def _add_field(parser: Any, field: dataclasses.Field[Any], name: str, hint: Any, text: str) -> None:
+    required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    if field.metadata.get("positional"):
+        parser.add_argument(name, nargs="?", type=hint, default=field.default, help=text)
+    elif hint is bool and field.default is False:
+        parser.add_argument(f"--{name}", action="store_true", help=text)
+    elif required:
+        parser.add_argument(f"--{name}", type=hint | None, default=None, help=f"{text} (required)")
+    else:
+        default = field.default if field.default is not dataclasses.MISSING else field.default_factory()  # type: ignore[misc]
+        parser.add_argument(f"--{name}", type=hint, default=default, help=text)
+
+
+def _argument_docs(cls: type[Any]) -> dict[str, str]:
+    """Return the lines of the `Args:` part of a docstring by name."""
+    text = (cls.__doc__ or "").partition("Args:")[2]
+    entries = re.findall(r"(?:^|(?<=\.)|\n)\s*(\w+): (.*?)(?=\n\s*\w+: |\. \w+: |\Z)", text, re.S)
+    return {name: " ".join(line.split()).replace("%", "%%") for name, line in entries}
+
+
+def _flat(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in data.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat
+
+
+def read_text(source: str | None) -> str:
+    """Return the text of a file, or of standard input for None; raise InputError where it is no UTF-8 text."""
+    name = source or "standard input"
+    try:
+        data = sys.stdin.buffer.read() if source is None else Path(source).read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read {name}: {error.strerror}; give a file that exists") from None
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{name} is not UTF-8 text (byte {error.start}); save it as UTF-8") from None

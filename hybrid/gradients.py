@@ -1,0 +1,93 @@
+"""Gradient schemes: how much of a supervision step is differentiated.
+
+Every scheme runs the same calls and returns the same state; only what autograd remembers differs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from hybrid.cores import Core
+from hybrid.kinds import Kinds, require
+from hybrid.recursion import State, recur
+
+
+class Gradient:
+    """Base of the family: run one supervision step of `num_cycles` cycles and keep the graph that the scheme asks for."""
+
+    def run(self, core: Core, state: State, x_bld: Tensor, mask_bl: Tensor | None, num_cycles: int) -> State:
+        """Return the state after the step; gradient flows to the core and to the workspace `x_bld`."""
+        calls = core.calls(num_cycles)
+        return recur(calls, state, x_bld, mask_bl, num_gradient_calls=self.num_calls(core, len(calls)))
+
+    def num_calls(self, core: Core, total: int) -> int:
+        """Return how many calls at the end of the step carry gradient."""
+        raise NotImplementedError
+
+
+GRADIENTS: Kinds[Gradient] = Kinds("gradient")
+
+
+@GRADIENTS.register("last_cycle")
+class LastCycle(Gradient):
+    """Through all calls of the last cycle: TRM's choice."""
+
+    @dataclass(frozen=True)
+    class Config:
+        """No fields."""
+
+    def __init__(self, config: Config) -> None:
+        pass
+
+    def num_calls(self, core: Core, total: int) -> int:
+        """See Gradient.num_calls."""
+        return len(core.cycle())
+
+
+@GRADIENTS.register("one_step")
+class OneStep(LastCycle):
+    """Through the last call of each state only: HRM's choice (arXiv 2506.21734, section 2)."""
+
+    @dataclass(frozen=True)
+    class Config:
+        """No fields."""
+
+    def num_calls(self, core: Core, total: int) -> int:
+        """See Gradient.num_calls."""
+        return core.num_states
+
+
+@GRADIENTS.register("last_k")
+class LastK(Gradient):
+    """Through the last k calls: truncated back-propagation through time."""
+
+    @dataclass(frozen=True)
+    class Config:
+        """Args: k: calls of a network, counted from the end of the supervision step."""
+
+        k: int = 1
+
+        def __post_init__(self) -> None:
+            require(self.k >= 1, f"gradient.k is {self.k}; give at least 1")
+
+    def __init__(self, config: Config) -> None:
+        self.k = config.k
+
+    def num_calls(self, core: Core, total: int) -> int:
+        """See Gradient.num_calls."""
+        return min(self.k, total)
+
+
+@GRADIENTS.register("full")
+class Full(LastCycle):
+    """Through all T cycles of the supervision step: back-propagation through time."""
+
+    @dataclass(frozen=True)
+    class Config:
+        """No fields."""
+
+    def num_calls(self, core: Core, total: int) -> int:
+        """See Gradient.num_calls."""
+        return total

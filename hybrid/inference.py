@@ -1,0 +1,75 @@
+"""Answering: supervision steps without gradient until each problem halts.
+
+Rows that have halted leave the batch, so they cost nothing more, and keep the answer that they halted with.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hybrid.adapters import Features
+from hybrid.halting import Halting
+from hybrid.head import Head
+from hybrid.recursion import relative_motion
+
+
+@dataclass(frozen=True)
+class Thoughts:
+    """The answers of a batch, step by step, on the CPU.
+
+    Args:
+        symbols: best symbol of every position after every step, (b, n, p) int64; a halted row repeats its last answer.
+        steps: supervision steps that each row took, (b,) int64.
+        halted: rows that stopped by themselves before the last step allowed, (b,) bool.
+        halt: halt logits after every step (b, n, k) float32, repeated after halting.
+        motion: relative latent motion of every step (b, n) float32, zero after halting.
+        logits: symbol logits of each row's last step, (b, p, v).
+    """
+
+    symbols: Tensor
+    steps: Tensor
+    halted: Tensor
+    halt: Tensor
+    motion: Tensor
+    logits: Tensor
+
+
+@torch.inference_mode()
+def think(head: Head, features: Features, halting: Halting, num_steps: int, num_outputs: int) -> Thoughts:
+    """Run up to `num_steps` supervision steps on each row of `features`, decoding `num_outputs` positions."""
+    x_bld, mask_bl = head.encoder(features)
+    state = head.reasoner.start(x_bld)
+    rows = x_bld.shape[0]
+    alive = torch.arange(rows, device=x_bld.device)
+    steps = torch.zeros(rows, dtype=torch.int64, device=x_bld.device)
+    halted = torch.zeros(rows, dtype=torch.bool, device=x_bld.device)
+    trail: list[tuple[Tensor, Tensor, Tensor]] = []
+    logits = torch.empty(0)
+    for step in range(1, num_steps + 1):
+        out = head.step(x_bld, mask_bl, state, features, num_outputs)
+        motion_b = relative_motion(state, out.state, mask_bl)
+        state = out.state
+        if step == 1:
+            logits, symbols, halt = out.logits.clone(), out.logits.argmax(-1), out.halt.clone()
+        else:
+            symbols, halt = trail[-1][0].clone(), trail[-1][1].clone()
+            logits[alive], symbols[alive], halt[alive] = out.logits, out.logits.argmax(-1), out.halt
+        motion = torch.zeros(rows, device=x_bld.device)
+        motion[alive] = motion_b
+        steps[alive] = step
+        trail.append((symbols, halt, motion))
+        stop_b = halting.stop(out.halt, motion_b)
+        if step == num_steps or not bool(stop_b.any()):
+            continue
+        halted[alive[stop_b]] = True
+        keep = (~stop_b).nonzero()[:, 0]
+        if len(keep) == 0:
+            break
+        alive, features = alive[keep], features.select(keep)
+        x_bld, mask_bl = x_bld[keep], None if mask_bl is None else mask_bl[keep]
+        state = tuple(s[keep] for s in state)
+    symbols, halt, motion = (torch.stack(parts, dim=1).cpu() for parts in zip(*trail, strict=True))
+    return Thoughts(symbols, steps.cpu(), halted.cpu(), halt, motion, logits.cpu())

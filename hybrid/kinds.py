@@ -1,0 +1,158 @@
+"""A family of kinds: one name, one class, one frozen config dataclass for each.
+
+Adapters, blocks, cores, gradients, halting rules, tasks and methods are such families. A config dataclass carries the
+name of its kind, so that a config rebuilt from JSON or YAML finds its class again. Holds no kind of its own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from typing import Any, Generic, TypeVar
+
+from hybrid.errors import ConfigError
+
+C = TypeVar("C")
+
+
+class Kinds(Generic[C]):
+    """Registry of one family; `C` is the base class of its members.
+
+    Example:
+        >>> animals = Kinds[object]("animal")
+        >>> @animals.register("cat")
+        ... class Cat:
+        ...     Config = dict
+        >>> animals["cat"].__name__
+        'Cat'
+    """
+
+    def __init__(self, family: str) -> None:
+        self.family = family
+        self._classes: dict[str, type[C]] = {}
+
+    def register(self, name: str) -> Any:
+        """Return a class decorator that files the class under `name`."""
+
+        def file(cls: type[C]) -> type[C]:
+            cls.kind = name  # type: ignore[attr-defined]
+            self._classes[name] = cls
+            return cls
+
+        return file
+
+    def __getitem__(self, name: str) -> type[C]:
+        """Return the class filed under `name`; raise ConfigError with the known names otherwise."""
+        if name not in self._classes:
+            raise ConfigError(f'{self.family} "{name}" is unknown; choose one of: {", ".join(self._classes)}')
+        return self._classes[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._classes)
+
+    def name_of(self, config: Any) -> str:
+        """Return the kind whose Config is the class of `config`."""
+        for name, cls in self._classes.items():
+            if type(config) is cls.Config:  # type: ignore[attr-defined]
+                return name
+        raise ConfigError(f"{config!r} is not the config of any {self.family}; choose one of: {', '.join(self._classes)}")
+
+    def build(self, config: Any, *args: Any, **kwargs: Any) -> C:
+        """Construct the member that `config` belongs to."""
+        return self[self.name_of(config)](config, *args, **kwargs)
+
+    def to_dict(self, config: Any) -> dict[str, Any]:
+        """Return `config` as plain data with its kind in front."""
+        return {"kind": self.name_of(config)} | to_dict(config)
+
+    def from_dict(self, data: Any) -> Any:
+        """Rebuild a config from `to_dict` data or from the bare name of a kind."""
+        if isinstance(data, str):
+            data = {"kind": data}
+        if not isinstance(data, Mapping) or "kind" not in data:
+            raise ConfigError(f"{self.family} is {data!r}; give a mapping with a `kind`, one of: {', '.join(self)}")
+        fields = {key: value for key, value in data.items() if key != "kind"}
+        return from_dict(self[data["kind"]].Config, fields, self.family)  # type: ignore[attr-defined]
+
+
+def family_field(kinds: Kinds[Any], default: Any) -> Any:
+    """Declare a dataclass field that holds the config of a member of `kinds`."""
+    return dataclasses.field(default_factory=default, metadata={"kinds": kinds})
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """Return a config dataclass as plain data, kinds of nested families included."""
+    data = {}
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if "kinds" in field.metadata and value is not None:
+            value = field.metadata["kinds"].to_dict(value)
+        elif dataclasses.is_dataclass(value):
+            value = to_dict(value)
+        elif isinstance(value, tuple):
+            value = list(value)
+        data[field.name] = value
+    return data
+
+
+def from_dict(cls: type[Any], data: Any, where: str = "config") -> Any:
+    """Build the dataclass `cls` from plain data, checking names and types.
+
+    Raises:
+        ConfigError: a field is unknown or has the wrong type; the message names the field and its type.
+    """
+    if not isinstance(data, Mapping):
+        raise ConfigError(f"{where} is {data!r}; give a mapping of fields")
+    fields = {field.name: field for field in dataclasses.fields(cls)}
+    hints = typing.get_type_hints(cls)
+    values = {}
+    for name, value in data.items():
+        if name not in fields:
+            near = difflib.get_close_matches(str(name), fields, n=1)
+            hint = f'did you mean "{near[0]}"?' if near else f"known fields: {', '.join(fields)}"
+            raise ConfigError(f'{where} has no field "{name}"; {hint}')
+        kinds = fields[name].metadata.get("kinds")
+        path = f"{where}.{name}"
+        values[name] = kinds.from_dict(value) if kinds and value is not None else _typed(hints[name], value, path)
+    try:
+        return cls(**values)
+    except TypeError as error:
+        raise ConfigError(f"{where} is incomplete: {error}") from None
+
+
+def _typed(hint: Any, value: Any, where: str) -> Any:
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if dataclasses.is_dataclass(hint):
+        return from_dict(typing.cast(type[Any], hint), value, where)
+    if origin in (typing.Union, types.UnionType):
+        for option in sorted(args, key=lambda option: option is float):
+            try:
+                return _typed(option, value, where)
+            except ConfigError as error:
+                if dataclasses.is_dataclass(option) and isinstance(value, Mapping):
+                    raise error
+    elif origin is tuple and isinstance(value, list | tuple):
+        items = args[:1] * len(value) if args[1:] == (Ellipsis,) else args
+        if len(items) == len(value):
+            return tuple(_typed(item, entry, where) for item, entry in zip(items, value, strict=True))
+    elif origin is typing.Literal:
+        if value in args:
+            return value
+        raise ConfigError(f'{where} "{value}" is unknown; choose one of: {", ".join(map(str, args))}')
+    elif hint is Any or hint is type(None) and value is None:
+        return value
+    elif hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    elif isinstance(hint, type) and isinstance(value, hint) and not (hint is int and isinstance(value, bool)):
+        return value
+    name = hint.__name__ if isinstance(hint, type) else str(hint)
+    raise ConfigError(f"{where} is {value!r}; it must be of type {name}")
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise ConfigError(message) unless `condition` holds; for `__post_init__` of configs."""
+    if not condition:
+        raise ConfigError(message)

@@ -1,0 +1,195 @@
+"""HybridModel: a frozen language model with a reasoner attached. The public face of the package.
+
+    text -> ids -> hidden states of chosen layers -> workspace -> recursion -> answer text
+
+Holds no training (train/) and no benchmark (eval/).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hybrid import checkpoint
+from hybrid.adapters import Features
+from hybrid.backbone import Backbone
+from hybrid.config import HybridConfig
+from hybrid.errors import InputError
+from hybrid.halting import HALTING
+from hybrid.head import Head
+from hybrid.inference import Thoughts, think
+from hybrid.kinds import require
+
+
+@dataclass(frozen=True)
+class Solution:
+    """The answer to one prompt.
+
+    Args:
+        text: the answer as text.
+        symbols: the same, one symbol an answer position.
+        steps: supervision steps taken.
+        halted: whether the reasoner stopped by itself before the most steps allowed.
+        confidence: the halt head's probability that the whole answer is right.
+        trajectory: the answer's symbols after each step taken.
+        motion: relative latent motion of each step taken.
+    """
+
+    text: str
+    symbols: tuple[str, ...]
+    steps: int
+    halted: bool
+    confidence: float
+    trajectory: tuple[tuple[str, ...], ...]
+    motion: tuple[float, ...]
+
+
+class HybridModel(nn.Module):
+    """A backbone and the head attached to it. Its parameters are the head's: the backbone stays outside."""
+
+    head: Head
+
+    def __init__(self, backbone: Backbone, config: HybridConfig) -> None:
+        super().__init__()
+        self.config = replace(config, backbone=replace(config.backbone, name=backbone.name, layers=backbone.layers))
+        object.__setattr__(self, "backbone", backbone)  # No submodule: state_dict() and parameters() are the head's.
+        self.backbone: Backbone
+        self.head = Head(self.config, len(backbone.layers), backbone.hidden_size, backbone)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the head is."""
+        return self.head.reasoner.initial.device
+
+    def to(self, *args: Any, **kwargs: Any) -> HybridModel:
+        """Move head and backbone, as torch.nn.Module.to does; the backbone keeps its precision."""
+        super().to(*args, **kwargs)
+        self.backbone.model.to(self.device)
+        return self
+
+    def read(self, prompts: Sequence[str]) -> Features:
+        """Run the backbone on prompts and return what the encoder reads, on the head's device.
+
+        Raises:
+            InputError: a prompt is empty, longer than the context, or does not fit the layout.
+        """
+        spans = [self.config.layout.spans(prompt) for prompt in prompts]
+        encoded = self.backbone.encode(prompts)
+        positions = [answer + context for answer, context in spans] if self.head.encoder.reads == "spans" else None
+        rows = self.backbone.features(encoded, positions)
+        return Features.pad(rows, [self.config.layout.length(answer) for answer, _ in spans]).to(self.device)
+
+    def think(self, features: Features, *, halting: Any = None, num_steps: int | None = None) -> Thoughts:
+        """Answer a batch of features; `halting` is a halting config, `num_steps` replaces the trained N."""
+        rule = HALTING.build(halting or self.config.reasoner.halting)
+        steps = self.config.reasoner.num_supervision_steps if num_steps is None else num_steps
+        require(steps >= 1, f"num_steps is {steps}; give at least 1")
+        return think(self.head, features, rule, steps, int(features.num_answers.max()))
+
+    def solve(
+        self, prompts: Sequence[str], *, halting: Any = None, num_steps: int | None = None, batch_size: int = 32
+    ) -> list[Solution]:
+        """Answer prompts.
+
+        Args:
+            prompts: texts, in any wording whose answer positions the layout finds.
+            halting: halting config for this call; None takes the trained one.
+            num_steps: most supervision steps; None takes the trained N.
+            batch_size: prompts thought about together.
+
+        Raises:
+            InputError: a prompt is empty, longer than the context, or does not fit the layout.
+        """
+        if isinstance(prompts, str):
+            raise InputError("solve takes a list of prompts; give [prompt]")
+        require(batch_size >= 1, f"batch_size is {batch_size}; give at least 1")
+        solutions: list[Solution] = []
+        for start in range(0, len(prompts), batch_size):
+            features = self.read(prompts[start : start + batch_size])
+            solutions += self.write(self.think(features, halting=halting, num_steps=num_steps), features)
+        return solutions
+
+    def write(self, thoughts: Thoughts, features: Features) -> list[Solution]:
+        """Return the thoughts of a batch as one Solution a row."""
+        confidence = thoughts.halt[:, -1, 0].sigmoid().tolist()
+        trails, lengths = thoughts.symbols.tolist(), features.num_answers.tolist()
+        solutions = []
+        for row, (steps, length) in enumerate(zip(thoughts.steps.tolist(), lengths, strict=True)):
+            trail = tuple(tuple(self.head.decoder.text(i) for i in step[:length]) for step in trails[row][:steps])
+            motion = tuple(thoughts.motion[row, :steps].tolist())
+            text = self.config.layout.write(trail[-1])
+            solutions.append(Solution(text, trail[-1], steps, bool(thoughts.halted[row]), confidence[row], trail, motion))
+        return solutions
+
+    def logits(self, prompts: Sequence[str], *, num_steps: int | None = None) -> Tensor:
+        """Return the symbol logits (b, a, v) after `num_steps` supervision steps, without halting."""
+        features = self.read(prompts)
+        return self.think(features, halting=HALTING["fixed"].Config(), num_steps=num_steps).logits  # type: ignore[attr-defined]
+
+    def num_trainable_parameters(self) -> int:
+        """Return the number of weights in the head."""
+        return sum(p.numel() for p in self.head.parameters())
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write head and config to `folder` (config.json, head.safetensors); never a weight of the backbone.
+
+        Raises:
+            StorageError: the folder cannot be written; what was there stays as it was.
+        """
+        self.save_head(self.head, folder)
+
+    def save_head(self, head: Head, folder: str | Path) -> None:
+        """Write `head`, which has this model's config, as `save_pretrained` writes the own one."""
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in head.state_dict().items()}
+        checkpoint.save(Path(folder), self.config.to_dict(), self.backbone.fingerprint, tensors)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, *, backbone: Any = None, tokenizer: Any = None) -> HybridModel:
+        """Load a head and the backbone that it was made for.
+
+        Args:
+            folder: folder written by `save_pretrained`, or a hub id of one.
+            backbone: loaded transformers model, Backbone, or a name to use instead of the saved one.
+            tokenizer: its tokenizer, where `backbone` is a loaded model.
+
+        Raises:
+            CheckpointError: files are missing, damaged or do not fit.
+            BackboneError: the backbone is not found, or is not the one that the head was made for.
+        """
+        saved = checkpoint.load(folder)
+        config = HybridConfig.from_dict(saved.config)
+        found = find(backbone, tokenizer, config)
+        checkpoint.check_backbone(saved.fingerprint, found.fingerprint, found.name)
+        model = cls(found, config)
+        checkpoint.restore(model.head, saved.tensors, str(folder))
+        return model
+
+
+def find(backbone: Any, tokenizer: Any, config: HybridConfig) -> Backbone:
+    """Return a Backbone for a name, a loaded model, a Backbone, or (None) for what the config names."""
+    layers = config.backbone.layers
+    if isinstance(backbone, Backbone):
+        return Backbone(backbone.model, backbone.tokenizer, backbone.name, layers or backbone.layers)
+    if backbone is None or isinstance(backbone, str | Path):
+        named = config.backbone if backbone is None else replace(config.backbone, name=str(backbone))
+        return Backbone.load(named, tokenizer=tokenizer)
+    return Backbone.load(config.backbone, backbone, tokenizer)
+
+
+def attach(backbone: Any, config: HybridConfig, *, tokenizer: Any = None) -> HybridModel:
+    """Attach a fresh reasoner to a language model.
+
+    Args:
+        backbone: hub id, folder, .gguf file, loaded transformers model, Backbone, or None for what `config` names.
+        config: the head and the layers to read.
+        tokenizer: tokenizer of a loaded model; None finds it by the model's name.
+
+    Raises:
+        BackboneError: the model cannot be found or loaded.
+    """
+    return HybridModel(find(backbone, tokenizer, config), config)

@@ -1,0 +1,79 @@
+"""The reasoner: a core with its initial states, its halt head, and one supervision step.
+
+Holds no LLM, no adapter and no loop over supervision steps (model.py answers with it, train/step.py trains it).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hybrid.block import BLOCKS, AttentionBlock, rms_norm
+from hybrid.cores import CORES, TRM
+from hybrid.gradients import GRADIENTS, LastCycle
+from hybrid.halting import HALTING, Learned
+from hybrid.kinds import family_field, require
+from hybrid.recursion import State
+
+
+@dataclass(frozen=True)
+class ReasonerConfig:
+    """Sizes and choices of the recursion.
+
+    Args:
+        width: D, channels of workspace and states.
+        num_cycles: T, cycles in a supervision step.
+        num_supervision_steps: N, the most supervision steps a problem takes.
+        core: what is updated from what.
+        block: what the network is made of.
+        gradient: how much of a supervision step is differentiated.
+        halting: when a problem stops.
+    """
+
+    width: int = 128
+    num_cycles: int = 2
+    num_supervision_steps: int = 8
+    core: Any = family_field(CORES, TRM.Config)
+    block: Any = family_field(BLOCKS, AttentionBlock.Config)
+    gradient: Any = family_field(GRADIENTS, LastCycle.Config)
+    halting: Any = family_field(HALTING, Learned.Config)
+
+    def __post_init__(self) -> None:
+        for name in ("width", "num_cycles", "num_supervision_steps"):
+            require(getattr(self, name) >= 1, f"reasoner.{name} is {getattr(self, name)}; give at least 1")
+
+
+class Reasoner(nn.Module):
+    """A recursion over workspaces (b, l, width)."""
+
+    initial: Tensor
+
+    def __init__(self, config: ReasonerConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.core = CORES.build(config.core, config.block, config.width)
+        self.gradient = GRADIENTS.build(config.gradient)
+        self.halting = HALTING.build(config.halting)
+        self.register_buffer("initial", nn.init.trunc_normal_(torch.empty(self.core.num_states, config.width), a=-2, b=2))
+        # Zero weights and a low bias: nothing halts before the head has learned what being right looks like.
+        self.halt = nn.Linear(config.width, self.halting.num_logits)
+        nn.init.zeros_(self.halt.weight)
+        nn.init.constant_(self.halt.bias, -5.0)
+
+    def start(self, x_bld: Tensor) -> State:
+        """Return the initial states for a workspace (b, l, d)."""
+        return tuple(row.to(x_bld.dtype).expand_as(x_bld) for row in self.initial)
+
+    def step(self, state: State, x_bld: Tensor, mask_bl: Tensor | None) -> State:
+        """Run one supervision step on the workspace (b, l, d); `x_bld` is scaled to root mean square 1 first."""
+        return self.gradient.run(self.core, state, rms_norm(x_bld), mask_bl, self.config.num_cycles)
+
+    def halt_logits(self, y_bld: Tensor, answer_mask_ba: Tensor) -> Tensor:
+        """Return halt logits (b, num_logits), float32, from the mean of y over the answer positions (b, a)."""
+        keep_ba1 = answer_mask_ba[..., None].to(y_bld.dtype)
+        mean_bd = (y_bld[:, : keep_ba1.shape[1]] * keep_ba1).sum(1) / keep_ba1.sum(1)
+        logits: Tensor = self.halt(mean_bd)
+        return logits.float()

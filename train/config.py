@@ -1,0 +1,59 @@
+"""How a head is trained: one frozen config."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from hybrid.kinds import family_field, require
+from hybrid.losses import LOSSES, Softmax
+from hybrid.train.optimizer import OptimizerConfig
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Length, batch and bookkeeping of a training run.
+
+    Args:
+        num_steps: supervision steps, one optimizer step each.
+        max_seconds: stop earlier after this much training time, evaluation and saving not counted; None for no limit.
+            The learning-rate schedule then follows whichever limit is nearer, and a resumed run may differ in its bits.
+        batch_size: slots, over all processes together.
+        seed: of weights, data order and exploration.
+        optimizer: optimizer and learning rate.
+        loss: answer loss.
+        halt_weight: weight of the halt loss.
+        path_weight: weight of context positions' loss against answer positions' in the mean of a row.
+        ema_decay: decay of the averaged weights, which are the ones evaluated and saved; 0 for no averaging.
+        eval_every_steps: steps between evaluations on the dev split.
+        save_every_seconds: seconds between checkpoints.
+        patience: stop after this many evaluations in a row with every dev answer right; None never stops early.
+        cache: keep the backbone's features on disk; without, the backbone runs on the whole batch at every step.
+        trackers: names of Accelerate trackers (tensorboard, wandb, ...).
+    """
+
+    num_steps: int = 3000
+    max_seconds: float | None = None
+    batch_size: int = 64
+    seed: int = 0
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    loss: Any = family_field(LOSSES, Softmax.Config)
+    halt_weight: float = 0.5
+    path_weight: float = 1.0
+    ema_decay: float = 0.995
+    eval_every_steps: int = 250
+    save_every_seconds: float = 30.0
+    patience: int | None = None
+    cache: bool = True
+    mixed_precision: Literal["no", "bf16", "fp16"] = "no"
+    trackers: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("num_steps", "batch_size", "eval_every_steps"):
+            require(getattr(self, name) >= 1, f"train.{name} is {getattr(self, name)}; give at least 1")
+        limit = self.max_seconds
+        require(limit is None or limit > 0, f"train.max_seconds is {limit}; give a positive number or none")
+        require(self.patience is None or self.patience >= 1, f"train.patience is {self.patience}; give at least 1 or none")
+        require(0 <= self.ema_decay < 1, f"train.ema_decay is {self.ema_decay}; give a number in [0, 1)")
+        for name in ("halt_weight", "path_weight", "save_every_seconds"):
+            require(getattr(self, name) >= 0, f"train.{name} is {getattr(self, name)}; give a number of at least 0")

@@ -1,0 +1,89 @@
+"""Slots: which problem sits in which place of the batch, and which comes next.
+
+The order of the data is one stream over all processes: shuffled epochs, one after another. A slot whose problem halted
+takes the next of the stream, so that two processes with half the slots each see what one process would.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from hybrid.train.dataset import Batch, Dataset
+
+
+class DataOrder:
+    """The endless stream of problem indices: every epoch a new permutation, decided by (seed, epoch)."""
+
+    def __init__(self, num_problems: int, seed: int, position: int = 0) -> None:
+        self.num_problems = num_problems
+        self.seed = seed
+        self.position = position
+
+    def take(self, count: int) -> list[int]:
+        """Return the next `count` indices."""
+        taken: list[int] = []
+        while len(taken) < count:
+            epoch, place = divmod(self.position, self.num_problems)
+            generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+            part = torch.randperm(self.num_problems, generator=generator)[place : place + count - len(taken)]
+            taken += part.tolist()
+            self.position += len(part)
+        return taken
+
+
+class Slots:
+    """This process's share of the slots, with their problems' features and labels on the device."""
+
+    def __init__(self, dataset: Dataset, batch_size: int, seed: int, accelerator: Accelerator) -> None:
+        ranks = accelerator.num_processes
+        self.dataset, self.accelerator, self.rank = dataset, accelerator, accelerator.process_index
+        self.local_size, self.batch_size = batch_size // ranks, batch_size
+        self.order = DataOrder(len(dataset), seed)
+        self.draws = torch.Generator().manual_seed(seed)
+        self.indices = self._share(self.order.take(batch_size))
+        self.batch: Batch = dataset.batch(self.indices).to(accelerator.device)
+
+    def _share(self, values: Any) -> Any:
+        return values[self.rank * self.local_size : (self.rank + 1) * self.local_size]
+
+    def refill(self, halted: Tensor) -> None:
+        """Give the next problems of the stream to the halted slots (local b,) bool."""
+        everywhere = self.accelerator.gather(halted) if self.accelerator.num_processes > 1 else halted
+        flags = everywhere.tolist()
+        fresh = iter(self.order.take(sum(flags)))
+        places = self._share([next(fresh) if flag else -1 for flag in flags])
+        taken = [(slot, index) for slot, index in enumerate(places) if index >= 0]
+        if not taken:
+            return
+        for slot, index in taken:
+            self.indices[slot] = index
+        rows = torch.tensor([slot for slot, _ in taken], device=halted.device)
+        self.batch.replace(rows, self.dataset.batch([index for _, index in taken]).to(halted.device))
+
+    def reread(self) -> None:
+        """Compute the features of all slots again: the backbone in the loop."""
+        self.batch = self.dataset.batch(self.indices).to(self.accelerator.device)
+
+    def draw(self) -> Tensor:
+        """Return one uniform random number a local slot, the same for any number of processes."""
+        numbers: Tensor = self._share(torch.rand(self.batch_size, generator=self.draws))
+        return numbers.to(self.accelerator.device)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return what a resumed run needs, as tensors."""
+        return {
+            "position": torch.tensor(self.order.position),
+            "indices": torch.tensor(self.indices),
+            "draws": self.draws.get_state(),
+        }
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Go on where `state_dict` was taken."""
+        self.order.position = int(state["position"])
+        self.indices = state["indices"].tolist()
+        self.draws.set_state(state["draws"])
+        self.batch = self.dataset.batch(self.indices).to(self.accelerator.device)
