@@ -39,5 +39,5 @@ class Aligned(Encoder):
         length = features.states.shape[1]
         is_answer_bl: Tensor = features.answer_mask(length)
         role_bld = torch.where(is_answer_bl[..., None], self.roles[0], self.roles[1])
-        x_bld = self.mix(features.states) + self.positions(length) + role_bld
+        x_bld = self.mix(features.states) + self.positions.first(length) + role_bld
         return x_bld, dense(features.mask)

@@ -34,6 +34,6 @@ class Concat(Encoder):
     def forward(self, features: Features) -> Workspace:
         """See Encoder.forward; l = max_answers + p."""
         slots_bad, answers_ba = answer_slots(features, self.slots.table)
-        tokens_bpd = self.mix(features.states) + self.tokens(features.states.shape[1])
+        tokens_bpd = self.mix(features.states) + self.tokens.first(features.states.shape[1])
         mask_bl = torch.cat([answers_ba, features.mask], dim=1)
         return torch.cat([slots_bad.to(tokens_bpd.dtype), tokens_bpd], dim=1), dense(mask_bl)

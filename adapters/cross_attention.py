@@ -39,7 +39,8 @@ class Read(nn.Module):
         mask = None if mask_bs is None else mask_bs[:, None, None, :]
         read_bnqh = F.scaled_dot_product_attention(q_bnqh, k_bnsh, v_bnsh, attn_mask=mask)
         reader_bqd = reader_bqd + self.out(read_bnqh.transpose(1, 2).flatten(2))
-        return reader_bqd + self.mlp(rms_norm(reader_bqd))
+        moved_bqd: Tensor = reader_bqd + self.mlp(rms_norm(reader_bqd))
+        return moved_bqd
 
 
 @ENCODERS.register("cross_attention")
@@ -70,7 +71,7 @@ class CrossAttention(Encoder):
 
     def forward(self, features: Features) -> Workspace:
         """See Encoder.forward; l = max_answers."""
-        tokens_bpd = self.mix(features.states) + self.tokens(features.states.shape[1])
+        tokens_bpd = self.mix(features.states) + self.tokens.first(features.states.shape[1])
         slots_bad, answers_ba = answer_slots(features, self.slots.table)
         slots_bad = slots_bad.to(tokens_bpd.dtype)
         answers, tokens = dense(answers_ba), dense(features.mask)

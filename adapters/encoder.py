@@ -43,7 +43,7 @@ class Positions(nn.Module):
         self.name = name
         self.table = nn.Parameter(torch.randn(max_positions, width) * width**-0.5)
 
-    def forward(self, length: int) -> Tensor:
+    def first(self, length: int) -> Tensor:
         """Return the first `length` vectors; raise InputError where the table is shorter."""
         if length > len(self.table):
             raise InputError(f"{length} positions, but encoder.{self.name} is {len(self.table)}; attach with a larger one")

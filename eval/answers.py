@@ -41,9 +41,7 @@ def final_part(text: str) -> str:
     return plain
 
 
-def read_sequence(
-    text: str, symbols: Collection[str], count: int, *, restated: Sequence[str] = ()
-) -> tuple[str, ...] | None:
+def read_sequence(text: str, symbols: Collection[str], count: int, *, restated: Sequence[str] = ()) -> tuple[str, ...] | None:
     """Return the one run of exactly `count` symbols in the final part of `text`.
 
     A run is symbols with nothing but commas, blanks, brackets, arrows or "and" between them. Digits may be set apart
@@ -121,10 +119,7 @@ def _stacked(lines: list[str], row: re.Pattern[str], size: int) -> set[str]:
         elif groups[-1]:
             groups.append([])
     return {
-        "".join(group[start : start + size])
-        for group in groups
-        if len(group) % size == 0
-        for start in range(0, len(group), size)
+        "".join(group[start : start + size]) for group in groups if len(group) % size == 0 for start in range(0, len(group), size)
     }
 
 

@@ -67,7 +67,7 @@ def text_cost(backbone: Backbone) -> TextCost:
 
 def seconds_each(work: Callable[[Any], Any], items: Sequence[Any], *, warmup: int = 1) -> list[float]:
     """Return the wall seconds of `work(item)` for every item, after `warmup` uncounted calls on the first."""
-    for item in items[:1] * warmup:
+    for item in list(items[:1]) * warmup:
         work(item)
     seconds = []
     for item in items:

@@ -139,7 +139,11 @@ class Backbone:
         backend = getattr(self.tokenizer, "backend_tokenizer", None)
         rules = backend.to_str() if backend is not None else ""
         tokenizer = hashlib.sha256(f"{tokens} {rules}".encode())
-        return {"weights": weights.hexdigest(), "tokenizer": tokenizer.hexdigest(), "dtype": str(self.dtype).removeprefix("torch.")}
+        return {
+            "weights": weights.hexdigest(),
+            "tokenizer": tokenizer.hexdigest(),
+            "dtype": str(self.dtype).removeprefix("torch."),
+        }
 
     @property
     def context_length(self) -> int | None:
@@ -180,7 +184,9 @@ class Backbone:
             ranges.append((touching[0], touching[-1] + 1))
         return ranges
 
-    def hidden_states(self, ids: Sequence[Sequence[int]], padding_side: Literal["left", "right"] = "right") -> tuple[Tensor, Tensor]:
+    def hidden_states(
+        self, ids: Sequence[Sequence[int]], padding_side: Literal["left", "right"] = "right"
+    ) -> tuple[Tensor, Tensor]:
         """Run the model on token ids and return (states (b, s, k, h), mask (b, s) bool) of the chosen layers.
 
         Left or right padding gives the same states at the real tokens.
@@ -240,7 +246,9 @@ class Backbone:
         return lists[0]
 
     @torch.no_grad()
-    def features(self, encoded: Sequence[Encoded], spans: Sequence[Sequence[Span]] | None, *, tokens_a_batch: int = 4096) -> list[Tensor]:
+    def features(
+        self, encoded: Sequence[Encoded], spans: Sequence[Sequence[Span]] | None, *, tokens_a_batch: int = 4096
+    ) -> list[Tensor]:
         """Return one tensor (p, k, h) a prompt: the mean state of each span, or the states of all tokens.
 
         Args:
@@ -288,14 +296,15 @@ class Backbone:
         if layer is None:
             raise ConfigError(f"{type(self.model).__name__} has no output matrix; use the classes decoder")
         weight = layer.weight.detach()
-        return (weight if token_ids is None else weight[list(token_ids)]).float().clone()
+        rows: Tensor = (weight if token_ids is None else weight[list(token_ids)]).float().clone()
+        return rows
 
 
 def _load(loader: str, folder: Any, **options: Any) -> Any:
     import transformers
 
     bars = transformers.logging.is_progress_bar_enabled()
-    transformers.logging.disable_progress_bar()
+    transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         return getattr(transformers, loader).from_pretrained(str(folder), local_files_only=True, **options)
     except Exception as error:  # transformers, safetensors and json raise many kinds for damaged or foreign files.
@@ -303,4 +312,4 @@ def _load(loader: str, folder: Any, **options: Any) -> Any:
         raise BackboneError(f"transformers cannot load {folder}: {reason}") from error
     finally:
         if bars:
-            transformers.logging.enable_progress_bar()
+            transformers.logging.enable_progress_bar()  # type: ignore[no-untyped-call]

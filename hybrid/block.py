@@ -53,7 +53,8 @@ class SwiGLU(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., width) to (..., width)."""
         gate, up = self.gate_up(x).chunk(2, dim=-1)
-        return self.down(F.silu(gate) * up)
+        out: Tensor = self.down(F.silu(gate) * up)
+        return out
 
 
 class Rotary(nn.Module):
@@ -139,7 +140,8 @@ class AttentionBlock(Block):
         q_bnlh, k_bnlh = qk_blmh.transpose(1, 2).chunk(2, dim=1)
         mask = None if mask_bl is None else mask_bl[:, None, None, :]
         out_bnlh = F.scaled_dot_product_attention(q_bnlh, k_bnlh, v_blnh.transpose(1, 2), attn_mask=mask)
-        return self.out(out_bnlh.transpose(1, 2).flatten(2))
+        out_bld: Tensor = self.out(out_bnlh.transpose(1, 2).flatten(2))
+        return out_bld
 
     def forward(self, x_bld: Tensor, mask_bl: Tensor | None = None) -> Tensor:
         """See Block.forward."""

@@ -24,6 +24,7 @@ class HybridConfig:
         encoder: encoder adapter, from hidden states to the workspace.
         reasoner: the recursion.
         decoder: decoder adapter, from the answer state to symbols.
+        task: plain data that names the task the head was trained on; kept with the head, not read here.
     """
 
     layout: LayoutConfig
@@ -32,6 +33,7 @@ class HybridConfig:
     encoder: Any = family_field(ENCODERS, Aligned.Config)
     reasoner: ReasonerConfig = field(default_factory=ReasonerConfig)
     decoder: Any = family_field(DECODERS, Classes.Config)
+    task: Any = None
 
     def __post_init__(self) -> None:
         require(len(self.symbols) >= 2, f"symbols has {len(self.symbols)} entries; an answer vocabulary needs at least 2")

@@ -45,7 +45,9 @@ def new_folder(target: Path) -> Iterator[Path]:
         with contextlib.suppress(OSError):  # Another process was first: its folder holds the same.
             work.rename(target)
     except OSError as error:
-        raise StorageError(f"cannot write {target}: {error.strerror or error}; free some space or choose another folder") from None
+        raise StorageError(
+            f"cannot write {target}: {error.strerror or error}; free some space or choose another folder"
+        ) from None
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
@@ -85,7 +87,7 @@ def find_backbone(name: str) -> tuple[str, Path]:
 
 def _from_hub(name: str) -> Path | None:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     wanted = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
     for local_only in (True, False):
@@ -116,7 +118,7 @@ def converted(gguf: Path) -> Path:
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, logging
 
     bars = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         with new_folder(folder) as work:
             where = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
@@ -131,5 +133,5 @@ def converted(gguf: Path) -> Path:
         raise BackboneError(f"{gguf} is no GGUF that transformers can read: {str(error).splitlines()[0]}") from None
     finally:
         if bars:
-            logging.enable_progress_bar()
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
     return folder

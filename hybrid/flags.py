@@ -39,8 +39,13 @@ def parse(command: type[Any], argv: Sequence[str], program: str) -> Any:
     except (jsonargparse.ArgumentError, TypeError, ValueError) as error:
         raise ConfigError(f"{' '.join(str(error).split())}; see `{program} --help`") from None
     values.pop("config", None)
+    values = _without_unchosen(values)
     for field in dataclasses.fields(command):
-        if values.get(field.name) is None and field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+        if (
+            values.get(field.name) is None
+            and field.default is dataclasses.MISSING
+            and field.default_factory is dataclasses.MISSING
+        ):
             raise ConfigError(f"--{field.name} is missing; see `{program} --help`")
     return from_dict(command, values, program.split()[-1])
 
@@ -76,8 +81,8 @@ def _families(command: type[Any], prefix: str) -> dict[str, tuple[Kinds[Any], st
         name = f"{prefix}{field.name}"
         kinds = field.metadata.get("kinds")
         if kinds is not None:
-            default = field.default_factory() if field.default_factory is not dataclasses.MISSING else None
-            found[name] = (kinds, kinds.name_of(default) if default is not None else "")
+            default = _default(field)
+            found[name] = (kinds, kinds.name_of(default) if default not in (None, dataclasses.MISSING) else "")
         elif dataclasses.is_dataclass(hints[field.name]):
             found |= _families(typing.cast(type[Any], hints[field.name]), f"{name}.")
     return found
@@ -109,6 +114,12 @@ def _choose_kinds(command: type[Any], prefix: str, argv: Sequence[str], given: d
             place[last] = entry
 
 
+def _without_unchosen(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn a family without a kind into None."""
+    kept = {name: _without_unchosen(value) if isinstance(value, Mapping) else value for name, value in values.items()}
+    return {name: None if value == {"kind": None} else value for name, value in kept.items()}
+
+
 def _flag_value(argv: Sequence[str], flag: str) -> str | None:
     for i, word in enumerate(argv):
         if word == flag and i + 1 < len(argv):
@@ -126,10 +137,12 @@ def _add_fields(parser: Any, cls: type[Any], prefix: str, given: Mapping[str, An
         kinds = field.metadata.get("kinds")
         if kinds is not None:
             kind = below["kind"] if isinstance(below, Mapping) else None
-            choices = Literal[tuple(kinds)] if kind else Literal[tuple(kinds)] | None  # type: ignore[valid-type]
-            parser.add_argument(f"--{name}.kind", type=choices, default=kind, help=help_of.get(field.name, ""))
-            if kind:
-                _add_fields(parser, kinds[kind].Config, f"{name}.", below)  # type: ignore[arg-type]
+            choices: Any = Literal[tuple(kinds)]
+            parser.add_argument(
+                f"--{name}.kind", type=choices if kind else choices | None, default=kind, help=help_of.get(field.name, "")
+            )
+            if isinstance(below, Mapping):
+                _add_fields(parser, kinds[below["kind"]].Config, f"{name}.", below)
         elif dataclasses.is_dataclass(hint):
             _add_fields(parser, typing.cast(type[Any], hint), f"{name}.", below if isinstance(below, Mapping) else {})
         else:
@@ -145,8 +158,11 @@ def _add_field(parser: Any, field: dataclasses.Field[Any], name: str, hint: Any,
     elif required:
         parser.add_argument(f"--{name}", type=hint | None, default=None, help=f"{text} (required)")
     else:
-        default = field.default if field.default is not dataclasses.MISSING else field.default_factory()  # type: ignore[misc]
-        parser.add_argument(f"--{name}", type=hint, default=default, help=text)
+        parser.add_argument(f"--{name}", type=hint, default=_default(field), help=text)
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    return field.default_factory() if callable(field.default_factory) else field.default
 
 
 def _argument_docs(cls: type[Any]) -> dict[str, str]:

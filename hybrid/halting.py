@@ -73,7 +73,7 @@ class Learned(Halting):
         """
 
         exploration: float = 0.1
-        probability: float = 0.5
+        probability: float = 0.95
 
         def __post_init__(self) -> None:
             require(0 <= self.exploration <= 1, f"halting.exploration is {self.exploration}; give a share from 0 to 1")

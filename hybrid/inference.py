@@ -37,7 +37,7 @@ class Thoughts:
     logits: Tensor
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def think(head: Head, features: Features, halting: Halting, num_steps: int, num_outputs: int) -> Thoughts:
     """Run up to `num_steps` supervision steps on each row of `features`, decoding `num_outputs` positions."""
     x_bld, mask_bl = head.encoder(features)

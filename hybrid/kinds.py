@@ -62,7 +62,9 @@ class Kinds(Generic[C]):
 
     def build(self, config: Any, *args: Any, **kwargs: Any) -> C:
         """Construct the member that `config` belongs to."""
-        return self[self.name_of(config)](config, *args, **kwargs)
+        cls: Any = self[self.name_of(config)]
+        built: C = cls(config, *args, **kwargs)
+        return built
 
     def to_dict(self, config: Any) -> dict[str, Any]:
         """Return `config` as plain data with its kind in front."""
@@ -142,7 +144,7 @@ def _typed(hint: Any, value: Any, where: str) -> Any:
         if value in args:
             return value
         raise ConfigError(f'{where} "{value}" is unknown; choose one of: {", ".join(map(str, args))}')
-    elif hint is Any or hint is type(None) and value is None:
+    elif hint is Any or (hint is type(None) and value is None):
         return value
     elif hint is float and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)

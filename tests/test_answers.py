@@ -134,9 +134,7 @@ def test_only_the_last_marker_counts():
 
 
 @settings(max_examples=80, deadline=None)
-@given(
-    st.text() | st.text("Answer: 1234\n|,*`-[]{}\\\x00\ud800") | st.binary().map(lambda data: data.decode("latin-1"))
-)
+@given(st.text() | st.text("Answer: 1234\n|,*`-[]{}\\\x00\ud800") | st.binary().map(lambda data: data.decode("latin-1")))
 def test_no_string_makes_a_reader_raise(text):
     read_sequence(text, DIGITS, 3)
     read_sequence(text, COLOURS, 3)

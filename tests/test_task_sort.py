@@ -80,9 +80,7 @@ def test_a_trace_shows_the_steps_of_the_sort():
     assert re.search("ascending|small", problem.prompt)
 
 
-@pytest.mark.parametrize(
-    "fields", [{"length": 1}, {"length": 65}, {"min_length": 13}, {"min_length": 1}, {"digits": 3}]
-)
+@pytest.mark.parametrize("fields", [{"length": 1}, {"length": 65}, {"min_length": 13}, {"min_length": 1}, {"digits": 3}])
 def test_a_config_out_of_range_is_refused(fields):
     with pytest.raises(ConfigError, match="sort"):
         Sort.Config(**fields)

@@ -80,9 +80,7 @@ def test_the_scorer_accepts_symbols_names_in_any_order_and_the_trace(case):
 
 
 @settings(max_examples=80, deadline=None)
-@given(
-    st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)).filter(lambda p: p[0] != p[1]), max_size=12), st.randoms()
-)
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)).filter(lambda p: p[0] != p[1]), max_size=12), st.randoms())
 def test_the_key_forgets_who_is_who_and_who_is_named_first(swaps, rng):
     order = rng.sample(range(5), 5)
     other = [(order[a], order[b]) if rng.random() < 0.5 else (order[b], order[a]) for a, b in swaps]

@@ -57,9 +57,7 @@ def brute_force(size, puzzle):
     cell = puzzle.index(0)
     peers = {puzzle[peer] for peer in shape(size).peers[cell]}
     return sum(
-        brute_force(size, (*puzzle[:cell], digit, *puzzle[cell + 1 :]))
-        for digit in range(1, size + 1)
-        if digit not in peers
+        brute_force(size, (*puzzle[:cell], digit, *puzzle[cell + 1 :])) for digit in range(1, size + 1) if digit not in peers
     )
 
 
@@ -84,9 +82,7 @@ def test_counting_agrees_with_brute_force_on_any_4x4_grid(seed, blanks):
 
 
 def _sound(puzzle):
-    return all(
-        digit == 0 or digit not in (puzzle[peer] for peer in shape(4).peers[cell]) for cell, digit in enumerate(puzzle)
-    )
+    return all(digit == 0 or digit not in (puzzle[peer] for peer in shape(4).peers[cell]) for cell, digit in enumerate(puzzle))
 
 
 @settings(max_examples=25, deadline=None)
@@ -173,9 +169,7 @@ def test_there_are_13_classes_of_4x4_puzzles_with_four_givens():
 @pytest.mark.skipif(not HARD.exists(), reason="the shared data are not here")
 def test_the_9x9_key_tells_hard_puzzles_apart():
     with lzma.open(HARD, "rt") as file:
-        questions = [
-            row["question"].replace(".", "0") for row, _ in zip(csv.DictReader(file), range(500), strict=False)
-        ]
+        questions = [row["question"].replace(".", "0") for row, _ in zip(csv.DictReader(file), range(500), strict=False)]
     assert len({puzzle_key(shape(9), [int(digit) for digit in question]) for question in questions}) == 500
 
 

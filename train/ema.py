@@ -19,6 +19,6 @@ def averaged(module: nn.Module, decay: float) -> AveragedModel:
     @torch.no_grad()
     def average(means: Sequence[Tensor], values: Sequence[Tensor], count: Tensor | int) -> None:
         now = min(decay, (1 + int(count)) / (10 + int(count)))
-        torch._foreach_lerp_(list(means), list(values), 1 - now)  # type: ignore[attr-defined]
+        torch._foreach_lerp_(list(means), list(values), 1 - now)
 
     return AveragedModel(module, multi_avg_fn=average)

@@ -34,7 +34,7 @@ class Evaluation:
     right: Tensor
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def evaluate(head: Head, dataset: Dataset, *, num_steps: int, halting: Any = None, batch_size: int = 128) -> Evaluation:
     """Answer all problems of `dataset` with up to `num_steps` steps; `halting` is a config, None for fixed."""
     rule = HALTING.build(halting or HALTING["fixed"].Config())  # type: ignore[attr-defined]

@@ -42,7 +42,7 @@ class RunFolder:
         if known is not None and known.get("run") != json.loads(json.dumps(record)):
             differs = [key for key in record if known.get("run", {}).get(key) != json.loads(json.dumps(record[key]))]
             raise ConfigError(
-                f"{self.path} holds another run ({', '.join(differs)} differ); give another --output, or --overwrite to start anew"
+                f"{self.path} holds another run ({', '.join(differs)} differ); give another --output, or --overwrite"
             )
         if known is None:
             write_text(self.record, json.dumps({"run": record, "finished": None}, indent=2) + "\n")

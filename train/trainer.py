@@ -189,9 +189,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = config.optimizer.rate(self.step, self._progress())
         out = one_step.forward(self.prepared, batch, carry)
-        result = one_step.losses(
-            out, batch, self.loss, rule, halt_weight=config.halt_weight, path_weight=config.path_weight
-        )
+        result = one_step.losses(out, batch, self.loss, rule, halt_weight=config.halt_weight, path_weight=config.path_weight)
         self.accelerator.backward(result.total)
         self.accelerator.clip_grad_norm_(self.prepared.parameters(), config.optimizer.max_norm)
         self.optimizer.step()
@@ -208,7 +206,12 @@ class Trainer:
         answer, halt, right, ended = sums.tolist()
         self.sums.zero_()
         count = LOG_EVERY_STEPS * self.accelerator.num_processes
-        line = {"loss": answer / count, "halt_loss": halt / count, "exact": right / max(ended, 1), "steps_used": float(self.steps_used)}
+        line = {
+            "loss": answer / count,
+            "halt_loss": halt / count,
+            "exact": right / max(ended, 1),
+            "steps_used": float(self.steps_used),
+        }
         if not line["loss"] + line["halt_loss"] < float("inf"):
             raise TrainingError(
                 f"the loss became {line['loss']} at step {self.step}; the last good checkpoint is kept in {self.folder.path}: "
@@ -253,11 +256,14 @@ class Trainer:
             return self._log()
         with self.folder.new_checkpoint(self.step, main=main, wait=wait) as place:
             self.accelerator.save_state(str(place), safe_serialization=True)
-            figures = torch.tensor(
-                [self.step, self.seconds, self.best_exact, self.best_step, self.perfect], dtype=torch.float64
-            )
+            figures = torch.tensor([self.step, self.seconds, self.best_exact, self.best_step, self.perfect], dtype=torch.float64)
             state = {f"state{i}": part.cpu().contiguous() for i, part in enumerate(self.carry.state)}
-            own = {"steps": self.carry.steps.cpu(), "halted": self.carry.halted.cpu(), "figures": figures, "sums": self.sums.cpu()}
+            own = {
+                "steps": self.carry.steps.cpu(),
+                "halted": self.carry.halted.cpu(),
+                "figures": figures,
+                "sums": self.sums.cpu(),
+            }
             save_file(state | own | self.slots.state_dict(), place / f"rank-{self.accelerator.process_index}.safetensors")
 
     def _resume(self) -> None:

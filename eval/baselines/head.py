@@ -40,7 +40,8 @@ class HeadMethod(Method):
         features = self.model.read([problem.prompt])
         fixed = _fixed()
         read = count_flops(lambda: self.model.read([problem.prompt]))
-        one, two = (count_flops(lambda n=n: self.model.think(features, halting=fixed, num_steps=n)) for n in (1, 2))
+        one = count_flops(lambda: self.model.think(features, halting=fixed, num_steps=1))
+        two = count_flops(lambda: self.model.think(features, halting=fixed, num_steps=2))
         return (read + 2 * one - two) / tokens, float(two - one)
 
     def attempt(self, problems: Sequence[Problem]) -> list[Attempt]:
@@ -59,6 +60,17 @@ class HeadMethod(Method):
             )
             for solution, problem, tokens in zip(solutions, problems, encoded, strict=True)
         ]
+
+    def depth_curve(self, problems: Sequence[Problem], depth: int) -> list[float]:
+        """Return the share of `problems` whose whole answer is right after 1..depth supervision steps."""
+        right = [0] * depth
+        for start in range(0, len(problems), 128):
+            part = problems[start : start + 128]
+            solutions = self.model.solve([p.prompt for p in part], halting=_fixed(), num_steps=depth, batch_size=128)
+            for solution, problem in zip(solutions, part, strict=True):
+                for step, symbols in enumerate(solution.trajectory):
+                    right[step] += symbols == problem.answer
+        return [count / len(problems) for count in right]
 
 
 def _fixed() -> Any:

@@ -70,9 +70,7 @@ def _file_rows(path: Path, columns: tuple[str, str]) -> Iterator[tuple[str, str]
     inner = Path(path.stem).suffix.lower() if suffix in _OPENERS else suffix
     readers = {".csv": _csv_records, ".jsonl": _json_records}
     if inner not in readers:
-        raise InputError(
-            f"{path} is of no known kind; give a .csv or .jsonl file, also as .gz or .xz, or {HUB}owner/name"
-        )
+        raise InputError(f"{path} is of no known kind; give a .csv or .jsonl file, also as .gz or .xz, or {HUB}owner/name")
     try:
         with _OPENERS.get(suffix, open)(path, "rt", encoding="utf-8-sig", newline="") as file:
             for number, record in enumerate(readers[inner](file, path), 1):
@@ -127,9 +125,7 @@ def _pick(record: dict[str, Any], columns: tuple[str, str], source: object, numb
     return question, answer
 
 
-def _check(
-    rows: list[tuple[str, str]], shape: Shape, source: str, first: int
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def _check(rows: list[tuple[str, str]], shape: Shape, source: str, first: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Return (puzzles, answers) of a chunk that starts at row `first`; raise InputError at its first bad row."""
     cells = shape.size**2
     digits = frozenset(map(str, range(shape.size + 1)))
@@ -138,13 +134,9 @@ def _check(
             if len(text) != cells:
                 fitting = [size for size in (4, 6, 9) if size**2 == len(text)]
                 hint = f"; set size to {fitting[0]}" if fitting else ""
-                raise InputError(
-                    f"{source} row {number}: the {name} has {len(text)} cells where {cells} are needed{hint}"
-                )
+                raise InputError(f"{source} row {number}: the {name} has {len(text)} cells where {cells} are needed{hint}")
             if not digits.issuperset(text.translate(_BLANKS) if name == "question" else text):
-                raise InputError(
-                    f"{source} row {number}: the {name} {text!r} holds more than digits up to {shape.size}"
-                )
+                raise InputError(f"{source} row {number}: the {name} {text!r} holds more than digits up to {shape.size}")
     puzzles, answers = (_digits("".join(row[side] for row in rows), cells) for side in (0, 1))
     kept = ((puzzles == 0) | (puzzles == answers)).all(axis=1)
     # A unit holds every digit once exactly when the bits of its digits add up to all bits.

@@ -192,8 +192,7 @@ def _start(shape: Shape, puzzle: Sequence[int], steps: list[Step] | None) -> _Bo
                 used[unit] |= 1 << digit - 1
     full = (1 << shape.size) - 1
     masks = [
-        0 if digit else full & ~(used[r] | used[c] | used[b])
-        for digit, (r, c, b) in zip(puzzle, shape.units_of, strict=True)
+        0 if digit else full & ~(used[r] | used[c] | used[b]) for digit, (r, c, b) in zip(puzzle, shape.units_of, strict=True)
     ]
     sound = all(mask or digit for mask, digit in zip(masks, puzzle, strict=True))
     return _Board(shape, list(puzzle), masks, steps) if sound else None

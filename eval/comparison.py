@@ -1,0 +1,133 @@
+"""The comparison: one head, its control and text methods on the same problems, written as results and a report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from hybrid.eval.baselines import HeadMethod, Method
+from hybrid.eval.benchmark import Measured, forward_seconds, measure, write_attempts
+from hybrid.eval.cost import percentile
+from hybrid.eval.report import SolvedProblem, write_report
+from hybrid.eval.results import Record, write_results
+from hybrid.eval.tasks.task import Task, Wording
+from hybrid.model import HybridModel
+from hybrid.problem import Problem
+
+DEPTH = 32
+"""Supervision steps to which accuracy by step is reported."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How many problems each side answers.
+
+    Args:
+        num_problems: test problems for heads.
+        num_text_problems: the first of them, for methods that write text.
+        num_latency: the first of them, one by one, for seconds.
+        num_shown: problems shown solving themselves in the report.
+        seed: of the problems.
+        wording: train, or held_out for wordings that no training prompt has.
+    """
+
+    num_problems: int = 500
+    num_text_problems: int = 48
+    num_latency: int = 10
+    num_shown: int = 3
+    seed: int = 0
+    wording: Wording = "train"
+
+
+def compare(
+    model: HybridModel,
+    task: Task,
+    methods: Sequence[Method],
+    output: Path,
+    plan: Plan,
+    *,
+    command: str,
+    notes: Sequence[str] = (),
+    say: Callable[[str], None] = lambda text: None,
+) -> list[Record]:
+    """Measure `methods` on unseen problems of `task`; write results.json, attempts.jsonl and report.html to `output`.
+
+    Args:
+        model: the hybrid whose answers are shown step by step and whose backbone writes the text.
+        task: makes and scores the problems.
+        methods: what is compared.
+        output: folder.
+        plan: counts.
+        command: how the run was started, for the report.
+        notes: further lines for the report.
+        say: gets progress lines.
+    """
+    problems = task.problems("test", plan.num_problems, seed=plan.seed, wording=plan.wording)
+    measured = []
+    for method in methods:
+        own = problems if isinstance(method, HeadMethod) else problems[: plan.num_text_problems]
+        found = measure(
+            method,
+            own,
+            task_name=task_name(task),
+            split="test",
+            seed=plan.seed,
+            backbone=model.backbone,
+            num_latency=plan.num_latency if isinstance(method, HeadMethod) else min(plan.num_latency, 3),
+            say=say,
+        )
+        if isinstance(method, HeadMethod):
+            found = replace(found, record=replace(found.record, accuracy_by_step=method.depth_curve(problems, DEPTH)))
+        measured.append(found)
+    facts = [*_ratios(model, problems[: plan.num_latency], measured), *notes]
+    for fact in facts:
+        say(fact)
+    records = [m.record for m in measured]
+    write_results(output / "results.json", records)
+    write_attempts(output / "attempts.jsonl", problems, measured)
+    shown = [solved(model, task, problem, measured, i) for i, problem in enumerate(problems[: plan.num_shown])]
+    title = f"{task_name(task)}: latent recursion against chain of thought"
+    write_report(output / "report.html", records, shown, title=title, command=command, notes=facts)
+    return records
+
+
+def task_name(task: Task) -> str:
+    """Return a task's kind with the settings that decide its difficulty, as it stands in tables."""
+    settings = vars(task.config) if hasattr(task, "config") else {}
+    given = ", ".join(f"{name} {value}" for name, value in settings.items() if isinstance(value, int))
+    return f"{task.kind} ({given})" if given else task.kind
+
+
+def _ratios(model: HybridModel, problems: Sequence[Problem], measured: Sequence[Measured]) -> list[str]:
+    """Return sentences that compare seconds a problem, all of one run."""
+    heads = [m.record for m in measured if m.record.reasoner_steps_mean > 0]
+    if not heads:
+        return []
+    own, forward = heads[0].latency_p50_seconds, percentile(forward_seconds(model.backbone, problems), 0.5)
+    sentences = [
+        f"One prompt takes the {heads[0].method} {own * 1e3:.1f} ms (p50), the language model's forward pass over it alone "
+        f"{forward * 1e3:.1f} ms: {own / forward:.2f} times."
+    ]
+    for record in (m.record for m in measured if m.record.tokens_generated_mean > 0):
+        ratio = record.latency_p50_seconds / own
+        sentences.append(
+            f"{record.method} takes {record.latency_p50_seconds:.2f} s a problem: {ratio:.0f} times the {heads[0].method}."
+        )
+    return sentences
+
+
+def solved(model: HybridModel, task: Task, problem: Problem, measured: Sequence[Measured], index: int) -> SolvedProblem:
+    """Return a problem with the head's answer after every step, and what the text methods wrote."""
+    solution = model.solve([problem.prompt])[0]
+    steps, captions = [], []
+    previous: tuple[str, ...] | None = None
+    for number, symbols in enumerate(solution.trajectory, 1):
+        steps.append(task.show_html(problem.prompt, symbols, previous))
+        wrong = sum(a != b for a, b in zip(symbols, problem.answer, strict=True))
+        captions.append(f"step {number}: " + (f"{wrong} wrong" if wrong else "right"))
+        previous = symbols
+    texts = {
+        m.record.method: m.attempts[index].text for m in measured if m.attempts[index : index + 1] and m.attempts[index].tokens
+    }
+    return SolvedProblem(problem.prompt, steps, captions, texts, solution.symbols == problem.answer)

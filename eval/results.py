@@ -1,0 +1,257 @@
+"""Results: one record for each method, task, split and seed, kept as JSON and shown as a table.
+
+Holds the record, its file and its table; measuring is benchmark.py's, pictures are plots.py's. results.json is a plain
+list of records, so that any tool can read it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields
+from decimal import Decimal
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import hybrid
+from hybrid.checkpoint import write_text
+from hybrid.errors import ConfigError, InputError
+from hybrid.kinds import from_dict, require, to_dict
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+class _Floats:
+    """Reads a field that holds a list of numbers."""
+
+    def from_dict(self, data: Any) -> list[float]:
+        plain = isinstance(data, list) and all(type(entry) in (int, float) for entry in data)
+        require(plain, f"record.accuracy_by_step is {data!r}; it must be a list of numbers or null")
+        return [float(entry) for entry in data]
+
+    def to_dict(self, value: list[float]) -> list[float]:
+        return value
+
+
+class _Strings:
+    """Reads a field that holds a mapping of names to strings."""
+
+    def from_dict(self, data: Any) -> dict[str, str]:
+        plain = isinstance(data, dict) and all(isinstance(part, str) for entry in data.items() for part in entry)
+        require(plain, f"record.versions is {data!r}; it must be a mapping of names to strings")
+        return dict(data)
+
+    def to_dict(self, value: dict[str, str]) -> dict[str, str]:
+        return value
+
+
+@dataclass(frozen=True)
+class Record:
+    """What one method did on one split of one task, and at what cost.
+
+    Args:
+        task, method, split: names.
+        n: problems tried, at least 1.
+        seed: of the training, or of the sampling where nothing is trained.
+        exact: share of problems answered wholly right, 0 to 1.
+        exact_low, exact_high: its Wilson 95% interval.
+        accuracy_by_step: exact after 1, 2, ... supervision steps; None for methods without steps.
+        tokens_generated_mean, reasoner_steps_mean: for each problem.
+        flops_mean: forward FLOPs of a problem, the prefill included.
+        latency_p50_seconds, latency_p95_seconds: of a problem at batch 1.
+        throughput_per_second: problems a second at the best batch.
+        peak_memory_bytes: while answering.
+        trainable_parameters, train_seconds: 0 where nothing is trained.
+        backbone, device: in words.
+        versions: of Python and the libraries, as `versions` gives them.
+
+    Raises:
+        ConfigError: a number is out of range.
+    """
+
+    task: str
+    method: str
+    split: str
+    n: int
+    seed: int
+    exact: float
+    exact_low: float
+    exact_high: float
+    accuracy_by_step: list[float] | None = field(metadata={"kinds": _Floats()})
+    tokens_generated_mean: float
+    reasoner_steps_mean: float
+    flops_mean: float
+    latency_p50_seconds: float
+    latency_p95_seconds: float
+    throughput_per_second: float
+    peak_memory_bytes: int
+    trainable_parameters: int
+    train_seconds: float
+    backbone: str
+    device: str
+    versions: dict[str, str] = field(metadata={"kinds": _Strings()})
+
+    def __post_init__(self) -> None:
+        require(self.n >= 1, f"record.n is {self.n}; give at least 1 problem")
+        shares = [("exact", self.exact), ("exact_low", self.exact_low), ("exact_high", self.exact_high)]
+        for name, share in [*shares, *(("accuracy_by_step", share) for share in self.accuracy_by_step or ())]:
+            require(0 <= share <= 1, f"record.{name} is {share}; give a share between 0 and 1")
+        low, high = self.exact_low, self.exact_high
+        require(low <= self.exact <= high, f"record.exact is {self.exact}, outside its interval, {low} to {high}")
+        for name in _COSTS:
+            cost = getattr(self, name)
+            require(math.isfinite(cost) and cost >= 0, f"record.{name} is {cost}; give a finite number of at least 0")
+
+
+_COSTS = (
+    "tokens_generated_mean",
+    "reasoner_steps_mean",
+    "flops_mean",
+    "latency_p50_seconds",
+    "latency_p95_seconds",
+    "throughput_per_second",
+    "peak_memory_bytes",
+    "trainable_parameters",
+    "train_seconds",
+)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python, torch, transformers and hybrid."""
+    libraries = {name: version(name) for name in ("torch", "transformers")}
+    return {"python": platform.python_version()} | libraries | {"hybrid": hybrid.__version__}
+
+
+def write_results(path: str | Path, records: Sequence[Record]) -> None:
+    """Write records as a JSON list, whole or not at all.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    data = [to_dict(record) for record in records]
+    write_text(Path(path), json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_results(path: str | Path) -> list[Record]:
+    """Return the records of a file that `write_results` wrote.
+
+    Raises:
+        InputError: the file is missing or damaged, or a field is missing, unknown, ill-typed or out of range.
+    """
+    try:
+        data = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(f"cannot read {path}: {reason}; give a results.json of `hybrid bench`") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is not JSON ({error}); restore the file or run the benchmark again") from None
+    if not isinstance(data, list):
+        raise InputError(f"{path} holds a {type(data).__name__}; give a list of records as `hybrid bench` writes it")
+    records = []
+    for number, entry in enumerate(data, start=1):
+        try:
+            records.append(_record(entry))
+        except ConfigError as error:
+            raise InputError(f"{path}, record {number}: {error}") from None
+    return records
+
+
+def _record(data: Any) -> Record:
+    if isinstance(data, dict):
+        missing = [f.name for f in fields(Record) if data.get(f.name) is None and f.name != "accuracy_by_step"]
+        missing += ["accuracy_by_step"] if "accuracy_by_step" not in data else []
+        require(not missing, f"no value for {', '.join(missing)}; restore the file or run the benchmark again")
+    record: Record = from_dict(Record, data, "record")
+    return record
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the results table: its heading, and the text of a record's cell."""
+
+    heading: str
+    cell: Callable[[Record], str]
+
+
+def columns(records: Sequence[Record]) -> list[Column]:
+    """Return the columns that these records need: task, split and seed only where they differ."""
+    first = [
+        Column(name, lambda record, name=name: str(getattr(record, name)))  # type: ignore[misc]
+        for name in ("task", "split", "method", "seed")
+        if name == "method" or len({getattr(record, name) for record in records}) > 1
+    ]
+    return first + _FIGURES
+
+
+def is_best(record: Record, records: Sequence[Record]) -> bool:
+    """Say whether no record of the same task and split has a better exact share."""
+    rivals = [other.exact for other in records if (other.task, other.split) == (record.task, record.split)]
+    return record.exact >= max(rivals, default=0.0)
+
+
+def results_table(records: Sequence[Record]) -> Table:
+    """Return the records as a table for the terminal, the best exact share of every task and split in bold."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(header_style="bold")
+    shown = columns(records)
+    for column in shown:
+        table.add_column(column.heading, justify="right" if column in _FIGURES else "left")
+    for record in records:
+        bold = "bold" if is_best(record, records) else ""
+        table.add_row(*(Text(column.cell(record), style=bold if column is _EXACT else "") for column in shown))
+    return table
+
+
+def significant(value: float) -> str:
+    """Return a number of at least 0 with three significant digits, thousands apart.
+
+    Example:
+        >>> [significant(value) for value in (0, 0.00001234, 2.5, 99.96, 1234.5)]
+        ['0', '0.0000123', '2.5', '100', '1,234']
+    """
+    return f"{value:,.0f}" if value >= 999.5 else f"{Decimal(f'{value:.3g}'):f}"
+
+
+def percent(share: float) -> str:
+    """Return a share as a percentage with one digit, without its sign.
+
+    Example:
+        >>> percent(0.8742)
+        '87.4'
+    """
+    return f"{100 * share:.1f}"
+
+
+def size(count: float, unit: str = "B") -> str:
+    """Return a count with a decimal prefix.
+
+    Example:
+        >>> size(0), size(640), size(3_140_000, ""), size(1.5e9)
+        ('0 B', '640 B', '3.14 M', '1.5 GB')
+    """
+    prefixes = ("", "k", "M", "G", "T")
+    power = 0
+    while count >= 999.5 and power < len(prefixes) - 1:
+        count, power = count / 1000, power + 1
+    return f"{significant(count)} {prefixes[power]}{unit}".rstrip()
+
+
+_EXACT = Column("exact % (95%)", lambda r: f"{percent(r.exact)} ({percent(r.exact_low)}–{percent(r.exact_high)})")
+_FIGURES = [
+    _EXACT,
+    Column("n", lambda r: str(r.n)),
+    Column("tokens", lambda r: significant(r.tokens_generated_mean)),
+    Column("steps", lambda r: significant(r.reasoner_steps_mean)),
+    Column("GFLOPs a problem", lambda r: significant(r.flops_mean / 1e9)),
+    Column("p50 seconds", lambda r: significant(r.latency_p50_seconds)),
+    Column("problems/s", lambda r: significant(r.throughput_per_second)),
+    Column("peak memory", lambda r: size(r.peak_memory_bytes)),
+    Column("trainable weights", lambda r: size(r.trainable_parameters, "")),
+    Column("train seconds", lambda r: significant(r.train_seconds)),
+]
