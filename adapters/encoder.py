@@ -15,17 +15,21 @@ from hybrid.errors import InputError
 from hybrid.kinds import Kinds, require
 
 Workspace = tuple[Tensor, Tensor | None]
-"""x (b, l, d) and its padding mask (b, l) bool, None where nothing is padded. Answer positions come first."""
+"""x (b, l, d) and its padding mask (b, l) bool, None where nothing is padded. Answers stand behind the prefix."""
 
 
 class Encoder(nn.Module):
     """Base of the family.
 
     `reads` says what the backbone must hand over: the mean hidden state of each span, or every prompt token.
+    `normalise` says whether the workspace is scaled to root mean square 1; `num_prefix` counts workspace positions in
+    front of the answers.
     Members are built as cls(config, num_layers, backbone_width, width).
     """
 
     reads: ClassVar[Literal["spans", "tokens"]] = "tokens"
+    normalise: ClassVar[bool] = True
+    num_prefix: int = 0
 
     def forward(self, features: Features) -> Workspace:
         """Return the workspace of a batch."""

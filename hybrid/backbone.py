@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from hybrid.default_backbone import DEFAULT_BACKBONE, find_backbone
 from hybrid.errors import BackboneError, ConfigError, InputError
@@ -137,7 +138,7 @@ class Backbone:
             weights.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
         tokens = sorted(self.tokenizer.get_vocab().items())
         backend = getattr(self.tokenizer, "backend_tokenizer", None)
-        rules = backend.to_str() if backend is not None else ""
+        rules = _rules(backend) if backend is not None else ""
         tokenizer = hashlib.sha256(f"{tokens} {rules}".encode())
         return {
             "weights": weights.hexdigest(),
@@ -268,11 +269,16 @@ class Backbone:
         return rows
 
     def gather(self, state_skh: Tensor, encoded: Encoded, spans: Sequence[Span]) -> Tensor:
-        """Return the mean of `state_skh` over the tokens of each span, (p, k, h); means in float32."""
+        """Return the mean of `state_skh` over the tokens of each span, (p, k, h).
+
+        Several tokens are normalised one by one before the mean: the states of a first token are a hundred times longer
+        than the rest in many models, and would drown them.
+        """
         ranges = self.tokens_of_spans(encoded, spans)
         if all(end - start == 1 for start, end in ranges):
             return state_skh[[start for start, _ in ranges]]
-        return torch.stack([state_skh[start:end].float().mean(0).to(state_skh.dtype) for start, end in ranges])
+        normal_skh = F.layer_norm(state_skh.float(), state_skh.shape[-1:])
+        return torch.stack([normal_skh[start:end].mean(0) for start, end in ranges]).to(state_skh.dtype)
 
     def token_id(self, symbol: str) -> int:
         """Return the id of the one token that `symbol` is, with a blank before it or without.
@@ -298,6 +304,14 @@ class Backbone:
         weight = layer.weight.detach()
         rows: Tensor = (weight if token_ids is None else weight[list(token_ids)]).float().clone()
         return rows
+
+
+def _rules(backend: Any) -> str:
+    """Return a fast tokenizer as text, without the padding and truncation that each call sets anew."""
+    copy = type(backend).from_str(backend.to_str())
+    copy.no_padding()
+    copy.no_truncation()
+    return str(copy.to_str())
 
 
 def _load(loader: str, folder: Any, **options: Any) -> Any:

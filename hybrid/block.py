@@ -73,8 +73,9 @@ class Rotary(nn.Module):
         self.register_buffer("sin", angle.sin() * sign, persistent=False)
 
     def forward(self, x_blmh: Tensor) -> Tensor:
-        """Rotate (batch, positions, any, head width) by position."""
-        length, half = x_blmh.shape[1], x_blmh.shape[-1] // 2
+        """Rotate (batch, positions, any, head width) by position; raises ConfigError for more than `max_positions`."""
+        length, half, longest = x_blmh.shape[1], x_blmh.shape[-1] // 2, self.cos.shape[0]
+        require(length <= longest, f"the workspace has {length} positions, rotary has {longest}; raise block.max_positions")
         cos, sin = (table[:length, None].to(x_blmh.dtype) for table in (self.cos, self.sin))
         return x_blmh * cos + x_blmh.roll(half, dims=-1) * sin
 
@@ -104,6 +105,9 @@ class AttentionBlock(Block):
             multiple_of: inner width is rounded up to a multiple of this (256 in the paper's code).
             positions: rotary positions, or none.
             max_positions: longest workspace, in positions.
+            keys_from_queries: start the key weights as copies of the query weights, so that positions of like content
+                see each other from the first step on. Looking up by content is then found in hundreds of steps instead
+                of thousands; the weights are free to part.
         """
 
         num_heads: int = 4
@@ -111,6 +115,7 @@ class AttentionBlock(Block):
         multiple_of: int = 32
         positions: Literal["rotary", "none"] = "rotary"
         max_positions: int = 1024
+        keys_from_queries: bool = True
 
         def __post_init__(self) -> None:
             require(self.num_heads >= 1, f"block.num_heads is {self.num_heads}; give at least 1")
@@ -126,6 +131,9 @@ class AttentionBlock(Block):
         )
         self.num_heads = config.num_heads
         self.qkv = linear(width, 3 * width)
+        if config.keys_from_queries:
+            with torch.no_grad():
+                self.qkv.weight[width : 2 * width] = self.qkv.weight[:width]
         self.out = linear(width, width)
         self.mlp = SwiGLU(width, config.expansion, config.multiple_of)
         rotary = config.positions == "rotary"

@@ -51,6 +51,8 @@ def whole_file(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         work.chmod(0o644)
         os.replace(work, path)
+    except StorageError:
+        raise
     except OSError as error:
         reason = error.strerror or str(error)
         raise StorageError(f"cannot write {path}: {reason}; free some space or choose another folder") from None
@@ -84,14 +86,14 @@ def save(folder: Path, config: dict[str, Any], fingerprint: dict[str, str], tens
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    with whole_file(folder / HEAD) as work:
+    # Both files are written before either takes its place: a full disk must not leave one of them new, the other old.
+    with whole_file(folder / CONFIG) as config_work, whole_file(folder / HEAD) as head_work:
         try:
-            save_file(tensors, work, metadata={"config_sha256": _config_digest(config, fingerprint)})
+            save_file(tensors, head_work, metadata={"config_sha256": _config_digest(config, fingerprint)})
         except SafetensorError as error:
             raise OSError(str(error)) from None
-        digest = file_digest(work)
-    record = {"format": FORMAT, "config": config, "backbone": fingerprint, "files": {HEAD: digest}}
-    write_text(folder / CONFIG, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+        record = {"format": FORMAT, "config": config, "backbone": fingerprint, "files": {HEAD: file_digest(head_work)}}
+        config_work.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def load(folder: str | Path) -> Saved:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
@@ -34,7 +35,7 @@ CORES: Kinds[Core] = Kinds("core")
 
 
 def _check(config: Any) -> None:
-    for name in ("num_layers", "num_latent_steps"):
+    for name in ("num_layers", "num_high_layers", "num_low_layers", "num_latent_steps"):
         if hasattr(config, name):
             require(getattr(config, name) >= 1, f"core.{name} is {getattr(config, name)}; give at least 1")
 
@@ -103,3 +104,107 @@ class FeedForward(Core):
     def answer(self, state: State, x_bld: Tensor, mask_bl: Tensor | None) -> State:
         """y <- f(x)."""
         return (self.network(x_bld, mask_bl),)
+
+
+@CORES.register("single_state")
+class SingleState(Core):
+    """One network, one state: z <- f(z + x), n + 1 times a cycle; the answer is read from z itself (TRM's ablation)."""
+
+    num_states: ClassVar[int] = 1
+
+    @dataclass(frozen=True)
+    class Config:
+        """Args: num_layers: blocks of the network. num_latent_steps: n; a cycle has n + 1 calls, as TRM's."""
+
+        num_layers: int = 2
+        num_latent_steps: int = 2
+
+        def __post_init__(self) -> None:
+            _check(self)
+
+    def __init__(self, config: Config, block: object, width: int) -> None:
+        super().__init__()
+        self.num_latent_steps = config.num_latent_steps
+        self.network = Network(block, width, config.num_layers)
+
+    def cycle(self) -> Sequence[Call]:
+        """See Core.cycle."""
+        return [self.think] * (self.num_latent_steps + 1)
+
+    def think(self, state: State, x_bld: Tensor, mask_bl: Tensor | None) -> State:
+        """z <- f(z + x)."""
+        return (self.network(state[0] + x_bld, mask_bl),)
+
+
+@CORES.register("hrm")
+class HRM(Core):
+    """Two networks at two rates: n times z_L <- f_L(z_L + z_H + x), then z_H <- f_H(z_H + z_L) (arXiv 2506.21734)."""
+
+    @dataclass(frozen=True)
+    class Config:
+        """Args: num_high_layers: blocks of f_H. num_low_layers: blocks of f_L. num_latent_steps: n, low steps a cycle."""
+
+        num_high_layers: int = 2
+        num_low_layers: int = 2
+        num_latent_steps: int = 2
+
+        def __post_init__(self) -> None:
+            _check(self)
+
+    def __init__(self, config: Config, block: object, width: int) -> None:
+        super().__init__()
+        self.num_latent_steps = config.num_latent_steps
+        self.high = Network(block, width, config.num_high_layers)
+        self.low = Network(block, width, config.num_low_layers)
+
+    def cycle(self) -> Sequence[Call]:
+        """See Core.cycle."""
+        return [self.think] * self.num_latent_steps + [self.answer]
+
+    def think(self, state: State, x_bld: Tensor, mask_bl: Tensor | None) -> State:
+        """z_L <- f_L(z_L + z_H + x)."""
+        high_bld, low_bld = state
+        return high_bld, self.low(low_bld + high_bld + x_bld, mask_bl)
+
+    def answer(self, state: State, x_bld: Tensor, mask_bl: Tensor | None) -> State:
+        """z_H <- f_H(z_H + z_L)."""
+        high_bld, low_bld = state
+        return self.high(high_bld + low_bld, mask_bl), low_bld
+
+
+@CORES.register("deep")
+class Deep(Core):
+    """An untied stack as deep as a recursion, each network with weights of its own. A control."""
+
+    num_states: ClassVar[int] = 1
+
+    @dataclass(frozen=True)
+    class Config:
+        """Args: num_layers: blocks of each network. num_networks: T (n + 1) of the recursion to be compared with."""
+
+        num_layers: int = 2
+        num_networks: int = 6
+
+        def __post_init__(self) -> None:
+            _check(self)
+            require(self.num_networks >= 1, f"core.num_networks is {self.num_networks}; give at least 1")
+
+    def __init__(self, config: Config, block: object, width: int) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(Network(block, width, config.num_layers) for _ in range(config.num_networks))
+
+    def cycle(self) -> Sequence[Call]:
+        """See Core.cycle."""
+        return [self.enter, *(partial(self.deepen, index) for index in range(1, len(self.networks)))]
+
+    def calls(self, num_cycles: int) -> Sequence[Call]:
+        """One pass through the stack, whatever `num_cycles`."""
+        return self.cycle()
+
+    def enter(self, state: State, x_bld: Tensor, mask_bl: Tensor | None) -> State:
+        """y <- f_1(x)."""
+        return (self.networks[0](x_bld, mask_bl),)
+
+    def deepen(self, index: int, state: State, x_bld: Tensor, mask_bl: Tensor | None) -> State:
+        """y <- f_i(y)."""
+        return (self.networks[index](state[0], mask_bl),)

@@ -42,8 +42,11 @@ def new_folder(target: Path) -> Iterator[Path]:
         raise StorageError(f"cannot write in {target.parent}: {error.strerror}; choose another folder") from None
     try:
         yield work
-        with contextlib.suppress(OSError):  # Another process was first: its folder holds the same.
+        try:
             work.rename(target)
+        except OSError:
+            if not target.is_dir():  # Else another process was first: its folder holds the same.
+                raise
     except OSError as error:
         raise StorageError(
             f"cannot write {target}: {error.strerror or error}; free some space or choose another folder"

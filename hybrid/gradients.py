@@ -1,6 +1,7 @@
 """Gradient schemes: how much of a supervision step is differentiated.
 
-Every scheme runs the same calls and returns the same state; only what autograd remembers differs.
+The truncated schemes run the same calls and return the same state; only what autograd remembers differs. The implicit
+ones (equilibrium.py) look for the fixed point of a cycle instead.
 """
 
 from __future__ import annotations

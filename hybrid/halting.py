@@ -19,9 +19,17 @@ class Halting:
     """Base of the family; `num_logits` is what the reasoner's halt head must give."""
 
     num_logits: int = 1
+    looks_ahead: bool = False
 
-    def loss(self, halt_bk: Tensor, correct_b: Tensor) -> Tensor:
-        """Return the loss of the halt logits (b, num_logits) against "whole answer right" (b,), one a row, float32."""
+    def loss(self, halt_bk: Tensor, correct_b: Tensor, next_bk: Tensor | None = None, last_b: Tensor | None = None) -> Tensor:
+        """Return the loss of the halt logits (b, num_logits), one a row, float32.
+
+        Args:
+            halt_bk: halt logits.
+            correct_b: whether the whole answer is right, (b,).
+            next_bk: halt logits one supervision step later, for a rule that `looks_ahead`.
+            last_b: whether that step would be the last one allowed, (b,) bool.
+        """
         return F.binary_cross_entropy_with_logits(halt_bk[:, 0].float(), correct_b.float(), reduction="none")
 
     def train_stop(self, halt_bk: Tensor, steps_b: Tensor, draw_b: Tensor, num_supervision_steps: int) -> Tensor:
@@ -88,7 +96,7 @@ class Learned(Halting):
         # One uniform draw serves both choices: below `exploration` it is uniform again after scaling.
         share_b = draw_b / max(self.exploration, 1e-9)
         minimum_b = 2 + (share_b * max(num_supervision_steps - 1, 1)).floor()
-        waits_b = (share_b < 1) & (steps_b < minimum_b)
+        waits_b = (draw_b < self.exploration) & (steps_b < minimum_b)
         return (steps_b >= num_supervision_steps) | ((halt_bk[:, 0] > 0) & ~waits_b)
 
     def stop(self, halt_bk: Tensor, motion_b: Tensor) -> Tensor:
@@ -118,3 +126,43 @@ class Converged(Learned):
     def stop(self, halt_bk: Tensor, motion_b: Tensor) -> Tensor:
         """See Halting.stop."""
         return motion_b < self.tolerance
+
+
+@HALTING.register("q_learning")
+class QLearning(Learned):
+    """Halt and continue as two actions with learned values: HRM's rule (arXiv 2506.21734, section 2).
+
+    The value of halting is whether the answer is right; the value of going on is bootstrapped from the next step's
+    values, without replay or target network, as there.
+    """
+
+    num_logits: int = 2
+    looks_ahead: bool = True
+
+    @dataclass(frozen=True)
+    class Config:
+        """Args: exploration: as in learned."""
+
+        exploration: float = 0.1
+
+        def __post_init__(self) -> None:
+            require(0 <= self.exploration <= 1, f"halting.exploration is {self.exploration}; give a share from 0 to 1")
+
+    def __init__(self, config: Config) -> None:
+        self.exploration = config.exploration
+
+    def loss(self, halt_bk: Tensor, correct_b: Tensor, next_bk: Tensor | None = None, last_b: Tensor | None = None) -> Tensor:
+        """See Halting.loss."""
+        loss_b = super().loss(halt_bk, correct_b)
+        if next_bk is None or last_b is None:
+            return loss_b
+        target_b = torch.where(last_b, next_bk[:, 0], next_bk.amax(-1)).sigmoid()
+        return loss_b + F.binary_cross_entropy_with_logits(halt_bk[:, 1].float(), target_b.float(), reduction="none")
+
+    def train_stop(self, halt_bk: Tensor, steps_b: Tensor, draw_b: Tensor, num_supervision_steps: int) -> Tensor:
+        """Stop when halting is worth more than going on, unless exploration asked for a random minimum in 2..N."""
+        return super().train_stop(halt_bk[:, :1] - halt_bk[:, 1:], steps_b, draw_b, num_supervision_steps)
+
+    def stop(self, halt_bk: Tensor, motion_b: Tensor) -> Tensor:
+        """See Halting.stop."""
+        return halt_bk[:, 0] > halt_bk[:, 1]

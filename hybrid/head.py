@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 from hybrid.adapters import DECODERS, ENCODERS, Features
 from hybrid.adapters.decoder import Vocabulary
+from hybrid.adapters.encoder import Workspace
+from hybrid.block import rms_norm
 from hybrid.config import HybridConfig
 from hybrid.reasoner import Reasoner
 from hybrid.recursion import State
@@ -40,16 +42,27 @@ class Head(nn.Module):
 
     def start(self, features: Features) -> State:
         """Return initial states for the workspace of these features; runs the encoder without gradient for its shape."""
-        return self.reasoner.start(self.encoder(features)[0].detach())
+        return self.reasoner.start(self.encode(features)[0].detach())
+
+    def encode(self, features: Features) -> Workspace:
+        """Return the workspace (b, l, d), scaled as the encoder asks, and its mask."""
+        x_bld, mask_bl = self.encoder(features)
+        return (rms_norm(x_bld) if self.encoder.normalise else x_bld), mask_bl
 
     def forward(self, features: Features, state: State, num_outputs: int) -> StepOutput:
         """Run one supervision step and decode the first `num_outputs` workspace positions."""
-        x_bld, mask_bl = self.encoder(features)
+        x_bld, mask_bl = self.encode(features)
         return self.step(x_bld, mask_bl, state, features, num_outputs)
 
     def step(self, x_bld: Tensor, mask_bl: Tensor | None, state: State, features: Features, num_outputs: int) -> StepOutput:
         """The same on a workspace that is already encoded."""
         state = self.reasoner.step(state, x_bld, mask_bl)
-        y_bld = state[0]
-        halt = self.reasoner.halt_logits(y_bld, features.answer_mask(y_bld.shape[1]))
-        return StepOutput(state, self.decoder(y_bld[:, :num_outputs]), halt)
+        y_bld = state[0][:, self.encoder.num_prefix :]
+        read_bd = state[0][:, 0] if self.encoder.num_prefix else answer_mean(y_bld, features)
+        return StepOutput(state, self.decoder(y_bld[:, :num_outputs]), self.reasoner.halt_logits(read_bd))
+
+
+def answer_mean(y_bld: Tensor, features: Features) -> Tensor:
+    """Return the mean of the answer state over each row's answer positions, (b, d)."""
+    keep_bl1 = features.answer_mask(y_bld.shape[1])[..., None].to(y_bld.dtype)
+    return (y_bld * keep_bl1).sum(1) / keep_bl1.sum(1)

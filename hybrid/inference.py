@@ -40,7 +40,7 @@ class Thoughts:
 @torch.no_grad()
 def think(head: Head, features: Features, halting: Halting, num_steps: int, num_outputs: int) -> Thoughts:
     """Run up to `num_steps` supervision steps on each row of `features`, decoding `num_outputs` positions."""
-    x_bld, mask_bl = head.encoder(features)
+    x_bld, mask_bl = head.encode(features)
     state = head.reasoner.start(x_bld)
     rows = x_bld.shape[0]
     alive = torch.arange(rows, device=x_bld.device)

@@ -46,7 +46,7 @@ class Kinds(Generic[C]):
 
     def __getitem__(self, name: str) -> type[C]:
         """Return the class filed under `name`; raise ConfigError with the known names otherwise."""
-        if name not in self._classes:
+        if not isinstance(name, str) or name not in self._classes:
             raise ConfigError(f'{self.family} "{name}" is unknown; choose one of: {", ".join(self._classes)}')
         return self._classes[name]
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from hybrid import checkpoint
-from hybrid.adapters import Features
+from hybrid.adapters import Features, Structured
 from hybrid.backbone import Backbone
 from hybrid.config import HybridConfig
 from hybrid.errors import InputError
@@ -24,6 +24,7 @@ from hybrid.halting import HALTING
 from hybrid.head import Head
 from hybrid.inference import Thoughts, think
 from hybrid.kinds import require
+from hybrid.no_backbone import NO_BACKBONE, NoBackbone
 
 
 @dataclass(frozen=True)
@@ -173,6 +174,9 @@ class HybridModel(nn.Module):
 def find(backbone: Any, tokenizer: Any, config: HybridConfig) -> Backbone:
     """Return a Backbone for a name, a loaded model, a Backbone, or (None) for what the config names."""
     layers = config.backbone.layers
+    if NO_BACKBONE in (backbone, config.backbone.name if backbone is None else None):
+        require(isinstance(config.encoder, Structured.Config), "backbone none goes with the structured encoder; choose it")
+        return NoBackbone(config.encoder.vocabulary)
     if isinstance(backbone, Backbone):
         return Backbone(backbone.model, backbone.tokenizer, backbone.name, layers or backbone.layers)
     if backbone is None or isinstance(backbone, str | Path):

@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hybrid.block import BLOCKS, AttentionBlock, rms_norm
+from hybrid import equilibrium as _equilibrium  # noqa: F401 - files the implicit gradients
+from hybrid.block import BLOCKS, AttentionBlock
 from hybrid.cores import CORES, TRM
 from hybrid.gradients import GRADIENTS, LastCycle
 from hybrid.halting import HALTING, Learned
@@ -68,12 +69,10 @@ class Reasoner(nn.Module):
         return tuple(row.to(x_bld.dtype).expand_as(x_bld) for row in self.initial)
 
     def step(self, state: State, x_bld: Tensor, mask_bl: Tensor | None) -> State:
-        """Run one supervision step on the workspace (b, l, d); `x_bld` is scaled to root mean square 1 first."""
-        return self.gradient.run(self.core, state, rms_norm(x_bld), mask_bl, self.config.num_cycles)
+        """Run one supervision step on the workspace (b, l, d)."""
+        return self.gradient.run(self.core, state, x_bld, mask_bl, self.config.num_cycles)
 
-    def halt_logits(self, y_bld: Tensor, answer_mask_ba: Tensor) -> Tensor:
-        """Return halt logits (b, num_logits), float32, from the mean of y over the answer positions (b, a)."""
-        keep_ba1 = answer_mask_ba[..., None].to(y_bld.dtype)
-        mean_bd = (y_bld[:, : keep_ba1.shape[1]] * keep_ba1).sum(1) / keep_ba1.sum(1)
-        logits: Tensor = self.halt(mean_bd)
+    def halt_logits(self, read_bd: Tensor) -> Tensor:
+        """Return halt logits (b, num_logits), float32, from one vector a row (b, d) of the answer state."""
+        logits: Tensor = self.halt(read_bd)
         return logits.float()

@@ -27,7 +27,7 @@ from hybrid.errors import StorageError
 from hybrid.problem import Span
 
 SHARD_ROWS = 256
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)

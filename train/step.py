@@ -24,21 +24,58 @@ class StepLosses:
     right: Tensor
 
 
-def losses(
-    out: StepOutput, batch: Batch, loss: AnswerLoss, halting: Halting, *, halt_weight: float, path_weight: float
-) -> StepLosses:
-    """Return the losses of one supervision step on a batch; each is a mean over its rows."""
+@dataclass(frozen=True)
+class Objective:
+    """What a supervision step is trained on.
+
+    Args:
+        loss: of the answer.
+        halting: rule with its own loss.
+        halt_weight: weight of the halt loss.
+        path_weight: weight of a context position against an answer position.
+        num_supervision_steps: N, the most steps a problem takes.
+    """
+
+    loss: AnswerLoss
+    halting: Halting
+    halt_weight: float = 0.5
+    path_weight: float = 1.0
+    num_supervision_steps: int = 1
+
+
+def losses(out: StepOutput, batch: Batch, objective: Objective, next_bk: Tensor | None, steps_b: Tensor) -> StepLosses:
+    """Return the losses of one supervision step on a batch; each is a mean over its rows.
+
+    Args:
+        out: of the step.
+        batch: features and labels.
+        objective: losses and weights.
+        next_bk: halt logits one step later, for a halting rule that looks ahead.
+        steps_b: steps taken, this one included, (b,).
+    """
     answers = batch.features.answer_mask(batch.labels.shape[1])
-    weights = torch.where(answers, 1.0, path_weight)
+    weights = torch.where(answers, 1.0, objective.path_weight)
     right_b = whole_answer_right(out.logits.detach(), batch.answer_labels())
-    answer = loss(out.logits, batch.labels, weights).mean()
-    halt = halting.loss(out.halt, right_b).mean()
-    return StepLosses(answer + halt_weight * halt, answer.detach(), halt.detach(), right_b)
+    answer = objective.loss(out.logits, batch.labels, weights).mean()
+    last_b = steps_b >= objective.num_supervision_steps
+    halt = objective.halting.loss(out.halt, right_b, next_bk, last_b).mean()
+    return StepLosses(answer + objective.halt_weight * halt, answer.detach(), halt.detach(), right_b)
 
 
-def advance(carry: Carry, out: StepOutput, halting: Halting, draw_b: Tensor, num_supervision_steps: int) -> Carry:
-    """Return the carry after the step, with the slots that halt now."""
-    halted = halting.train_stop(out.halt.detach(), carry.steps + 1, draw_b, num_supervision_steps)
+@torch.no_grad()
+def look_ahead(head: nn.Module, batch: Batch, out: StepOutput, halting: Halting) -> Tensor | None:
+    """Return the halt logits one step later (b, k) where the halting rule asks for them."""
+    if not halting.looks_ahead:
+        return None
+    state = tuple(part.detach() for part in out.state)
+    later: StepOutput = head(batch.features, state, 1)
+    return later.halt
+
+
+def advance(carry: Carry, out: StepOutput, objective: Objective, draw_b: Tensor) -> Carry:
+    """Return the carry after the step, with the slots that halt now; `draw_b` are uniform random numbers."""
+    most = objective.num_supervision_steps
+    halted = objective.halting.train_stop(out.halt.detach(), carry.steps + 1, draw_b, most)
     return carry.advance(out.state, halted)
 
 

@@ -138,14 +138,20 @@ class Trainer:
     def _prepare(self) -> None:
         head = self.model.head
         self.optimizer = build_optimizer(self.config.optimizer, head)
-        self.loss = LOSSES.build(self.config.loss)
+        self.objective = one_step.Objective(
+            LOSSES.build(self.config.loss),
+            head.reasoner.halting,
+            self.config.halt_weight,
+            self.config.path_weight,
+            head.reasoner.config.num_supervision_steps,
+        )
         self.average = averaged(head, self.config.ema_decay) if self.config.ema_decay else None
         self.prepared, self.optimizer = self.accelerator.prepare(head, self.optimizer)
         if self.average is not None:
             self.accelerator.register_for_checkpointing(self.average)
         self.slots = Slots(self.data, self.config.batch_size, self.config.seed, self.accelerator)
         self.carry = Carry.start(head.start(self.slots.batch.features))
-        self.sums = torch.zeros(4, dtype=torch.float64, device=self.accelerator.device)
+        self.sums = torch.zeros(5, dtype=torch.float64, device=self.accelerator.device)
         if self.config.trackers:
             flat = {k: str(v) for k, v in to_dict(self.config).items()}
             self.accelerator.init_trackers("hybrid", flat)
@@ -178,8 +184,7 @@ class Trainer:
         return max(share, self.seconds / self.config.max_seconds) if self.config.max_seconds else share
 
     def _one_step(self) -> None:
-        config, head = self.config, self.model.head
-        rule, most = head.reasoner.halting, head.reasoner.config.num_supervision_steps
+        config, head, objective = self.config, self.model.head, self.objective
         if self.step:
             self.slots.refill(self.carry.halted)
         if not config.cache:
@@ -189,28 +194,29 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = config.optimizer.rate(self.step, self._progress())
         out = one_step.forward(self.prepared, batch, carry)
-        result = one_step.losses(out, batch, self.loss, rule, halt_weight=config.halt_weight, path_weight=config.path_weight)
+        ahead = one_step.look_ahead(head, batch, out, objective.halting)
+        result = one_step.losses(out, batch, objective, ahead, carry.steps + 1)
         self.accelerator.backward(result.total)
         self.accelerator.clip_grad_norm_(self.prepared.parameters(), config.optimizer.max_norm)
         self.optimizer.step()
         self.optimizer.zero_grad()
         if self.average is not None:
             self.average.update_parameters(head)
-        self.carry = one_step.advance(carry, out, rule, self.slots.draw(), most)
+        self.carry = one_step.advance(carry, out, objective, self.slots.draw())
         halted = self.carry.halted
-        self.sums += torch.stack([result.answer, result.halt, (result.right & halted).sum(), halted.sum()]).double()
-        self.steps_used = torch.where(halted, self.carry.steps, 0).sum() / halted.sum().clamp(min=1)
+        ended = (halted.sum(), (result.right & halted).sum(), (self.carry.steps * halted).sum())
+        self.sums += torch.stack([result.answer, result.halt, *ended]).double()
 
     def _log(self) -> None:
         sums = self.accelerator.reduce(self.sums, "sum") if self.accelerator.num_processes > 1 else self.sums
-        answer, halt, right, ended = sums.tolist()
+        answer, halt, ended, right, steps = sums.tolist()
         self.sums.zero_()
         count = LOG_EVERY_STEPS * self.accelerator.num_processes
         line = {
             "loss": answer / count,
             "halt_loss": halt / count,
             "exact": right / max(ended, 1),
-            "steps_used": float(self.steps_used),
+            "steps_used": steps / max(ended, 1),
         }
         if not line["loss"] + line["halt_loss"] < float("inf"):
             raise TrainingError(

@@ -103,11 +103,10 @@ class StateTracking(Task):
         self.config = config
         self.symbols = COLOURS[: config.objects]
         name, colour = (rf"\b(?:{'|'.join(words)})\b" for words in (NAMES, self.symbols))
-        # A person and the colour held at first are two positions: one mean of both would blur who has what.
         # Inside a swap only "and" or "... with" stands between two names, inside an introduction only a verb or colon.
         self.layout = LayoutConfig(
-            answer=SpanPattern(r"(?s).+", rf"({name}):? (?:[a-z]+ ){{0,3}}?{colour}"),
-            context=SpanPattern(rf"{colour}|{name} (?:and|[a-z]+ with) {name}", rf"{colour}|{name}"),
+            answer=SpanPattern(r"(?s).+", rf"{name}:? (?:[a-z]+ ){{0,3}}?{colour}"),
+            context=SpanPattern(rf"{name} (?:and|[a-z]+ with) {name}", name),
             num_answers=config.objects,
         )
 
@@ -153,7 +152,7 @@ class StateTracking(Task):
         return Problem(
             prompt=f"{intro}. {swaps} {wording.question}",
             answer=states[-1],
-            path=instance.colours + tuple(state[person] for _, pair, state in after for person in pair),
+            path=tuple(state[person] for _, pair, state in after for person in pair),
             trace="\n".join([*steps, f"Answer: {self.layout.write(states[-1])}"]),
             difficulty=len(instance.swaps),
             key=key,

@@ -1,0 +1,76 @@
+"""Structured encoder: symbols of the prompt straight into the recursion, no language model. A control.
+
+Laid out like the input embedding of TRM's and HRM's code, so that their checkpoints run: embeddings scaled by
+sqrt(width), a puzzle embedding as prefix positions, learned positions or none. The workspace is not normalised there.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from hybrid.adapters.encoder import ENCODERS, Encoder, Workspace, dense
+from hybrid.adapters.features import Features
+from hybrid.kinds import require
+
+
+@ENCODERS.register("structured")
+class Structured(Encoder):
+    """Workspace = [puzzle prefix; embedded symbols]. Features hold symbol numbers, (b, p, 1, 1), instead of hidden states.
+
+    Every problem reads puzzle 0: conditioning comes from the prompt, never from a puzzle's number.
+    """
+
+    reads: ClassVar[Literal["spans", "tokens"]] = "spans"
+    normalise: ClassVar[bool] = False
+
+    @dataclass(frozen=True)
+    class Config:
+        """Sizes of the embedding.
+
+        Args:
+            vocabulary: the symbols that a prompt's spans may hold, in the order of the embedding's rows.
+            num_prefix: prefix positions.
+            num_puzzles: rows of the puzzle table, 0 for none (the prefix is then zero).
+            puzzle_width: width of a row; it is padded with zeros to num_prefix * width.
+            max_positions: learned positions for prefix and symbols together; 0 for none.
+        """
+
+        vocabulary: tuple[str, ...] = ("0", "1")
+        num_prefix: int = 0
+        num_puzzles: int = 0
+        puzzle_width: int = 0
+        max_positions: int = 0
+
+        def __post_init__(self) -> None:
+            for name in ("num_prefix", "num_puzzles", "puzzle_width", "max_positions"):
+                require(getattr(self, name) >= 0, f"encoder.{name} is {getattr(self, name)}; give at least 0")
+            require(len(set(self.vocabulary)) >= 2, "encoder.vocabulary needs at least 2 different symbols")
+
+    def __init__(self, config: Config, num_layers: int, backbone_width: int, width: int) -> None:
+        super().__init__()
+        require(
+            config.puzzle_width <= config.num_prefix * width, "encoder.puzzle_width is over num_prefix * width; raise it"
+        )
+        self.num_prefix, self.width = config.num_prefix, width
+        self.embedding = nn.Parameter(torch.randn(len(config.vocabulary), width) / math.sqrt(width))
+        self.puzzles = nn.Parameter(torch.zeros(config.num_puzzles, config.puzzle_width)) if config.num_puzzles else None
+        positions = torch.randn(config.max_positions, width) / math.sqrt(width)
+        self.positions = nn.Parameter(positions) if config.max_positions else None
+
+    def forward(self, features: Features) -> Workspace:
+        """See Encoder.forward; l = num_prefix + p."""
+        rows = features.states.shape[0]
+        symbols_bpd = self.embedding[features.states[:, :, 0, 0].long()]
+        flat = symbols_bpd.new_zeros(rows, self.num_prefix * self.width)
+        if self.puzzles is not None:
+            flat = torch.cat([self.puzzles[:1].expand(rows, -1), flat[:, self.puzzles.shape[1] :]], dim=1)
+        x_bld: Tensor = torch.cat([flat.view(rows, self.num_prefix, self.width), symbols_bpd], dim=1)
+        if self.positions is not None:
+            x_bld = (x_bld + self.positions[: x_bld.shape[1]]) * math.sqrt(0.5)
+        mask_bl = torch.cat([features.mask.new_ones(rows, self.num_prefix), features.mask], dim=1)
+        return x_bld * math.sqrt(self.width), dense(mask_bl)

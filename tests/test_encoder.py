@@ -1,0 +1,92 @@
+"""What all encoders promise: padding and other rows change nothing, sizes are checked."""
+
+import pytest
+import torch
+
+from hybrid.adapters import ENCODERS, Features
+from hybrid.adapters.encoder import Positions, dense
+from hybrid.errors import ConfigError, InputError
+
+K, H, D = 2, 8, 16
+
+
+def build(kind, **fields):
+    torch.manual_seed(0)
+    return ENCODERS.build(ENCODERS[kind].Config(**fields), K, H, D)
+
+
+def rows(*lengths):
+    return [torch.randn(length, K, H, generator=torch.Generator().manual_seed(length)) for length in lengths]
+
+
+@pytest.mark.parametrize("kind", ENCODERS)
+def test_padding_changes_nothing(kind):
+    encoder = build(kind)
+    short, padded = Features.pad(rows(4), [3]), Features.pad(rows(4), [3], 9)
+    padded.states[:, 4:] = 99.0
+    (x, mask), (y, other) = encoder(short), encoder(padded)
+    mask = torch.ones(x.shape[:2], dtype=torch.bool) if mask is None else mask
+    other = torch.ones(y.shape[:2], dtype=torch.bool) if other is None else other
+    torch.testing.assert_close(x[mask], y[other], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ENCODERS)
+def test_a_row_is_encoded_alike_alone_and_in_a_batch(kind):
+    encoder = build(kind)
+    alone, _ = encoder(Features.pad(rows(4), [3]))
+    batch, mask = encoder(Features.pad(rows(6, 4), [5, 3]))
+    length = min(alone.shape[1], 4)
+    torch.testing.assert_close(alone[0, :3], batch[1, :3], rtol=0, atol=1e-5)
+    assert mask is not None and mask[1, :3].all() and length
+
+
+@pytest.mark.parametrize("kind", ENCODERS)
+def test_answer_positions_come_first_and_are_all_there(kind):
+    _, mask = build(kind)(Features.pad(rows(4, 6), [2, 5]))
+    assert mask[0, :2].all() and mask[1, :5].all()
+
+
+@pytest.mark.parametrize("kind", ENCODERS)
+def test_every_weight_gets_a_gradient(kind):
+    encoder = build(kind)
+    x, mask = encoder(Features.pad(rows(4, 6), [3, 5]))
+    mask = torch.ones(x.shape[:2], dtype=torch.bool) if mask is None else mask
+    (x[mask] * torch.randn(D)).sum().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in encoder.parameters())
+
+
+@pytest.mark.parametrize(
+    ("kind", "field"),
+    [
+        ("aligned", "max_positions"),
+        ("concat", "max_tokens"),
+        ("concat", "max_answers"),
+        ("cross_attention", "max_tokens"),
+        ("cross_attention", "max_answers"),
+        ("pooled", "max_answers"),
+    ],
+)
+def test_what_does_not_fit_is_refused_with_the_field_to_raise(kind, field):
+    with pytest.raises(InputError, match=rf"encoder\.{field} is 4; attach with a larger one"):
+        build(kind, **{field: 4})(Features.pad(rows(6), [5]))
+
+
+@pytest.mark.parametrize("kind", ENCODERS)
+def test_counts_below_one_are_refused(kind):
+    config = ENCODERS[kind].Config
+    for field in vars(config()):
+        with pytest.raises(ConfigError, match=rf"encoder\.{field} is 0"):
+            config(**{field: 0})
+
+
+def test_positions_are_the_first_of_a_table():
+    table = Positions(5, 4, "max_things")
+    assert torch.equal(table.first(3), table.table[:3])
+    with pytest.raises(InputError, match=r"6 positions, but encoder\.max_things is 5"):
+        table.first(6)
+
+
+def test_a_mask_without_padding_is_left_out():
+    assert dense(torch.ones(2, 3, dtype=torch.bool)) is None
+    mask = torch.tensor([[True, False]])
+    assert dense(mask) is mask
