@@ -53,9 +53,7 @@ class Structured(Encoder):
 
     def __init__(self, config: Config, num_layers: int, backbone_width: int, width: int) -> None:
         super().__init__()
-        require(
-            config.puzzle_width <= config.num_prefix * width, "encoder.puzzle_width is over num_prefix * width; raise it"
-        )
+        require(config.puzzle_width <= config.num_prefix * width, "encoder.puzzle_width is over num_prefix * width; raise it")
         self.num_prefix, self.width = config.num_prefix, width
         self.embedding = nn.Parameter(torch.randn(len(config.vocabulary), width) / math.sqrt(width))
         self.puzzles = nn.Parameter(torch.zeros(config.num_puzzles, config.puzzle_width)) if config.num_puzzles else None

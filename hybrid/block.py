@@ -26,6 +26,13 @@ def rms_norm(x: Tensor) -> Tensor:
     return F.rms_norm(x.float(), x.shape[-1:], eps=EPSILON).to(x.dtype)
 
 
+def rms_norm_where(x_bdl: Tensor, real_b1l: Tensor) -> Tensor:
+    """Scale the real positions (1, else 0) of the last dimension to root mean square 1, and set the others to zero."""
+    kept_bdl = x_bdl.float() * real_b1l
+    mean_bd1 = kept_bdl.square().sum(-1, keepdim=True) / real_b1l.sum(-1, keepdim=True)
+    return (kept_bdl * (mean_bd1 + EPSILON).rsqrt()).to(x_bdl.dtype)
+
+
 def initialise(weight: Tensor) -> None:
     """Fill `weight` (out, in) from a normal of standard deviation 1/sqrt(in), cut at two deviations."""
     nn.init.trunc_normal_(weight, std=weight.shape[1] ** -0.5, a=-2 * weight.shape[1] ** -0.5, b=2 * weight.shape[1] ** -0.5)
@@ -44,9 +51,9 @@ class SwiGLU(nn.Module):
     The inner width is round(expansion * width * 2/3) rounded up to a multiple of `multiple_of`.
     """
 
-    def __init__(self, width: int, expansion: float, multiple_of: int) -> None:
+    def __init__(self, width: int, expansion: float, multiple_of: int, inner: int | None = None) -> None:
         super().__init__()
-        inner = -(-round(expansion * width * 2 / 3) // multiple_of) * multiple_of
+        inner = inner or -(-round(expansion * width * 2 / 3) // multiple_of) * multiple_of
         self.gate_up = linear(width, 2 * inner)
         self.down = linear(inner, width)
 
@@ -159,7 +166,10 @@ class AttentionBlock(Block):
 
 @BLOCKS.register("mlp")
 class MLPBlock(Block):
-    """SwiGLU over positions, then over channels: for workspaces of one fixed length."""
+    """SwiGLU over positions, then over channels: for workspaces of one fixed length.
+
+    As in TRM's code, the norm behind the first runs over positions, each channel by itself.
+    """
 
     @dataclass(frozen=True)
     class Config:
@@ -169,11 +179,13 @@ class MLPBlock(Block):
             num_positions: workspace length L; shorter workspaces are padded with zeros up to it.
             expansion: inner width of each SwiGLU over its outer width, before the factor 2/3.
             multiple_of: inner widths are rounded up to a multiple of this (256 in the paper's code).
+            inner_positions: inner width of the SwiGLU over positions, where it is not as the two above say.
         """
 
         num_positions: int = 16
         expansion: float = 4.0
         multiple_of: int = 32
+        inner_positions: int | None = None
 
         def __post_init__(self) -> None:
             require(self.num_positions >= 1, f"block.num_positions is {self.num_positions}; give at least 1")
@@ -183,7 +195,7 @@ class MLPBlock(Block):
     def __init__(self, config: Config, width: int) -> None:
         super().__init__()
         self.num_positions = config.num_positions
-        self.mix = SwiGLU(config.num_positions, config.expansion, config.multiple_of)
+        self.mix = SwiGLU(config.num_positions, config.expansion, config.multiple_of, config.inner_positions)
         self.mlp = SwiGLU(width, config.expansion, config.multiple_of)
 
     def forward(self, x_bld: Tensor, mask_bl: Tensor | None = None) -> Tensor:
@@ -193,9 +205,14 @@ class MLPBlock(Block):
             length <= self.num_positions,
             f"the workspace has {length} positions, the mlp block {self.num_positions}; raise block.num_positions",
         )
-        read_bld = x_bld if mask_bl is None else x_bld * mask_bl[..., None]
-        read_bdl = F.pad(read_bld.transpose(1, 2), (0, self.num_positions - length))
-        x_bld = rms_norm(x_bld + self.mix(read_bdl)[..., :length].transpose(1, 2))
+        x_bdl = x_bld.transpose(1, 2)
+        if mask_bl is None and length == self.num_positions:
+            mixed_bdl = rms_norm(x_bdl + self.mix(x_bdl))
+        else:
+            real_b1l = torch.ones_like(x_bdl[:, :1]) if mask_bl is None else mask_bl[:, None].to(x_bld.dtype)
+            read_bdl = F.pad(x_bdl * real_b1l, (0, self.num_positions - length))
+            mixed_bdl = rms_norm_where(x_bdl + self.mix(read_bdl)[..., :length], real_b1l)
+        x_bld = mixed_bdl.transpose(1, 2)
         return rms_norm(x_bld + self.mlp(x_bld))
 
 

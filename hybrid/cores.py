@@ -66,7 +66,7 @@ class TRM(Core):
     def think(self, state: State, x_bld: Tensor, mask_bl: Tensor | None) -> State:
         """z <- f(z + y + x)."""
         y_bld, z_bld = state
-        return y_bld, self.network(z_bld + y_bld + x_bld, mask_bl)
+        return y_bld, self.network(z_bld + (y_bld + x_bld), mask_bl)
 
     def answer(self, state: State, x_bld: Tensor, mask_bl: Tensor | None) -> State:
         """y <- f(y + z)."""
@@ -164,7 +164,7 @@ class HRM(Core):
     def think(self, state: State, x_bld: Tensor, mask_bl: Tensor | None) -> State:
         """z_L <- f_L(z_L + z_H + x)."""
         high_bld, low_bld = state
-        return high_bld, self.low(low_bld + high_bld + x_bld, mask_bl)
+        return high_bld, self.low(low_bld + (high_bld + x_bld), mask_bl)
 
     def answer(self, state: State, x_bld: Tensor, mask_bl: Tensor | None) -> State:
         """z_H <- f_H(z_H + z_L)."""

@@ -46,7 +46,8 @@ def parse(command: type[Any], argv: Sequence[str], program: str) -> Any:
             and field.default is dataclasses.MISSING
             and field.default_factory is dataclasses.MISSING
         ):
-            raise ConfigError(f"--{field.name} is missing; see `{program} --help`")
+            dashes = "" if field.metadata.get("positional") else "--"
+            raise ConfigError(f"{dashes}{field.name} is missing; see `{program} --help`")
     return from_dict(command, values, program.split()[-1])
 
 
@@ -152,7 +153,7 @@ def _add_fields(parser: Any, cls: type[Any], prefix: str, given: Mapping[str, An
 def _add_field(parser: Any, field: dataclasses.Field[Any], name: str, hint: Any, text: str) -> None:
     required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
     if field.metadata.get("positional"):
-        parser.add_argument(name, nargs="?", type=hint, default=field.default, help=text)
+        parser.add_argument(name, nargs="?", type=hint | None, default=None if required else field.default, help=text)
     elif hint is bool and field.default is False:
         parser.add_argument(f"--{name}", action="store_true", help=text)
     elif required:

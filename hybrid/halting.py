@@ -57,10 +57,15 @@ class Fixed(Halting):
 
     @dataclass(frozen=True)
     class Config:
-        """No fields."""
+        """Args: num_logits: outputs of the halt head, which is trained all the same."""
+
+        num_logits: int = 1
+
+        def __post_init__(self) -> None:
+            require(self.num_logits >= 1, f"halting.num_logits is {self.num_logits}; give at least 1")
 
     def __init__(self, config: Config) -> None:
-        pass
+        self.num_logits = config.num_logits
 
     def stop(self, halt_bk: Tensor, motion_b: Tensor) -> Tensor:
         """Never."""

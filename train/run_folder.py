@@ -38,9 +38,11 @@ class RunFolder:
             ConfigError: the folder holds another run.
             StorageError: it cannot be written.
         """
-        known = self.read_record()
-        if known is not None and known.get("run") != json.loads(json.dumps(record)):
-            differs = [key for key in record if known.get("run", {}).get(key) != json.loads(json.dumps(record[key]))]
+        known, wanted = self.read_record(), json.loads(json.dumps(record))
+        if known is None and self.record.exists():
+            raise ConfigError(f"{self.record} is damaged, so this may be another run; give another --output, or --overwrite")
+        if known is not None and known["run"] != wanted:
+            differs = [key for key in wanted if known["run"].get(key) != wanted[key]]
             raise ConfigError(
                 f"{self.path} holds another run ({', '.join(differs)} differ); give another --output, or --overwrite"
             )
@@ -56,10 +58,10 @@ class RunFolder:
     def read_record(self) -> dict[str, Any] | None:
         """Return the record of the run, or None where there is none that can be read."""
         try:
-            record: dict[str, Any] = json.loads(self.record.read_text(encoding="utf-8"))
+            record = json.loads(self.record.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
-        return record
+        return record if isinstance(record, dict) and isinstance(record.get("run"), dict) else None
 
     def finish(self, outcome: dict[str, Any]) -> None:
         """Note that the run has ended, with its outcome, and remove its checkpoints."""
@@ -71,7 +73,8 @@ class RunFolder:
         """Remove what an earlier run left here: record, metrics, checkpoints. Other files stay."""
         shutil.rmtree(self.checkpoints, ignore_errors=True)
         for file in (self.record, self.metrics):
-            file.unlink(missing_ok=True)
+            with contextlib.suppress(NotADirectoryError):
+                file.unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def new_checkpoint(self, step: int, *, main: bool, wait: Any) -> Iterator[Path]:
@@ -122,17 +125,22 @@ class RunFolder:
         for folder in reversed(self._found()):
             try:
                 manifest = json.loads((folder / "manifest.json").read_text())
-                if all(file_digest(folder / name) == digest for name, digest in manifest.items()):
+                if manifest and all(file_digest(folder / name) == digest for name, digest in manifest.items()):
                     return folder
-            except (OSError, ValueError):
+            except (OSError, ValueError, AttributeError):
                 pass
             warnings.warn(f"checkpoint {folder} is damaged; the one before it is taken", stacklevel=2)
         return None
 
     def write_metrics(self, line: dict[str, Any]) -> None:
-        """Append one line of JSON to metrics.jsonl."""
-        with self.metrics.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        """Append one line of JSON to metrics.jsonl; raise StorageError where it cannot be written."""
+        try:
+            with self.metrics.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+        except OSError as error:
+            raise StorageError(
+                f"cannot write {self.metrics}: {error.strerror or error}; free some space and run the same command again"
+            ) from None
 
     def read_metrics(self) -> list[dict[str, Any]]:
         """Return the lines of metrics.jsonl; a last line that a crash cut short is left out."""

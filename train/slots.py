@@ -6,6 +6,7 @@ takes the next of the stream, so that two processes with half the slots each see
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -15,6 +16,10 @@ from torch import Tensor
 from hybrid.train.dataset import Batch, Dataset
 
 
+FIRST_SHARE = 0.25
+"""Share of the problems, easiest first, that a curriculum begins with."""
+
+
 class DataOrder:
     """The endless stream of problem indices: every epoch a new permutation, decided by (seed, epoch)."""
 
@@ -22,39 +27,59 @@ class DataOrder:
         self.num_problems = num_problems
         self.seed = seed
         self.position = position
+        self._known: tuple[int, list[int]] = (-1, [])
 
-    def take(self, count: int) -> list[int]:
-        """Return the next `count` indices."""
+    def take(self, count: int, allowed: Callable[[int], bool] = lambda index: True) -> list[int]:
+        """Return the next `count` indices that are `allowed`; the others are passed over."""
         taken: list[int] = []
         while len(taken) < count:
             epoch, place = divmod(self.position, self.num_problems)
-            generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
-            part = torch.randperm(self.num_problems, generator=generator)[place : place + count - len(taken)]
-            taken += part.tolist()
-            self.position += len(part)
+            index = self._permutation(epoch)[place]
+            self.position += 1
+            if allowed(index):
+                taken.append(index)
         return taken
+
+    def _permutation(self, epoch: int) -> list[int]:
+        if self._known[0] != epoch:
+            generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+            self._known = (epoch, torch.randperm(self.num_problems, generator=generator).tolist())
+        return self._known[1]
 
 
 class Slots:
     """This process's share of the slots, with their problems' features and labels on the device."""
 
-    def __init__(self, dataset: Dataset, batch_size: int, seed: int, accelerator: Accelerator) -> None:
+    def __init__(
+        self, dataset: Dataset, batch_size: int, seed: int, accelerator: Accelerator, curriculum_steps: int | None = None
+    ) -> None:
         ranks = accelerator.num_processes
         self.dataset, self.accelerator, self.rank = dataset, accelerator, accelerator.process_index
         self.local_size, self.batch_size = batch_size // ranks, batch_size
         self.order = DataOrder(len(dataset), seed)
         self.draws = torch.Generator().manual_seed(seed)
-        self.indices = self._share(self.order.take(batch_size))
+        self.levels = [problem.difficulty for problem in dataset.problems]
+        self.ranked = sorted(self.levels)
+        self.curriculum_steps = curriculum_steps
+        self.indices = self._share(self.order.take(batch_size, self._allowed(0)))
         self.batch: Batch = dataset.batch(self.indices).to(accelerator.device)
 
     def _share(self, values: Any) -> Any:
         return values[self.rank * self.local_size : (self.rank + 1) * self.local_size]
 
-    def refill(self, halted: Tensor) -> None:
-        """Give the next problems of the stream to the halted slots (local b,) bool."""
+    def _allowed(self, step: int) -> Callable[[int], bool]:
+        """Say which problems may be taken at `step`: with a curriculum, the easiest quarter at first, in the end all."""
+        if self.curriculum_steps is None:
+            return lambda index: True
+        share = FIRST_SHARE + (1 - FIRST_SHARE) * min(1.0, step / self.curriculum_steps)
+        top = self.ranked[int(share * (len(self.ranked) - 1))]
+        return lambda index: self.levels[index] <= top
+
+    def refill(self, halted: Tensor, step: int) -> None:
+        """Give the next problems of the stream to the halted slots (local b,) bool, before `step`."""
         everywhere = self.accelerator.gather(halted) if self.accelerator.num_processes > 1 else halted
         flags = everywhere.tolist()
-        fresh = iter(self.order.take(sum(flags)))
+        fresh = iter(self.order.take(sum(flags), self._allowed(step)))
         places = self._share([next(fresh) if flag else -1 for flag in flags])
         taken = [(slot, index) for slot, index in enumerate(places) if index >= 0]
         if not taken:

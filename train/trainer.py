@@ -149,7 +149,7 @@ class Trainer:
         self.prepared, self.optimizer = self.accelerator.prepare(head, self.optimizer)
         if self.average is not None:
             self.accelerator.register_for_checkpointing(self.average)
-        self.slots = Slots(self.data, self.config.batch_size, self.config.seed, self.accelerator)
+        self.slots = Slots(self.data, self.config.batch_size, self.config.seed, self.accelerator, self.config.curriculum_steps)
         self.carry = Carry.start(head.start(self.slots.batch.features))
         self.sums = torch.zeros(5, dtype=torch.float64, device=self.accelerator.device)
         if self.config.trackers:
@@ -186,7 +186,7 @@ class Trainer:
     def _one_step(self) -> None:
         config, head, objective = self.config, self.model.head, self.objective
         if self.step:
-            self.slots.refill(self.carry.halted)
+            self.slots.refill(self.carry.halted, self.step)
         if not config.cache:
             self.slots.reread()
         batch = self.slots.batch

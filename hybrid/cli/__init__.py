@@ -1,0 +1,59 @@
+"""The command line: hybrid train | solve | bench | inspect | tasks | import-checkpoint.
+
+Every config field is a flag, and `--config FILE` takes the same as YAML. A user's mistake is one line on standard
+error and exit code 2. Holds the list of commands and the exit codes; each command is a dataclass in its own file.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from hybrid.cli.bench import BenchCommand
+from hybrid.cli.import_checkpoint import ImportCommand
+from hybrid.cli.show import InspectCommand
+from hybrid.cli.solve import SolveCommand
+from hybrid.cli.tasks import TasksCommand
+from hybrid.cli.train import TrainCommand
+from hybrid.errors import ConfigError, HybridError
+from hybrid.flags import parse
+
+COMMANDS: dict[str, Any] = {
+    "train": TrainCommand,
+    "solve": SolveCommand,
+    "bench": BenchCommand,
+    "inspect": InspectCommand,
+    "tasks": TasksCommand,
+    "import-checkpoint": ImportCommand,
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; return 0, or 2 after one line on standard error for a user's mistake."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        if not words or words[0] in ("-h", "--help"):
+            print(f"usage: hybrid {{{','.join(COMMANDS)}}} ...\n")
+            for name, command in COMMANDS.items():
+                print(f"  {name:<20}{command.__doc__.splitlines()[0]}")
+            print("\n`hybrid COMMAND --help` lists the flags of a command.")
+            return 0 if words else 2
+        if words[0] not in COMMANDS:
+            raise ConfigError(f'command "{words[0]}" is unknown; choose one of: {", ".join(COMMANDS)}')
+        parse(COMMANDS[words[0]], words[1:], f"hybrid {words[0]}").run()
+    except HybridError as error:
+        print(f"hybrid: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:
+        print("hybrid: interrupted; the same command resumes", file=sys.stderr)
+        return 130
+    return 0
+
+
+def entry() -> None:
+    """Run the console command and exit with its code."""
+    sys.exit(main())

@@ -1,0 +1,41 @@
+"""`hybrid tasks`: the list of tasks, and problems of one."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from hybrid.eval.tasks import TASKS
+
+
+@dataclass(frozen=True)
+class TasksCommand:
+    """List the tasks, or show problems of one.
+
+    Args:
+        name: a task; without it, all are listed.
+        task: the same with settings, as --task NAME --task.FIELD VALUE.
+        num_problems: problems to show.
+        split: train, dev or test.
+        json: print one JSON object a problem.
+    """
+
+    name: str | None = field(default=None, metadata={"positional": True})
+    task: Any = field(default=None, metadata={"kinds": TASKS})
+    num_problems: int = 1
+    split: str = "train"
+    json: bool = False
+
+    def run(self) -> None:
+        """Print the list, or the problems."""
+        chosen = self.task if self.task is not None else (TASKS.from_dict(self.name) if self.name else None)
+        if chosen is None:
+            for name in TASKS:
+                print(f"{name:<16}{(TASKS[name].__doc__ or '').strip().splitlines()[0]}")
+            return
+        for problem in TASKS.build(chosen).problems(self.split, self.num_problems):  # type: ignore[arg-type]
+            if self.json:
+                print(json.dumps({name: getattr(problem, name) for name in problem.__slots__}, ensure_ascii=False))
+            else:
+                print(f"{problem.prompt.rstrip()}\n\n{problem.trace}\n")

@@ -1,0 +1,68 @@
+"""`hybrid train`: attach a reasoner and train it on a task."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from hybrid.adapters import DECODERS, ENCODERS, Aligned, Classes
+from hybrid.backbone import BackboneConfig
+from hybrid.eval.tasks import TASKS
+from hybrid.kinds import family_field, require
+from hybrid.reasoner import ReasonerConfig
+from hybrid.train.config import TrainConfig
+
+
+@dataclass(frozen=True)
+class TrainCommand:
+    """Attach a reasoner to a language model and train it on a task.
+
+    Args:
+        task: what is learned.
+        output: folder of the run and of the head; the same command again resumes.
+        num_train: training problems.
+        num_dev: problems that select the best head.
+        overwrite: start anew where the folder holds another run.
+        quiet: no progress bar.
+        backbone: the language model.
+        encoder: encoder adapter.
+        reasoner: the recursion.
+        decoder: decoder adapter.
+        train: length, batch, optimizer, loss.
+    """
+
+    output: str
+    task: Any = field(metadata={"kinds": TASKS})
+    num_train: int = 2000
+    num_dev: int = 300
+    overwrite: bool = False
+    quiet: bool = False
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    encoder: Any = family_field(ENCODERS, Aligned.Config)
+    reasoner: ReasonerConfig = field(default_factory=ReasonerConfig)
+    decoder: Any = family_field(DECODERS, Classes.Config)
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+    def __post_init__(self) -> None:
+        require(self.num_train >= 1, f"num_train is {self.num_train}; give at least 1")
+        require(self.num_dev >= 1, f"num_dev is {self.num_dev}; give at least 1")
+
+    def run(self) -> None:
+        """Train and print the outcome."""
+        import torch
+
+        import hybrid
+        from hybrid.config import HybridConfig
+        from hybrid.train import train
+
+        task = TASKS.build(self.task)
+        named = TASKS.to_dict(self.task)
+        config = HybridConfig(task.layout, task.symbols, self.backbone, self.encoder, self.reasoner, self.decoder, named)
+        problems = task.problems("train", self.num_train), task.problems("dev", self.num_dev)
+        torch.manual_seed(self.train.seed)
+        model = hybrid.attach(None, config)
+        outcome = train(model, *problems, self.train, self.output, overwrite=self.overwrite, show=not self.quiet)
+        print(
+            f"{self.output}: dev exact match {100 * outcome.best_exact:.1f}% at step {outcome.best_step}, "
+            f"{outcome.step} steps in {outcome.seconds:.0f} s of training"
+        )

@@ -1,0 +1,229 @@
+"""The feature cache: the backbone runs once, files are whole or built again, processes agree."""
+
+import dataclasses
+import random
+import shutil
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+import torch
+
+from hybrid.backbone import Backbone
+from hybrid.errors import StorageError
+from hybrid.train import feature_cache
+from hybrid.train.feature_cache import LiveFeatures, Reading, bytes_needed, cached_features
+
+ROWS = 20
+
+
+@pytest.fixture(autouse=True)
+def _small_shards(monkeypatch):
+    monkeypatch.setattr(feature_cache, "SHARD_ROWS", 8)
+
+
+@pytest.fixture
+def readings(backbone, problems):
+    return read(backbone, problems(ROWS), spans=True)
+
+
+def read(backbone, problems, spans):
+    encoded = backbone.encode([problem.prompt for problem in problems])
+    places = tuple((i, i + 1) for i in (6, 8, 10))
+    return [Reading(tokens, places if spans else None) for tokens in encoded]
+
+
+@pytest.fixture
+def runs(monkeypatch):
+    """Counts the rows that the backbone reads."""
+    counted = []
+    real = Backbone.features
+
+    def features(self, encoded, spans, **options):
+        counted.append(len(encoded))
+        return real(self, encoded, spans, **options)
+
+    monkeypatch.setattr(Backbone, "features", features)
+    return counted
+
+
+def files(folder):
+    return sorted(path for path in folder.iterdir())
+
+
+def same(mine, theirs):
+    return all(torch.equal(a, b) for a, b in zip(mine.rows(range(ROWS)), theirs.rows(range(ROWS)), strict=True))
+
+
+@pytest.mark.parametrize("spans", [True, False])
+def test_cached_rows_are_those_of_the_backbone_in_their_order(backbone, problems, tmp_path, spans):
+    readings = read(backbone, [*problems(ROWS - 1), *problems(1, length=9)], spans)
+    cached, live = cached_features(backbone, readings, folder=tmp_path), LiveFeatures(backbone, readings)
+    order = [3, 19, 0, 7, 8, 3]
+    for a, b in zip(cached.rows(order), live.rows(order), strict=True):
+        assert a.shape == b.shape
+        torch.testing.assert_close(a, b, rtol=0, atol=2e-5)
+
+
+def test_the_second_call_does_not_run_the_backbone(backbone, readings, tmp_path, runs):
+    first = cached_features(backbone, readings, folder=tmp_path)
+    assert runs == [8, 8, 4] and len(files(tmp_path)) == 3
+    again = Backbone(backbone.model, backbone.tokenizer, "other name", backbone.layers)
+    assert same(first, cached_features(again, readings, folder=tmp_path)) and runs == [8, 8, 4]
+
+
+def test_more_problems_reuse_the_whole_shards(backbone, problems, tmp_path, runs):
+    cached_features(backbone, read(backbone, problems(16), True), folder=tmp_path)
+    cached_features(backbone, read(backbone, problems(20), True), folder=tmp_path)
+    assert runs == [8, 8, 4]
+
+
+@pytest.mark.parametrize("damage", ["truncate", "empty", "flip header", "flip body", "flip digest", "garbage"])
+def test_a_damaged_shard_is_built_again(backbone, readings, tmp_path, runs, damage):
+    expected = cached_features(backbone, readings, folder=tmp_path)
+    expected = LiveFeatures(backbone, readings) if damage == "never" else [row.clone() for row in expected.rows(range(ROWS))]
+    broken = files(tmp_path)[1]
+    data = broken.read_bytes()
+    header = 8 + int.from_bytes(data[:8], "little")
+    places = {"flip header": 20, "flip body": header + 9, "flip digest": data.index(b"sha256") + 12}
+    at = places.get(damage, 0)
+    changed = {
+        "truncate": data[:-5],
+        "empty": b"",
+        "garbage": random.Random(0).randbytes(500),
+    }.get(damage, data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+    broken.unlink()
+    broken.write_bytes(changed)
+    del runs[:]
+    with pytest.warns(UserWarning, match="is damaged; it is built again"):
+        again = cached_features(backbone, readings, folder=tmp_path)
+    assert len(runs) == 1 and broken.read_bytes() == data
+    assert all(torch.equal(a, b) for a, b in zip(again.rows(range(ROWS)), expected, strict=True))
+
+
+def test_no_single_flipped_byte_is_read_as_features(backbone, readings, tmp_path):
+    cached_features(backbone, readings[:2], folder=tmp_path)
+    (file,) = files(tmp_path)
+    data, draw, target = file.read_bytes(), random.Random(1), tmp_path / "flipped"
+    whole = [tensor.tolist() for tensor in (feature_cache._open(file)[0],)]
+    for place in draw.sample(range(len(data)), 150):
+        target.unlink(missing_ok=True)
+        target.write_bytes(data[:place] + bytes([data[place] ^ (1 << draw.randrange(8))]) + data[place + 1 :])
+        with pytest.warns(UserWarning, match="damaged") if True else None:
+            found = feature_cache._open(target)
+            if found is not None:  # A flip in the padding of the header changes nothing.
+                assert [found[0].tolist()] == whole
+                __import__("warnings").warn("not damaged", UserWarning, stacklevel=1)
+
+
+def test_an_interrupted_build_goes_on_at_the_first_missing_shard(backbone, readings, tmp_path, runs, monkeypatch):
+    real, calls = feature_cache._write, []
+
+    def write(file, rows):
+        calls.append(file)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        real(file, rows)
+
+    monkeypatch.setattr(feature_cache, "_write", write)
+    with pytest.raises(KeyboardInterrupt):
+        cached_features(backbone, readings, folder=tmp_path)
+    assert len(files(tmp_path)) == 2
+    del runs[:]
+    cached_features(backbone, readings, folder=tmp_path)
+    assert runs == [4]
+
+
+def test_two_processes_that_build_at_once_agree(backbone, readings, tmp_path, processes, tiny_folder, problems):
+    prompts = [problem.prompt for problem in problems(ROWS)]
+    code = f"""
+import hybrid
+from pathlib import Path
+from safetensors.torch import save_file
+from hybrid.train import feature_cache
+feature_cache.SHARD_ROWS = 1
+backbone = hybrid.Backbone.load(hybrid.BackboneConfig({str(tiny_folder)!r}, layers=(0, 2)))
+readings = [feature_cache.Reading(tokens, None) for tokens in backbone.encode({prompts!r})]
+found = feature_cache.cached_features(backbone, readings, folder=Path({str(tmp_path / "cache")!r}))
+save_file({{str(i): row.clone() for i, row in enumerate(found.rows(range({ROWS})))}}, {str(tmp_path)!r} + "/" + NAME)
+"""
+    started = [processes.start(code=f"NAME = {name!r}\n{code}") for name in ("one", "two")]
+    assert all(process.wait().code == 0 for process in started)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+    assert len(files(tmp_path / "cache")) == len({str(prompt) for prompt in prompts})
+    assert not [file for file in files(tmp_path / "cache") if file.name.startswith(".")]
+
+
+def test_a_disk_that_is_too_small_is_refused_before_anything_is_written(backbone, readings, tmp_path, runs, monkeypatch):
+    usage = namedtuple("usage", "total used free")
+    needed = bytes_needed(backbone, readings)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage(10**9, 0, needed))
+    with pytest.raises(StorageError, match="set HYBRID_CACHE to another disk, or train with cache off"):
+        cached_features(backbone, readings, folder=tmp_path)
+    assert files(tmp_path) == [] and runs == []
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage(10**9, 0, needed * 2 + 10**6))
+    cached_features(backbone, readings, folder=tmp_path)
+
+
+def test_the_size_is_said_before_and_is_that_of_the_files(backbone, readings, tmp_path):
+    said, done = [], []
+    cached_features(backbone, readings, folder=tmp_path, say=said.append, progress=done.append)
+    needed = bytes_needed(backbone, readings)
+    assert said == [f"features: {needed / 1e6:,.1f} MB in {tmp_path}"] and done == [8, 16, 20]
+    sizes = sum(file.stat().st_size for file in files(tmp_path))
+    assert needed == ROWS * 3 * 2 * 32 * 4 and needed < sizes < needed + 3 * 1000
+    cached_features(backbone, readings, folder=tmp_path, say=said.append)
+    assert len(said) == 1
+
+
+def test_a_folder_that_cannot_be_written_is_a_storage_error(backbone, readings, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="cannot write in .*; set HYBRID_CACHE to another folder"):
+        cached_features(backbone, readings, folder=tmp_path / "file" / "cache")
+
+
+def test_without_a_folder_the_users_cache_is_taken(backbone, readings, monkeypatch, tmp_path):
+    monkeypatch.setenv("HYBRID_CACHE", str(tmp_path))
+    cached_features(backbone, readings)
+    assert len(files(tmp_path / "features")) == 3
+
+
+class TestKey:
+    """Everything that decides the content decides the name."""
+
+    def key(self, backbone, readings):
+        return feature_cache._key(backbone, readings)
+
+    def test_is_the_same_in_two_backbones_of_the_same_model(self, backbone, readings):
+        again = Backbone(backbone.model, backbone.tokenizer, "elsewhere", backbone.layers)
+        assert self.key(again, readings) == self.key(backbone, readings)
+
+    def test_changes_with_layers(self, backbone, readings):
+        other = Backbone(backbone.model, backbone.tokenizer, backbone.name, (0, 1))
+        assert self.key(other, readings) != self.key(backbone, readings)
+
+    def test_changes_with_one_weight(self, new_tokenizer, new_llama, readings):
+        tokenizer, keys = new_tokenizer(), set()
+        for change in (0.0, 1e-3):
+            model = new_llama(len(tokenizer))
+            with torch.no_grad():
+                model.model.layers[2].mlp.up_proj.weight[3, 3] += change
+            keys.add(self.key(Backbone(model, tokenizer, "tiny"), readings))
+        assert len(keys) == 2
+
+    def test_changes_with_prompt_and_spans(self, backbone, readings, problems):
+        keys = {self.key(backbone, readings), self.key(backbone, readings[::-1]), self.key(backbone, readings[1:])}
+        moved = [dataclasses.replace(readings[0], spans=((6, 7),)), *readings[1:]]
+        whole = [dataclasses.replace(reading, spans=None) for reading in readings]
+        keys |= {
+            self.key(backbone, moved),
+            self.key(backbone, whole),
+            self.key(backbone, read(backbone, problems(ROWS, 1), True)),
+        }
+        assert len(keys) == 6
+
+
+def test_the_default_folder_is_not_touched_by_these_tests():
+    import os
+
+    assert Path(os.environ["HYBRID_CACHE"]) != Path.home() / ".cache"

@@ -1,0 +1,56 @@
+"""Optimizer and learning-rate schedule."""
+
+import math
+
+import pytest
+import torch
+
+from hybrid.errors import ConfigError
+from hybrid.train.optimizer import OptimizerConfig, build_optimizer
+
+
+def test_the_rate_rises_then_falls_along_a_cosine():
+    config = OptimizerConfig(learning_rate=2.0, warmup_steps=10, final_share=0.1)
+    assert config.rate(0, 0.0) == pytest.approx(0.2) and config.rate(4, 0.0) == pytest.approx(1.0)
+    assert config.rate(9, 0.0) == pytest.approx(2.0)
+    for progress in (0.25, 0.5, 0.9):
+        expected = 2 * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * progress)))
+        assert config.rate(100, progress) == pytest.approx(expected)
+    assert config.rate(100, 1.0) == config.rate(100, 1.7) == pytest.approx(0.2)
+
+
+def test_a_constant_rate_stays():
+    config = OptimizerConfig(learning_rate=0.5, warmup_steps=0, schedule="constant")
+    assert config.rate(0, 0.0) == config.rate(99, 0.99) == 0.5
+
+
+def test_matrices_are_decayed_and_vectors_are_not(model):
+    optimizer = build_optimizer(OptimizerConfig(weight_decay=0.3), model.head)
+    decayed, free = optimizer.param_groups
+    assert decayed["weight_decay"] == 0.3 and free["weight_decay"] == 0.0
+    assert all(p.ndim >= 2 for p in decayed["params"]) and all(p.ndim < 2 for p in free["params"])
+    assert len(decayed["params"]) + len(free["params"]) == len(list(model.head.parameters()))
+
+
+def test_frozen_parameters_are_left_out():
+    layer = torch.nn.Linear(2, 2)
+    layer.weight.requires_grad_(False)
+    assert [len(group["params"]) for group in build_optimizer(OptimizerConfig(), layer).param_groups] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"learning_rate": 0.0},
+        {"learning_rate": float("nan")},
+        {"beta1": 1.0},
+        {"beta2": -0.1},
+        {"weight_decay": -1.0},
+        {"warmup_steps": -1},
+        {"final_share": -0.1},
+        {"max_norm": 0.0},
+    ],
+)
+def test_values_out_of_range_are_refused_by_name(fields):
+    with pytest.raises(ConfigError, match=rf"optimizer\.{next(iter(fields))}"):
+        OptimizerConfig(**fields)

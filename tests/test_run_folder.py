@@ -1,0 +1,130 @@
+"""The folder of a run: one run each, whole checkpoints, metrics that can be rewound."""
+
+import json
+
+import pytest
+
+from hybrid.errors import ConfigError, StorageError
+from hybrid.train.run_folder import KEEP, RunFolder
+
+RECORD = {"model": {"width": 1}, "train": {"steps": (1, 2)}}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    made = RunFolder(tmp_path / "run")
+    made.open(RECORD)
+    return made
+
+
+def checkpoint(folder, step, text="state"):
+    with folder.new_checkpoint(step, main=True, wait=lambda: None) as place:
+        (place / "deep").mkdir()
+        (place / "deep" / "file").write_text(text)
+
+
+def test_the_same_run_opens_again_and_another_is_refused_with_what_differs(folder):
+    folder.open(RECORD)
+    with pytest.raises(ConfigError, match=r"holds another run \(train differ\); give another --output, or --overwrite"):
+        folder.open(RECORD | {"train": {"steps": (1, 3)}})
+    assert folder.read_record() == {"run": json.loads(json.dumps(RECORD)), "finished": None}
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"run": 3}', "null"])
+def test_a_record_that_cannot_be_read_is_refused_and_not_taken_for_a_fresh_folder(folder, text):
+    folder.record.write_text(text)
+    checkpoint(folder, 1)
+    with pytest.raises(ConfigError, match="is damaged, so this may be another run"):
+        folder.open(RECORD)
+    folder.clear()
+    folder.open(RECORD)
+
+
+def test_clearing_removes_what_a_run_left_and_nothing_else(folder):
+    checkpoint(folder, 1)
+    folder.write_metrics({"step": 1})
+    (folder.path / "notes.txt").write_text("mine")
+    folder.clear()
+    assert [entry.name for entry in folder.path.iterdir()] == ["notes.txt"]
+    folder.clear()
+
+
+def test_the_newest_intact_checkpoint_is_found_and_old_ones_are_removed(folder):
+    assert folder.newest_checkpoint() is None
+    for step in (5, 10, 100):
+        checkpoint(folder, step)
+    assert folder.newest_checkpoint().name == "step-00000100"
+    assert sorted(entry.name for entry in folder.checkpoints.iterdir()) == ["step-00000010", "step-00000100"] and KEEP == 2
+
+
+@pytest.mark.parametrize("damage", ["file", "gone", "manifest", "no manifest", "empty manifest"])
+def test_a_damaged_checkpoint_is_passed_over_with_a_warning(folder, damage):
+    checkpoint(folder, 1)
+    checkpoint(folder, 2)
+    newest = folder.checkpoints / "step-00000002"
+    file, manifest = newest / "deep" / "file", newest / "manifest.json"
+    {
+        "file": lambda: file.write_text("stale"),
+        "gone": file.unlink,
+        "manifest": lambda: manifest.write_text(manifest.read_text()[:-5]),
+        "no manifest": manifest.unlink,
+        "empty manifest": lambda: manifest.write_text("{}"),
+    }[damage]()
+    with pytest.warns(UserWarning, match="step-00000002 is damaged; the one before it is taken"):
+        assert folder.newest_checkpoint().name == "step-00000001"
+
+
+def test_a_checkpoint_that_fails_halfway_is_not_there(folder):
+    checkpoint(folder, 1)
+    with pytest.raises(RuntimeError), folder.new_checkpoint(2, main=True, wait=lambda: None) as place:
+        (place / "file").write_text("half")
+        raise RuntimeError
+    assert [entry.name for entry in folder.checkpoints.iterdir()] == ["step-00000001"]
+
+
+def test_a_full_disk_while_saving_is_a_storage_error_and_the_last_checkpoint_stays(folder):
+    checkpoint(folder, 1)
+    with pytest.raises(StorageError, match=r"No space left on device; the last good one is kept"):
+        with folder.new_checkpoint(2, main=True, wait=lambda: None):
+            raise OSError(28, "No space left on device")
+    assert folder.newest_checkpoint().name == "step-00000001" and len(list(folder.checkpoints.iterdir())) == 1
+
+
+def test_the_same_step_can_be_saved_again(folder):
+    checkpoint(folder, 3)
+    checkpoint(folder, 3, "other")
+    assert (folder.newest_checkpoint() / "deep" / "file").read_text() == "other"
+
+
+def test_metrics_are_rewound_to_a_step_and_a_cut_line_is_dropped(folder):
+    for step in (10, 20, 30):
+        folder.write_metrics({"step": step})
+    with folder.metrics.open("a") as file:
+        file.write('{"step": 4')
+    assert [line["step"] for line in folder.read_metrics()] == [10, 20, 30]
+    folder.rewind_metrics(20)
+    assert folder.metrics.read_text() == '{"step": 10}\n{"step": 20}\n'
+    folder.rewind_metrics(0)
+    assert folder.metrics.read_text() == ""
+
+
+def test_finishing_notes_the_outcome_and_removes_checkpoints(folder):
+    checkpoint(folder, 1)
+    folder.finish({"step": 9})
+    assert folder.read_record()["finished"] == {"step": 9} and not folder.checkpoints.exists()
+    folder.open(RECORD)
+
+
+def test_a_place_where_nothing_can_be_written_is_a_storage_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "file" / "run", "/proc/run"):
+        nowhere = RunFolder(path)
+        with pytest.raises(StorageError, match="cannot write"):
+            nowhere.open(RECORD)
+        with pytest.raises(StorageError, match="cannot write"):
+            nowhere.write_metrics({"step": 1})
+        nowhere.clear()
+
+
+def test_opening_leaves_no_probe_behind(folder):
+    assert [entry.name for entry in folder.path.iterdir()] == ["run.json"]

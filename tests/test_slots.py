@@ -1,0 +1,83 @@
+"""Slots: one stream of problems over all processes."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from hybrid.train.dataset import Dataset
+from hybrid.train.slots import DataOrder, Slots
+
+
+def accelerator(rank=0, ranks=1, gather=None):
+    return SimpleNamespace(num_processes=ranks, process_index=rank, device=torch.device("cpu"), gather=gather)
+
+
+@pytest.fixture
+def data(model, problems):
+    return Dataset(model, problems(11))
+
+
+def test_an_epoch_holds_every_problem_once_and_the_next_is_shuffled_anew():
+    order = DataOrder(10, seed=3)
+    first, second = order.take(10), order.take(10)
+    assert sorted(first) == sorted(second) == list(range(10)) and first != second
+
+
+def test_the_stream_does_not_depend_on_how_it_is_taken():
+    whole = DataOrder(7, seed=1).take(40)
+    order = DataOrder(7, seed=1)
+    assert [i for count in (1, 0, 13, 5, 21) for i in order.take(count)] == whole
+    assert DataOrder(7, seed=1, position=15).take(25) == whole[15:]
+    assert DataOrder(7, seed=2).take(40) != whole
+
+
+def test_halted_slots_take_the_next_problems_and_the_others_stay(data):
+    slots = Slots(data, 4, 0, accelerator())
+    stream = DataOrder(11, 0).take(6)
+    slots.refill(torch.tensor([False, True, False, True]))
+    assert slots.indices == [stream[0], stream[4], stream[2], stream[5]]
+    assert torch.equal(slots.batch.labels, data.labels[slots.indices])
+    assert torch.equal(slots.batch.features.states, data.batch(slots.indices).features.states)
+    slots.refill(torch.zeros(4, dtype=torch.bool))
+    assert slots.order.position == 6
+
+
+def test_two_processes_see_what_one_would(data):
+    halted = torch.tensor([True, False, True, True])
+    one = Slots(data, 4, 5, accelerator())
+    two = [Slots(data, 4, 5, accelerator(rank, 2, gather=lambda _: halted)) for rank in (0, 1)]
+    for _ in range(3):
+        one.refill(halted)
+        for rank, part in enumerate(two):
+            part.refill(halted[2 * rank : 2 * rank + 2])
+        assert one.indices == two[0].indices + two[1].indices
+        assert torch.equal(one.draw(), torch.cat([two[0].draw(), two[1].draw()]))
+
+
+def test_the_state_brings_back_problems_order_and_draws(data):
+    slots = Slots(data, 4, 0, accelerator())
+    slots.refill(torch.tensor([True, True, False, False]))
+    slots.draw()
+    state = slots.state_dict()
+    again = Slots(data, 4, 0, accelerator())
+    again.load_state_dict(state)
+    for _ in range(2):
+        assert again.indices == slots.indices and torch.equal(again.batch.labels, slots.batch.labels)
+        assert torch.equal(again.draw(), slots.draw())
+        for each in (slots, again):
+            each.refill(torch.tensor([False, True, True, False]))
+
+
+def test_rereading_computes_the_same_batch_again(data):
+    slots = Slots(data, 4, 0, accelerator())
+    before = slots.batch
+    slots.reread()
+    assert slots.batch is not before and torch.equal(slots.batch.features.states, before.features.states)
+
+
+def test_a_refill_leaves_the_dataset_as_it_was(data):
+    before = data.labels.clone()
+    slots = Slots(data, 4, 0, accelerator())
+    slots.refill(torch.ones(4, dtype=torch.bool))
+    assert torch.equal(data.labels, before)

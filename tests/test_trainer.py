@@ -1,0 +1,323 @@
+"""The trainer: it learns, it resumes with the same bits, it stops when it should and refuses what it must."""
+
+import json
+import random
+import shutil
+import time
+from dataclasses import replace
+
+import pytest
+import torch
+
+from hybrid import checkpoint
+from hybrid.errors import ConfigError, StorageError, TrainingError
+from hybrid.train import TrainConfig, train, trainer
+from hybrid.train.optimizer import OptimizerConfig
+
+CONFIG = TrainConfig(
+    num_steps=40,
+    batch_size=4,
+    eval_every_steps=10,
+    save_every_seconds=0.0,
+    ema_decay=0.9,
+    optimizer=OptimizerConfig(learning_rate=3e-3, warmup_steps=5),
+)
+
+
+@pytest.fixture
+def run(new_model, problems, tmp_path):
+    """Trains a fresh model of seed 0 in a folder of this test."""
+
+    def start(config=CONFIG, output="run", model=None, **options):
+        train_problems, dev = problems(30), problems(8, seed=1)
+        return train(model or new_model(), train_problems, dev, config, tmp_path / output, show=False, **options)
+
+    return start
+
+
+def metrics(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def timeless(lines):
+    return [{name: value for name, value in line.items() if name != "seconds"} for line in lines]
+
+
+class Killed(BaseException):
+    """Ends a run as kill -9 would: nothing is saved on the way out."""
+
+
+def kill_at(monkeypatch, step):
+    """Let the run die before step `step`."""
+    real = trainer.Trainer._one_step
+
+    def one_step(self):
+        if self.step == step:
+            raise Killed
+        real(self)
+
+    monkeypatch.setattr(trainer.Trainer, "_one_step", one_step)
+
+
+def test_it_learns_and_leaves_the_best_head_in_the_model_and_in_the_folder(run, new_model, tmp_path, backbone):
+    model = new_model()
+    frozen = {name: tensor.clone() for name, tensor in backbone.model.state_dict().items()}
+    outcome = run(replace(CONFIG, num_steps=150, eval_every_steps=50, save_every_seconds=99.0), model=model)
+    lines = metrics(tmp_path / "run")
+    losses = [line["loss"] for line in lines if "loss" in line]
+    assert losses[-1] < 0.8 * losses[0] and outcome.step == 150
+    saved = checkpoint.load(tmp_path / "run")
+    assert all(torch.equal(tensor, saved.tensors[name]) for name, tensor in model.head.state_dict().items())
+    exact = {line["step"]: line["dev_exact"] for line in lines if "dev_exact" in line}
+    assert outcome.best_exact == max(exact.values()) == exact[outcome.best_step]
+    assert all(torch.equal(tensor, frozen[name]) for name, tensor in backbone.model.state_dict().items())
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_seed_others(run, tmp_path):
+    for output, seed in (("one", 0), ("two", 0), ("three", 1)):
+        run(replace(CONFIG, seed=seed), output)
+    one, two, three = ((tmp_path / name / checkpoint.HEAD).read_bytes() for name in ("one", "two", "three"))
+    assert one == two != three
+    assert timeless(metrics(tmp_path / "one")) == timeless(metrics(tmp_path / "two"))
+
+
+@pytest.mark.parametrize("step", [0, 1, 10, 13, 39])
+def test_a_run_that_died_goes_on_with_the_same_bits(run, tmp_path, monkeypatch, step):
+    whole = run(output="whole")
+    with monkeypatch.context() as context, pytest.raises(Killed):
+        kill_at(context, step)
+        run()
+    outcome = run()
+    assert (tmp_path / "run" / checkpoint.HEAD).read_bytes() == (tmp_path / "whole" / checkpoint.HEAD).read_bytes()
+    assert timeless(metrics(tmp_path / "run")) == timeless(metrics(tmp_path / "whole"))
+    assert replace(outcome, seconds=0) == replace(whole, seconds=0)
+
+
+def test_metrics_have_no_duplicate_or_missing_step_after_a_resume(run, tmp_path, monkeypatch):
+    config = replace(CONFIG, save_every_seconds=1e9)
+    real = trainer.Trainer._log
+
+    def log(self):
+        real(self)
+        if self.step == 10:
+            self._save()
+
+    monkeypatch.setattr(trainer.Trainer, "_log", log)
+    with monkeypatch.context() as context, pytest.raises(Killed):
+        kill_at(context, 37)  # Lines up to step 30 are written, the checkpoint is of step 10.
+        run(config)
+    assert metrics(tmp_path / "run")[-1]["step"] == 30
+    run(config)
+    lines = metrics(tmp_path / "run")
+    assert [line["step"] for line in lines if "loss" in line] == [10, 20, 30, 40]
+    assert [line["step"] for line in lines if "dev_exact" in line] == [10, 20, 30, 40]
+
+
+def test_a_run_killed_again_and_again_ends_with_the_same_bits(processes, tiny_folder, tmp_path):
+    """kill -9 at random moments, the same command each time."""
+    command = [
+        *("train", "--task", "sort", "--task.length", "3", "--backbone.name", tiny_folder, "--backbone.layers", "[0, 2]"),
+        *("--reasoner.width", "16", "--reasoner.num_supervision_steps", "2", "--num_train", "40", "--num_dev", "10"),
+        *("--train.num_steps", "60", "--train.batch_size", "4", "--train.eval_every_steps", "7", "--quiet"),
+        *("--train.save_every_seconds", "0.02", "--output"),
+    ]
+    began = time.monotonic()
+    ended = processes.run(*command, tmp_path / "whole")
+    seconds = time.monotonic() - began
+    assert ended.code == 0 and "Traceback" not in ended.err, ended.err
+    draw, kills = random.Random(0), 0
+    for _ in range(40):
+        process = processes.start(*command, tmp_path / "killed")
+        if kills < 8:
+            time.sleep(draw.uniform(0.3, 0.95) * seconds)
+            process.kill()
+        ended = process.wait()
+        if ended.code == 0:
+            break
+        assert ended.code == -9, ended.err
+        kills += 1
+    assert ended.code == 0 and kills >= 2
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert (killed / checkpoint.HEAD).read_bytes() == (whole / checkpoint.HEAD).read_bytes()
+    assert (killed / checkpoint.CONFIG).read_bytes() == (whole / checkpoint.CONFIG).read_bytes()
+    assert timeless(metrics(killed)) == timeless(metrics(whole))
+    began = time.monotonic()
+    assert processes.run(*command, killed).out == ended.out and time.monotonic() - began < seconds
+
+
+def test_a_finished_run_returns_at_once_with_the_same_outcome_and_head(run, new_model, monkeypatch):
+    first = new_model()
+    outcome = run(model=first)
+    monkeypatch.setattr(trainer, "Dataset", None)  # Nothing is read or computed any more.
+    again = new_model(seed=7)
+    assert run(model=again) == outcome
+    assert all(torch.equal(a, b) for a, b in zip(first.head.parameters(), again.head.parameters(), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("change", "differs"),
+    [
+        ({"config": replace(CONFIG, num_steps=41)}, "train"),
+        ({"model": {"symbols": tuple("9876543210")}}, "model"),
+    ],
+)
+def test_another_config_in_the_same_folder_is_refused_and_overwrite_starts_anew(run, new_model, tmp_path, change, differs):
+    run()
+    before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+    if isinstance(change.get("model"), dict):
+        change = {"model": new_model(**change["model"])}
+    with pytest.raises(ConfigError, match=rf"holds another run \({differs} differ\)"):
+        run(**change)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
+    run(**change, overwrite=True)
+
+
+def test_other_problems_or_another_backbone_are_another_run(new_model, problems, tmp_path, config, new_llama, new_tokenizer):
+    import hybrid
+
+    train(new_model(), problems(9), problems(3), replace(CONFIG, num_steps=2), tmp_path, show=False)
+    with pytest.raises(ConfigError, match="data differ"):
+        train(new_model(), problems(8), problems(3), replace(CONFIG, num_steps=2), tmp_path, show=False)
+    tokenizer = new_tokenizer()
+    other = hybrid.Backbone(new_llama(len(tokenizer), 3), tokenizer, config.backbone.name, (0, 2))
+    with pytest.raises(ConfigError, match="backbone differ"):
+        model = hybrid.attach(other, config)
+        train(model, problems(9), problems(3), replace(CONFIG, num_steps=2), tmp_path, show=False)
+
+
+def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(run, tmp_path, monkeypatch):
+    run(output="whole")
+    with monkeypatch.context() as context, pytest.raises(Killed):
+        kill_at(context, 25)
+        run()
+    newest = sorted((tmp_path / "run" / "checkpoints").glob("step-*"))[-1]
+    assert newest.name == "step-00000025"
+    weights = newest / "model.safetensors"
+    data = weights.read_bytes()
+    weights.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    with pytest.warns(UserWarning, match="step-00000025 is damaged; the one before it is taken"):
+        run()
+    assert (tmp_path / "run" / checkpoint.HEAD).read_bytes() == (tmp_path / "whole" / checkpoint.HEAD).read_bytes()
+    assert timeless(metrics(tmp_path / "run")) == timeless(metrics(tmp_path / "whole"))
+
+
+def test_with_all_checkpoints_damaged_the_run_starts_anew(run, tmp_path, monkeypatch):
+    run(output="whole")
+    with monkeypatch.context() as context, pytest.raises(Killed):
+        kill_at(context, 25)
+        run()
+    for manifest in (tmp_path / "run" / "checkpoints").glob("step-*/manifest.json"):
+        manifest.unlink()
+    with pytest.warns(UserWarning, match="damaged"):
+        run()
+    assert (tmp_path / "run" / checkpoint.HEAD).read_bytes() == (tmp_path / "whole" / checkpoint.HEAD).read_bytes()
+
+
+@pytest.mark.parametrize(("num_steps", "eval_every_steps", "at"), [(40, 10, 13), (40, 3, 13), (7, 10, 5), (40, 10, 20)])
+def test_a_loss_that_became_nan_stops_the_run_and_keeps_what_was_good(
+    run, tmp_path, monkeypatch, num_steps, eval_every_steps, at
+):
+    real = trainer.one_step.losses
+
+    def losses(*args, **kwargs):
+        found = real(*args, **kwargs)
+        losses.calls += 1
+        return (
+            replace(found, total=found.total * float("nan"), answer=found.answer * float("nan")) if losses.calls > at else found
+        )
+
+    losses.calls = 0
+    monkeypatch.setattr(trainer.one_step, "losses", losses)
+    config = replace(CONFIG, num_steps=num_steps, eval_every_steps=eval_every_steps)
+    with pytest.raises(TrainingError, match="the loss became nan at step"):
+        run(config)
+    kept = sorted((tmp_path / "run" / "checkpoints").glob("step-*"))[-1]
+    assert int(kept.name[5:]) == at
+    if (tmp_path / "run" / checkpoint.HEAD).exists():
+        assert all(tensor.isfinite().all() for tensor in checkpoint.load(tmp_path / "run").tensors.values())
+    monkeypatch.setattr(trainer.one_step, "losses", real)
+    assert run(config).step == num_steps
+    run(config, output="whole")
+    assert (tmp_path / "run" / checkpoint.HEAD).read_bytes() == (tmp_path / "whole" / checkpoint.HEAD).read_bytes()
+
+
+def test_patience_stops_after_perfect_evaluations_in_a_row(run, monkeypatch):
+    real, exacts = trainer.evaluate, iter([1.0, 0.5, 1.0, 1.0, 1.0])
+    monkeypatch.setattr(trainer, "evaluate", lambda *a, **k: replace(real(*a, **k), exact=next(exacts)))
+    outcome = run(replace(CONFIG, num_steps=500, patience=2))
+    assert outcome.step == 40 and outcome.best_step == 40 and outcome.best_exact == 1.0
+
+
+def test_max_seconds_stops_and_the_last_step_is_evaluated(run, tmp_path):
+    outcome = run(replace(CONFIG, num_steps=100_000, max_seconds=0.3, save_every_seconds=99.0))
+    assert outcome.step < 100_000 and 0.3 <= outcome.seconds < 1.0
+    assert metrics(tmp_path / "run")[-1]["step"] == outcome.step and "dev_exact" in metrics(tmp_path / "run")[-1]
+
+
+def test_seconds_go_on_counting_after_a_resume(run, monkeypatch):
+    config = replace(CONFIG, num_steps=100_000, max_seconds=0.4)
+    with monkeypatch.context() as context, pytest.raises(Killed):
+        kill_at(context, 20)
+        run(config)
+    assert run(config).seconds < 1.2
+
+
+def test_an_interrupt_saves_and_the_run_goes_on_from_there(run, tmp_path, monkeypatch):
+    run(replace(CONFIG, save_every_seconds=99.0), output="whole")
+    real = trainer.Trainer._one_step
+
+    def one_step(self):
+        if self.step == 17:
+            raise KeyboardInterrupt
+        real(self)
+
+    with monkeypatch.context() as context, pytest.raises(KeyboardInterrupt):
+        context.setattr(trainer.Trainer, "_one_step", one_step)
+        run(replace(CONFIG, save_every_seconds=99.0))
+    assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["step-00000017"]
+    run(replace(CONFIG, save_every_seconds=99.0))
+    assert (tmp_path / "run" / checkpoint.HEAD).read_bytes() == (tmp_path / "whole" / checkpoint.HEAD).read_bytes()
+
+
+def test_without_a_cache_the_losses_are_the_same(run, tmp_path):
+    run(output="cached")
+    run(replace(CONFIG, cache=False), output="live")
+    for mine, theirs in zip(metrics(tmp_path / "cached"), metrics(tmp_path / "live"), strict=True):
+        for name in ("loss", "halt_loss", "dev_symbols"):
+            assert mine.get(name) == pytest.approx(theirs.get(name), rel=1e-3)
+
+
+def test_a_head_without_averaging_is_trained_and_saved(run, new_model, tmp_path):
+    model = new_model()
+    run(replace(CONFIG, ema_decay=0.0, num_steps=10), model=model)
+    assert checkpoint.load(tmp_path / "run").tensors.keys() == model.head.state_dict().keys()
+
+
+def test_a_place_where_nothing_can_be_written_is_refused_before_training(new_model, problems, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(trainer, "Dataset", None)
+    for overwrite in (False, True):
+        with pytest.raises(StorageError, match="cannot write"):
+            train(new_model(), problems(3), problems(3), CONFIG, tmp_path / "file" / "run", show=False, overwrite=overwrite)
+
+
+def test_a_disk_that_is_full_while_saving_ends_in_words_and_keeps_the_last_checkpoint(processes, tiny_folder, tmp_path):
+    """A real limit on the size of files, under that of the optimizer's state."""
+    command = [
+        *("train", "--task", "sort", "--task.length", "3", "--backbone.name", tiny_folder, "--backbone.layers", "[0, 2]"),
+        *("--reasoner.width", "16", "--num_train", "10", "--num_dev", "5", "--train.num_steps", "30", "--quiet"),
+        *("--train.save_every_seconds", "0", "--train.eval_every_steps", "99", "--train.cache", "false"),
+        *("--output", tmp_path / "run"),
+    ]
+    for limit in (20_000, 90_000):
+        ended = processes.run(*command, file_bytes=limit)
+        assert ended.code == 2 and len(ended.err.splitlines()) == 1, ended.err
+        assert ended.err.startswith("hybrid: cannot write a checkpoint in") and "the last good one is kept" in ended.err
+        assert not list((tmp_path / "run" / "checkpoints").iterdir())
+        shutil.rmtree(tmp_path / "run")
+
+
+def test_a_batch_that_does_not_split_over_processes_is_refused(new_model, monkeypatch, tmp_path):
+    monkeypatch.setattr(trainer.Accelerator, "num_processes", 3)
+    with pytest.raises(ConfigError, match="batch_size 4 does not split over 3 processes"):
+        train(new_model(), [], [], CONFIG, tmp_path, show=False)
