@@ -56,7 +56,7 @@ class Positions(nn.Module):
 
 def answer_slots(features: Features, slots: Tensor) -> tuple[Tensor, Tensor]:
     """Return learned slots (a, d) repeated for each row, (b, a, d), and which of them hold an answer, (b, a)."""
-    most = int(features.num_answers.max()) if features.num_answers.device.type == "cpu" else len(slots)
+    most = int(features.num_answers.max())
     if most > len(slots):
         raise InputError(f"the answer has {most} positions, but encoder.max_answers is {len(slots)}; attach with a larger one")
     rows = features.states.shape[0]

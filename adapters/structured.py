@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from hybrid.adapters.encoder import ENCODERS, Encoder, Workspace, dense
 from hybrid.adapters.features import Features
+from hybrid.errors import InputError
 from hybrid.kinds import require
 
 
@@ -69,6 +70,9 @@ class Structured(Encoder):
             flat = torch.cat([self.puzzles[:1].expand(rows, -1), flat[:, self.puzzles.shape[1] :]], dim=1)
         x_bld: Tensor = torch.cat([flat.view(rows, self.num_prefix, self.width), symbols_bpd], dim=1)
         if self.positions is not None:
+            length, longest = x_bld.shape[1], len(self.positions)
+            if length > longest:
+                raise InputError(f"{length} positions, but encoder.max_positions is {longest}; attach with a larger one")
             x_bld = (x_bld + self.positions[: x_bld.shape[1]]) * math.sqrt(0.5)
         mask_bl = torch.cat([features.mask.new_ones(rows, self.num_prefix), features.mask], dim=1)
         return x_bld * math.sqrt(self.width), dense(mask_bl)

@@ -54,7 +54,8 @@ def measure(
         say: gets a line before each pass.
     """
     say(f"{method.name}: {len(problems)} problems")
-    single = seconds_each(lambda problem: method.attempt([problem]), list(problems[:num_latency]))
+    warmup = 1 if method.trainable_parameters else 0  # Text is written token by token: the first ones warm up the rest.
+    single = seconds_each(lambda problem: method.attempt([problem]), list(problems[:num_latency]), warmup=warmup)
     batch_size = _best_batch(method, problems)
     attempts: list[Attempt] = []
     with PeakMemory() as memory, stopwatch() as seconds:

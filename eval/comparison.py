@@ -13,6 +13,7 @@ from hybrid.eval.report import SolvedProblem, write_report
 from hybrid.eval.results import Record, write_results
 from hybrid.eval.tasks.task import Task, Wording
 from hybrid.model import HybridModel
+from hybrid.no_backbone import NoBackbone
 from hybrid.problem import Problem
 
 DEPTH = 32
@@ -104,11 +105,13 @@ def _ratios(model: HybridModel, problems: Sequence[Problem], measured: Sequence[
     heads = [m.record for m in measured if m.record.reasoner_steps_mean > 0]
     if not heads:
         return []
-    own, forward = heads[0].latency_p50_seconds, percentile(forward_seconds(model.backbone, problems), 0.5)
-    sentences = [
-        f"One prompt takes the {heads[0].method} {own * 1e3:.1f} ms (p50), the language model's forward pass over it alone "
-        f"{forward * 1e3:.1f} ms: {own / forward:.2f} times."
-    ]
+    own, sentences = heads[0].latency_p50_seconds, []
+    if not isinstance(model.backbone, NoBackbone):
+        forward = percentile(forward_seconds(model.backbone, problems), 0.5)
+        sentences.append(
+            f"One prompt takes the {heads[0].method} {own * 1e3:.1f} ms (p50), the language model's forward pass over it alone "
+            f"{forward * 1e3:.1f} ms: {own / forward:.2f} times."
+        )
     for record in (m.record for m in measured if m.record.tokens_generated_mean > 0):
         ratio = record.latency_p50_seconds / own
         sentences.append(

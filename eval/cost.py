@@ -2,7 +2,7 @@
 
 FLOPs are counted by torch's FlopCounterMode (matrix products and attention, two for each multiply-add). For generated
 text, counting every decoding step would take longer than the decoding; a language model's cost is a quadratic in the
-number of tokens, so it is counted at two lengths and at one decoding step, and is exact from there.
+number of tokens, so it is counted at two lengths, and is exact from there.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ def count_flops(work: Callable[[], Any]) -> int:
 
 @dataclass(frozen=True)
 class TextCost:
-    """FLOPs of a language model that reads p tokens and writes g: linear (p + g) + quadratic (p^2 + pg + g^2/2) + head g.
+    """FLOPs of a language model that reads p tokens and writes g + 1, the last of which it never reads.
+
+    They are linear (p + g) + quadratic (p^2 + pg + g(g + 1)/2) + head (g + 1).
 
     Args:
         linear: FLOPs a token of all layers but the output matrix.
@@ -47,8 +49,8 @@ class TextCost:
 
     def flops(self, prompt_tokens: int, new_tokens: int) -> float:
         """Return the FLOPs of reading `prompt_tokens` and writing `new_tokens` with a key-value cache."""
-        p, g = prompt_tokens, max(new_tokens - 1, 0)  # The last token written is never read.
-        return self.linear * (p + g) + self.quadratic * (p * p + p * g + g * g / 2) + self.head * new_tokens
+        p, g = prompt_tokens, max(new_tokens - 1, 0)
+        return self.linear * (p + g) + self.quadratic * (p * p + p * g + g * (g + 1) / 2) + self.head * new_tokens
 
 
 @lru_cache(maxsize=8)

@@ -23,7 +23,7 @@ from hybrid.eval.tasks import TASKS
 from hybrid.eval.tasks.sudoku import Sudoku
 from hybrid.train import TrainConfig, train
 
-MAX_SECONDS = 90.0
+MAX_SECONDS = 75.0
 """Training seconds of each head: the hybrid's and the control's."""
 
 

@@ -147,6 +147,11 @@ class Backbone:
         }
 
     @property
+    def settings(self) -> str:
+        """What besides the weights decides the hidden states (rotary base, epsilons, ...), as JSON text."""
+        return str(self.text_config.to_json_string(use_diff=True))
+
+    @property
     def context_length(self) -> int | None:
         """Longest prompt in tokens; None where the model names no limit."""
         length = getattr(self.text_config, "max_position_embeddings", None)
@@ -160,7 +165,7 @@ class Backbone:
         """
         if not prompts:
             return []
-        batch = self.tokenizer(list(prompts), return_offsets_mapping=True, truncation=False)
+        batch = self.tokenizer(list(prompts), return_offsets_mapping=True, truncation=False, verbose=False)
         limit = self.context_length
         encoded = []
         for prompt, ids, offsets in zip(prompts, batch["input_ids"], batch["offset_mapping"], strict=True):

@@ -133,7 +133,8 @@ def converted(gguf: Path) -> Path:
             model.save_pretrained(work)
             AutoTokenizer.from_pretrained(**where).save_pretrained(work)
     except (ValueError, KeyError, IndexError, RuntimeError) as error:
-        raise BackboneError(f"{gguf} is no GGUF that transformers can read: {str(error).splitlines()[0]}") from None
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise BackboneError(f"{gguf} is no GGUF that transformers can read: {reason}") from None
     finally:
         if bars:
             logging.enable_progress_bar()  # type: ignore[no-untyped-call]

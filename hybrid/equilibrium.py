@@ -166,7 +166,8 @@ class Implicit(FixedPoint):
         config = self.config
 
         def step(g: Tensor) -> Tensor:
-            return v + torch.autograd.grad(image, leaf, g, retain_graph=True)[0]
+            # A core without recursion never reads its state: J is zero there.
+            return v + torch.autograd.grad(image, leaf, g, retain_graph=True, allow_unused=True, materialize_grads=True)[0]
 
         solve = SOLVERS[config.solver]
         found = solve(step, v, tolerance=config.tolerance, max_iterations=config.max_adjoint_iterations)

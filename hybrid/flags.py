@@ -106,6 +106,8 @@ def _choose_kinds(command: type[Any], prefix: str, argv: Sequence[str], given: d
             if not isinstance(place, dict):
                 raise ConfigError(f"{parent} is {place!r}; give a mapping of fields")
         entry = place.get(last) or {}
+        if not isinstance(entry, str | dict):
+            raise ConfigError(f"{name} is {entry!r}; give one of: {', '.join(kinds)}")
         entry = {"kind": entry} if isinstance(entry, str) else dict(entry)
         if kind is not None and kind != entry.get("kind", kind):
             entry = {}  # Another kind than the file's: its fields are not this kind's.

@@ -173,10 +173,11 @@ class HybridModel(nn.Module):
 
 def find(backbone: Any, tokenizer: Any, config: HybridConfig) -> Backbone:
     """Return a Backbone for a name, a loaded model, a Backbone, or (None) for what the config names."""
-    layers = config.backbone.layers
-    if NO_BACKBONE in (backbone, config.backbone.name if backbone is None else None):
-        require(isinstance(config.encoder, Structured.Config), "backbone none goes with the structured encoder; choose it")
+    layers, structured = config.backbone.layers, isinstance(config.encoder, Structured.Config)
+    if isinstance(backbone, NoBackbone) or NO_BACKBONE in (backbone, config.backbone.name if backbone is None else None):
+        require(structured, "backbone none goes with the structured encoder; choose it")
         return NoBackbone(config.encoder.vocabulary)
+    require(not structured, "the structured encoder reads symbols, not a language model; choose backbone none with it")
     if isinstance(backbone, Backbone):
         return Backbone(backbone.model, backbone.tokenizer, backbone.name, layers or backbone.layers)
     if backbone is None or isinstance(backbone, str | Path):

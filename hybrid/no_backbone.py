@@ -52,6 +52,11 @@ class NoBackbone(Backbone):
         return {"weights": NO_BACKBONE, "tokenizer": " ".join(self.numbers), "dtype": "int16"}
 
     @property
+    def settings(self) -> str:
+        """None."""
+        return ""
+
+    @property
     def context_length(self) -> int | None:
         """No limit."""
         return None

@@ -71,7 +71,8 @@ def read_state_dict(file: str | Path) -> dict[str, Tensor]:
     try:
         raw = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise CheckpointError(f"{file} is no state dict that can be read safely: {str(error).splitlines()[0]}") from None
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise CheckpointError(f"{file} is no state dict that can be read safely: {reason}") from None
     if not isinstance(raw, dict) or not all(isinstance(value, Tensor) for value in raw.values()):
         raise CheckpointError(f"{file} holds more than tensors by name; save the model's state_dict() alone")
     return {_plain(name): tensor for name, tensor in raw.items()}

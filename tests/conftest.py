@@ -20,6 +20,7 @@ import pytest  # noqa: E402
 import torch  # noqa: E402
 
 import hybrid  # noqa: E402
+from hybrid.halting import Learned  # noqa: E402
 from hybrid.layout import LayoutConfig, SpanPattern  # noqa: E402
 from hybrid.problem import Problem  # noqa: E402
 from hybrid.reasoner import ReasonerConfig  # noqa: E402
@@ -142,7 +143,7 @@ def config(tiny_folder):
         layout=LayoutConfig(answer=SpanPattern("(?<=: )[0-9 ]+", "[0-9]")),
         symbols=tuple("0123456789"),
         backbone=hybrid.BackboneConfig(name=str(tiny_folder), layers=(0, 2)),
-        reasoner=ReasonerConfig(width=16, num_cycles=2, num_supervision_steps=3),
+        reasoner=ReasonerConfig(width=16, num_cycles=2, num_supervision_steps=3, halting=Learned.Config(exploration=0.5)),
     )
 
 

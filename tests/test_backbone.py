@@ -31,6 +31,20 @@ def test_every_layer_equals_transformers_output_hidden_states_under_either_paddi
         torch.testing.assert_close(row[kept], reference(backbone, tokens.ids), rtol=0, atol=2e-5)
 
 
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_padding_does_not_move_learned_positions(backbone, side):
+    """Rotary positions are relative and would not show it; GPT-2's are absolute."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    sizes = {"vocab_size": 300, "n_embd": 32, "n_layer": 3, "n_head": 4, "n_positions": 160, "initializer_range": 0.3}
+    model = Backbone(GPT2LMHeadModel(GPT2Config(**sizes)), backbone.tokenizer, "gpt2", (0, 1, 3))
+    encoded = model.encode(PROMPTS)
+    with torch.no_grad():
+        states, mask = model.hidden_states([tokens.ids for tokens in encoded], padding_side=side)
+    for row, kept, tokens in zip(states, mask, encoded, strict=True):
+        torch.testing.assert_close(row[kept], reference(model, tokens.ids)[:, [0, 1, 3]], rtol=0, atol=1e-4)
+
+
 def test_layers_come_in_the_order_asked_for_and_may_count_from_the_end(backbone):
     chosen = at(backbone, -1, 0, -3)
     assert chosen.layers == (3, 0, 1)

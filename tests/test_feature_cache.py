@@ -80,20 +80,14 @@ def test_more_problems_reuse_the_whole_shards(backbone, problems, tmp_path, runs
 
 @pytest.mark.parametrize("damage", ["truncate", "empty", "flip header", "flip body", "flip digest", "garbage"])
 def test_a_damaged_shard_is_built_again(backbone, readings, tmp_path, runs, damage):
-    expected = cached_features(backbone, readings, folder=tmp_path)
-    expected = LiveFeatures(backbone, readings) if damage == "never" else [row.clone() for row in expected.rows(range(ROWS))]
+    expected = [row.clone() for row in cached_features(backbone, readings, folder=tmp_path).rows(range(ROWS))]
     broken = files(tmp_path)[1]
     data = broken.read_bytes()
-    header = 8 + int.from_bytes(data[:8], "little")
-    places = {"flip header": 20, "flip body": header + 9, "flip digest": data.index(b"sha256") + 12}
-    at = places.get(damage, 0)
-    changed = {
-        "truncate": data[:-5],
-        "empty": b"",
-        "garbage": random.Random(0).randbytes(500),
-    }.get(damage, data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
-    broken.unlink()
-    broken.write_bytes(changed)
+    body = 8 + int.from_bytes(data[:8], "little")
+    at = {"flip header": 20, "flip body": body + 9, "flip digest": data.index(b"sha256") + 12}.get(damage, 0)
+    flipped = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+    broken.unlink()  # The old file stays mapped in memory.
+    broken.write_bytes({"truncate": data[:-5], "empty": b"", "garbage": bytes(range(256)) * 2}.get(damage, flipped))
     del runs[:]
     with pytest.warns(UserWarning, match="is damaged; it is built again"):
         again = cached_features(backbone, readings, folder=tmp_path)
@@ -101,19 +95,21 @@ def test_a_damaged_shard_is_built_again(backbone, readings, tmp_path, runs, dama
     assert all(torch.equal(a, b) for a, b in zip(again.rows(range(ROWS)), expected, strict=True))
 
 
+@pytest.mark.filterwarnings("ignore:cache file")
 def test_no_single_flipped_byte_is_read_as_features(backbone, readings, tmp_path):
     cached_features(backbone, readings[:2], folder=tmp_path)
     (file,) = files(tmp_path)
     data, draw, target = file.read_bytes(), random.Random(1), tmp_path / "flipped"
-    whole = [tensor.tolist() for tensor in (feature_cache._open(file)[0],)]
+    states, ends = feature_cache._open(file)
+    refused = 0
     for place in draw.sample(range(len(data)), 150):
         target.unlink(missing_ok=True)
         target.write_bytes(data[:place] + bytes([data[place] ^ (1 << draw.randrange(8))]) + data[place + 1 :])
-        with pytest.warns(UserWarning, match="damaged") if True else None:
-            found = feature_cache._open(target)
-            if found is not None:  # A flip in the padding of the header changes nothing.
-                assert [found[0].tolist()] == whole
-                __import__("warnings").warn("not damaged", UserWarning, stacklevel=1)
+        found = feature_cache._open(target)
+        refused += found is None
+        # A flip in the padding of the header changes nothing.
+        assert found is None or (torch.equal(found[0], states) and found[1] == ends)
+    assert refused > 140
 
 
 def test_an_interrupted_build_goes_on_at_the_first_missing_shard(backbone, readings, tmp_path, runs, monkeypatch):

@@ -76,9 +76,9 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_warning(folder, damage):
 
 def test_a_checkpoint_that_fails_halfway_is_not_there(folder):
     checkpoint(folder, 1)
-    with pytest.raises(RuntimeError), folder.new_checkpoint(2, main=True, wait=lambda: None) as place:
+    with pytest.raises(KeyError), folder.new_checkpoint(2, main=True, wait=lambda: None) as place:
         (place / "file").write_text("half")
-        raise RuntimeError
+        raise KeyError
     assert [entry.name for entry in folder.checkpoints.iterdir()] == ["step-00000001"]
 
 

@@ -4,10 +4,11 @@ import pytest
 import torch
 
 from hybrid.carry import Carry
-from hybrid.halting import Learned
+from hybrid.halting import HALTING, Learned
 from hybrid.losses import Softmax
+from hybrid.reasoner import ReasonerConfig
 from hybrid.train.dataset import Dataset
-from hybrid.train.step import advance, forward, losses
+from hybrid.train.step import Objective, advance, forward, look_ahead, losses
 
 LOSS, RULE = Softmax(Softmax.Config()), Learned(Learned.Config(exploration=0.0))
 
@@ -23,7 +24,7 @@ def out(model, batch):
 
 
 def run(out, batch, **weights):
-    return losses(out, batch, LOSS, RULE, **({"halt_weight": 0.5, "path_weight": 1.0} | weights))
+    return losses(out, batch, Objective(LOSS, RULE, **weights), None, torch.ones(3))
 
 
 def test_the_total_is_the_answer_loss_and_the_weighed_halt_loss(out, batch):
@@ -54,7 +55,27 @@ def test_the_path_weighs_as_much_as_it_is_told_to(out, batch):
 
 def test_the_carry_goes_on_detached_and_counts(out, batch, model):
     carry = Carry.start(model.head.start(batch.features)).refill(model.head.start(batch.features))
-    after = advance(carry, out, RULE, torch.full((3,), 0.99), 3)
+    after = advance(carry, out, Objective(LOSS, RULE, num_supervision_steps=3), torch.full((3,), 0.99))
     assert after.steps.tolist() == [1, 1, 1] and not any(part.requires_grad for part in after.state)
     assert torch.equal(after.halted, out.halt[:, 0] > 0)
-    assert advance(carry, out, RULE, torch.full((3,), 0.99), 1).halted.all()
+    assert advance(carry, out, Objective(LOSS, RULE), torch.full((3,), 0.99)).halted.all()
+
+
+def test_only_a_rule_that_looks_ahead_takes_another_step(new_model, batch):
+    assert look_ahead(None, batch, None, RULE) is None
+    reasoner = ReasonerConfig(width=16, num_supervision_steps=3, halting=HALTING["q_learning"].Config())
+    head = new_model(reasoner=reasoner).head
+    torch.nn.init.normal_(head.reasoner.halt.weight)
+    out = forward(head, batch, Carry.start(head.start(batch.features)))
+    ahead = look_ahead(head, batch, out, head.reasoner.halting)
+    expected = head(batch.features, out.state, 1).halt
+    torch.testing.assert_close(ahead, expected.detach(), rtol=0, atol=1e-5)
+    assert ahead.shape == (3, 2) and not ahead.requires_grad
+    objective = Objective(LOSS, head.reasoner.halting, num_supervision_steps=3)
+    last = losses(out, batch, objective, ahead, torch.tensor([3, 3, 3]))
+    early = losses(out, batch, objective, ahead, torch.tensor([1, 1, 1]))
+    right = torch.zeros(3, dtype=torch.bool)
+    for found, is_last in ((last, True), (early, False)):
+        torch.testing.assert_close(
+            found.halt, head.reasoner.halting.loss(out.halt, right, ahead, torch.full((3,), is_last)).mean().detach()
+        )

@@ -19,7 +19,7 @@ class TrainConfig:
         max_seconds: stop earlier after this much training time, evaluation and saving not counted; None for no limit.
             The learning-rate schedule then follows whichever limit is nearer, and a resumed run may differ in its bits.
         batch_size: slots, over all processes together.
-        seed: of weights, data order and exploration.
+        seed: of data order and exploration; the command line also seeds the head's first weights with it.
         optimizer: optimizer and learning rate.
         loss: answer loss.
         halt_weight: weight of the halt loss.

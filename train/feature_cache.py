@@ -124,7 +124,7 @@ def cached_features(
 
 def _key(backbone: Backbone, readings: Sequence[Reading]) -> str:
     content = [[reading.encoded.ids, reading.encoded.offsets, reading.spans] for reading in readings]
-    made_by = [FORMAT, backbone.fingerprint, backbone.layers, torch.__version__]
+    made_by = [FORMAT, backbone.fingerprint, backbone.settings, backbone.layers, torch.__version__]
     return hashlib.sha256(json.dumps([made_by, content]).encode()).hexdigest()[:32]
 
 

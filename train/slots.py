@@ -15,7 +15,6 @@ from torch import Tensor
 
 from hybrid.train.dataset import Batch, Dataset
 
-
 FIRST_SHARE = 0.25
 """Share of the problems, easiest first, that a curriculum begins with."""
 

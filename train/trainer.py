@@ -6,8 +6,9 @@ checkpoint, so a killed run goes on with the same bits. The backbone is outside 
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.utils import ProjectConfiguration
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from hybrid.carry import Carry
@@ -207,9 +209,18 @@ class Trainer:
         ended = (halted.sum(), (result.right & halted).sum(), (self.carry.steps * halted).sum())
         self.sums += torch.stack([result.answer, result.halt, *ended]).double()
 
+    def _finite_sums(self) -> torch.Tensor:
+        """Return the sums over all processes; raise TrainingError where a loss became NaN or infinite."""
+        sums: torch.Tensor = self.accelerator.reduce(self.sums, "sum") if self.accelerator.num_processes > 1 else self.sums
+        if not bool(torch.isfinite(sums).all()):
+            raise TrainingError(
+                f"the loss became {float(sums[:2].sum())} at step {self.step}; the last good checkpoint is kept in "
+                f"{self.folder.path}: lower optimizer.learning_rate and give another --output, or run again to resume"
+            )
+        return sums
+
     def _log(self) -> None:
-        sums = self.accelerator.reduce(self.sums, "sum") if self.accelerator.num_processes > 1 else self.sums
-        answer, halt, ended, right, steps = sums.tolist()
+        answer, halt, ended, right, steps = self._finite_sums().tolist()
         self.sums.zero_()
         count = LOG_EVERY_STEPS * self.accelerator.num_processes
         line = {
@@ -218,11 +229,6 @@ class Trainer:
             "exact": right / max(ended, 1),
             "steps_used": steps / max(ended, 1),
         }
-        if not line["loss"] + line["halt_loss"] < float("inf"):
-            raise TrainingError(
-                f"the loss became {line['loss']} at step {self.step}; the last good checkpoint is kept in {self.folder.path}: "
-                "lower optimizer.learning_rate and give another --output, or run again to resume"
-            )
         shown = {"loss": f"{line['loss']:.3f}", "exact": f"{line['exact']:.2f}", "steps": f"{line['steps_used']:.1f}"}
         if self.best_exact >= 0:
             shown["dev"] = f"{self.best_exact:.3f}"
@@ -239,6 +245,7 @@ class Trainer:
         return self.model.head if self.average is None else self.average.module  # type: ignore[return-value]
 
     def _evaluate(self) -> Evaluation:
+        self._finite_sums()
         head = self._averaged_head()
         found = evaluate(head, self.dev, num_steps=head.reasoner.config.num_supervision_steps)
         self._write({"dev_exact": found.exact, "dev_symbols": found.symbols, "dev_exact_by_step": found.exact_by_step})
@@ -258,9 +265,8 @@ class Trainer:
 
     def _save(self) -> None:
         main, wait = self.accelerator.is_main_process, self.accelerator.wait_for_everyone
-        if not bool(torch.isfinite(self.sums).all()):
-            return self._log()
-        with self.folder.new_checkpoint(self.step, main=main, wait=wait) as place:
+        self._finite_sums()
+        with self.folder.new_checkpoint(self.step, main=main, wait=wait) as place, _as_os_error():
             self.accelerator.save_state(str(place), safe_serialization=True)
             figures = torch.tensor([self.step, self.seconds, self.best_exact, self.best_step, self.perfect], dtype=torch.float64)
             state = {f"state{i}": part.cpu().contiguous() for i, part in enumerate(self.carry.state)}
@@ -290,3 +296,12 @@ class Trainer:
         if self.accelerator.is_main_process:
             self.folder.rewind_metrics(self.step)
         self.bar.say(f"resumed at step {self.step}")
+
+
+@contextlib.contextmanager
+def _as_os_error() -> Iterator[None]:
+    """Turn what safetensors and torch.save raise on a full disk into the OSError that it is."""
+    try:
+        yield
+    except (SafetensorError, RuntimeError) as error:
+        raise OSError((str(error).strip() or type(error).__name__).splitlines()[0]) from None

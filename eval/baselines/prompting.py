@@ -26,7 +26,7 @@ class Prompting(Method):
 
         Args:
             shots: worked examples before the problem, from the training split.
-            max_new_tokens: most tokens written; None takes one and a half times the longest example's answer.
+            max_new_tokens: most tokens written; None takes a quarter more than the longest example's answer.
         """
 
         shots: int = 3
@@ -38,12 +38,13 @@ class Prompting(Method):
             require(limit is None or limit >= 1, f"method.max_new_tokens is {limit}; give at least 1, or none")
 
     def __init__(self, config: Config, backbone: Backbone, task: Task) -> None:
+        require(backbone.tokenizer is not None, f"backbone {backbone.name} writes no text; leave out the method {self.kind}")
         self.backbone, self.task, self.config = backbone, task, config
         self.name = f"{self.kind.replace('_', ' ')}" + (f", {config.shots} shots" if config.shots else "")
         self.examples = task.problems("train", max(config.shots, 4), seed=1)
         written = [self.reply(problem) for problem in self.examples]
         longest = max(len(ids) for ids in backbone.tokenizer(written)["input_ids"])
-        self.max_new_tokens = config.max_new_tokens or int(1.5 * longest) + 8
+        self.max_new_tokens = config.max_new_tokens or int(1.25 * longest) + 8
 
     def reply(self, problem: Problem) -> str:
         """Return what a worked example answers."""

@@ -1,0 +1,149 @@
+"""Flags from dataclasses: names, types, help, and which of file and flag wins."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import pytest
+
+from hybrid.errors import ConfigError, InputError
+from hybrid.flags import parse, read_text, read_yaml
+from hybrid.kinds import Kinds, family_field
+
+SHAPES = Kinds("shape")
+
+
+@SHAPES.register("circle")
+class Circle:
+    @dataclass(frozen=True)
+    class Config:
+        """Args: radius: in metres. name: of the circle."""
+
+        radius: float = 1.0
+        name: str | None = None
+
+
+@SHAPES.register("square")
+class Square:
+    @dataclass(frozen=True)
+    class Config:
+        side: int = 2
+
+
+@dataclass(frozen=True)
+class Pen:
+    """Args: width: in points."""
+
+    width: int = 1
+    shape: Any = family_field(SHAPES, Circle.Config)
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Draw something.
+
+    Args:
+        what: text to draw, 100% of it.
+        output: file to write.
+        shape: what shape.
+        extra: another shape, or none.
+        pen: of what kind.
+        layers: which layers.
+        mode: how.
+        loud: say so.
+        limit: most seconds.
+    """
+
+    output: str
+    what: str | None = field(default=None, metadata={"positional": True})
+    shape: Any = family_field(SHAPES, Circle.Config)
+    extra: Any = field(default=None, metadata={"kinds": SHAPES})
+    pen: Pen = field(default_factory=Pen)
+    layers: tuple[int, ...] | None = None
+    mode: Literal["fast", "slow"] = "fast"
+    loud: bool = False
+    limit: float | None = None
+
+
+def draw(*words):
+    return parse(Draw, ["--output", "x", *words], "hybrid draw")
+
+
+def test_without_flags_everything_is_the_default():
+    assert draw() == Draw("x")
+
+
+def test_every_field_is_a_flag_with_its_type():
+    found = draw("words", "--layers", "[0, -1]", "--mode=slow", "--loud", "--limit", "3", "--pen.width", "4")
+    assert found == Draw("x", "words", layers=(0, -1), mode="slow", loud=True, limit=3.0, pen=Pen(4))
+    assert isinstance(found.limit, float)
+
+
+def test_a_kind_is_chosen_by_name_at_every_depth_and_its_fields_follow():
+    found = draw("--shape", "square", "--shape.side", "5", "--pen.shape=square", "--pen.shape.side", "7", "--extra", "circle")
+    assert found.shape == Square.Config(5) and found.pen.shape == Square.Config(7) and found.extra == Circle.Config()
+    assert draw("--shape.radius", "2").shape == Circle.Config(2.0)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--shape", "line"), 'shape "line" is unknown; choose one of: circle, square'),
+        (("--shape", "square", "--shape.radius", "2"), "radius"),
+        (("--extra.side", "2"), "side"),
+        (("--mode", "quick"), "mode"),
+        (("--pen.width", "thick"), "width"),
+        (("--layers", "first"), "layers"),
+        (("--nothing", "1"), "nothing"),
+        (("one", "two"), "two"),
+    ],
+)
+def test_wrong_flags_are_refused_in_one_line(words, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        draw(*words)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_field_is_named():
+    with pytest.raises(ConfigError, match="--output is missing; see `hybrid draw --help`"):
+        parse(Draw, [], "hybrid draw")
+
+
+def test_a_flag_wins_over_the_file_and_the_file_over_the_default(tmp_path):
+    file = tmp_path / "draw.yaml"
+    file.write_text("output: from-file\nmode: slow\nshape: {kind: square, side: 9}\npen: {width: 3}\nextra: square\n")
+    found = parse(Draw, ["--config", str(file), "--pen.width", "8"], "hybrid draw")
+    assert found == Draw("from-file", mode="slow", shape=Square.Config(9), pen=Pen(8), extra=Square.Config())
+    assert parse(Draw, ["--shape", "circle", "--config", str(file)], "hybrid draw").shape == Circle.Config()
+    assert parse(Draw, ["--shape.side", "4", "--config", str(file)], "hybrid draw").shape == Square.Config(4)
+
+
+def test_numbers_in_yaml_keep_their_type(tmp_path):
+    file = tmp_path / "draw.yaml"
+    file.write_text("output: x\nlimit: 5\nlayers: [0, 2]\nshape: {kind: circle, name: '3'}\n")
+    found = parse(Draw, ["--config", str(file)], "hybrid draw")
+    assert found.limit == 5.0 and found.layers == (0, 2) and found.shape.name == "3"
+
+
+def test_help_lists_flags_with_their_docstrings(capsys):
+    with pytest.raises(SystemExit) as ended:
+        draw("--help")
+    out = capsys.readouterr().out
+    assert ended.value.code in (0, None)
+    assert "text to draw, 100% of it" in out and "--shape.radius" in out and "in metres" in out and "--pen.shape" in out
+
+
+def test_yaml_that_is_no_mapping_is_refused(tmp_path):
+    for text in ("", "- a", "x"):
+        (tmp_path / "file").write_text(text)
+        with pytest.raises(InputError, match="holds no mapping"):
+            read_yaml(tmp_path / "file")
+    with pytest.raises(InputError, match="cannot read"):
+        read_yaml(tmp_path / "none")
+
+
+def test_text_is_read_from_a_file_and_must_be_utf8(tmp_path):
+    (tmp_path / "file").write_bytes("é🙂".encode())
+    assert read_text(str(tmp_path / "file")) == "é🙂"
+    (tmp_path / "file").write_bytes(b"ab\xff")
+    with pytest.raises(InputError, match=r"is not UTF-8 text \(byte 2\)"):
+        read_text(str(tmp_path / "file"))

@@ -1,0 +1,109 @@
+"""No language model: symbols of the prompt's spans."""
+
+import random
+from dataclasses import replace
+
+import pytest
+import torch
+
+import hybrid
+from hybrid.adapters import Structured
+from hybrid.errors import ConfigError, InputError
+from hybrid.no_backbone import NO_BACKBONE, NoBackbone
+from hybrid.train import TrainConfig, train
+from hybrid.train.optimizer import OptimizerConfig
+
+
+@pytest.fixture
+def bare(config):
+    encoder = Structured.Config(vocabulary=tuple("0123456789"))
+    return hybrid.attach(None, replace(config, backbone=hybrid.BackboneConfig(name=NO_BACKBONE), encoder=encoder))
+
+
+def test_features_are_the_numbers_of_the_symbols():
+    reader = NoBackbone(("x", "é", "🙂"))
+    (row,) = reader.features(reader.encode(["x🙂é"]), [[(1, 2), (0, 1), (2, 3)]])
+    assert row[:, 0, 0].tolist() == [2, 0, 1] and reader.hidden_size == 1 and reader.num_layers == 0
+
+
+def test_a_symbol_that_is_not_in_the_vocabulary_is_refused():
+    reader = NoBackbone(("x", "y"))
+    with pytest.raises(InputError, match=r'"z" is not in encoder\.vocabulary: x, y'):
+        reader.features(reader.encode(["z"]), [[(0, 1)]])
+
+
+def test_what_needs_a_language_model_is_refused_with_what_to_do():
+    reader = NoBackbone(("x", "y"))
+    with pytest.raises(ConfigError, match="goes with the structured encoder"):
+        reader.features(reader.encode(["x"]), None)
+    for call in (lambda: reader.token_id("x"), lambda: reader.output_rows(None)):
+        with pytest.raises(ConfigError, match="use the classes decoder"):
+            call()
+
+
+def test_it_solves_saves_and_loads_like_any_other(bare, tmp_path):
+    prompts = ["Sort: 3 1 2", "Sort: 9 8"]
+    bare.save_pretrained(tmp_path)
+    again = hybrid.HybridModel.from_pretrained(tmp_path)
+    assert [s.symbols for s in again.solve(prompts)] == [s.symbols for s in bare.solve(prompts)]
+    assert [len(s.symbols) for s in bare.solve(prompts)] == [3, 2]
+
+
+def test_it_is_trained_like_any_other(bare, problems, tmp_path):
+    config = TrainConfig(num_steps=3, batch_size=2)
+    assert train(bare, problems(6), problems(3), config, tmp_path, show=False).step == 3
+
+
+def test_a_tiny_task_is_learned_without_a_language_model(config, tmp_path):
+    """Each place answers with its left neighbour's bit: rows that were never seen are right."""
+    rows = [[int(bit) for bit in f"{number:06b}"] for number in range(64)]
+    shifted = [hybrid.Problem("Bits: " + " ".join(map(str, row)), tuple(str(row[i - 1]) for i in range(6))) for row in rows]
+    torch.manual_seed(0)
+    random.Random(0).shuffle(shifted)
+    made = replace(
+        config,
+        symbols=("0", "1"),
+        backbone=hybrid.BackboneConfig(name=NO_BACKBONE),
+        encoder=Structured.Config(vocabulary=("0", "1"), max_positions=6),
+        reasoner=hybrid.ReasonerConfig(width=32, num_cycles=1, num_supervision_steps=2),
+    )
+    model = hybrid.attach(None, made)
+    schedule = TrainConfig(num_steps=80, batch_size=16, eval_every_steps=40, optimizer=OptimizerConfig(learning_rate=5e-3))
+    outcome = train(model, shifted[:48], shifted[48:56], schedule, tmp_path, show=False)
+    unseen = shifted[56:]
+    right = [s.symbols == p.answer for s, p in zip(model.solve([p.prompt for p in unseen]), unseen, strict=True)]
+    assert outcome.best_exact >= 0.9 and sum(right) >= 7
+
+
+def test_logits_are_bit_equal_after_a_reload(bare, tmp_path):
+    torch.nn.init.normal_(bare.head.reasoner.halt.weight)
+    bare.save_pretrained(tmp_path)
+    prompts = ["Sort: 3 1 2", "Sort: 9 8"]
+    again = hybrid.HybridModel.from_pretrained(tmp_path)
+    assert isinstance(again.backbone, NoBackbone) and again.config == bare.config
+    assert torch.equal(again.logits(prompts), bare.logits(prompts)) and again.solve(prompts) == bare.solve(prompts)
+
+
+def test_a_reader_that_is_there_already_may_be_given(bare, tmp_path):
+    bare.save_pretrained(tmp_path)
+    for given in (bare.backbone, NO_BACKBONE):
+        again = hybrid.HybridModel.from_pretrained(tmp_path, backbone=given)
+        assert torch.equal(again.logits(["Sort: 3 1"]), bare.logits(["Sort: 3 1"]))
+
+
+def test_only_the_structured_encoder_goes_without_a_language_model_and_only_without(bare, config, backbone):
+    with pytest.raises(ConfigError, match="backbone none goes with the structured encoder"):
+        hybrid.attach(NO_BACKBONE, config)
+    for given in (backbone, config.backbone.name):
+        with pytest.raises(ConfigError, match="choose backbone none with it"):
+            hybrid.attach(given, bare.config)
+
+
+def test_a_symbol_of_a_prompt_that_is_unknown_is_refused_when_solving(config):
+    encoder = Structured.Config(vocabulary=tuple("01234567"))
+    model = hybrid.attach(None, replace(config, backbone=hybrid.BackboneConfig(name=NO_BACKBONE), encoder=encoder))
+    assert len(model.solve(["Sort: 7 1"])) == 1
+    with pytest.raises(InputError, match=r'"9" is not in encoder\.vocabulary'):
+        model.solve(["Sort: 7 9 1"])
+    with pytest.raises(InputError, match="the prompt is empty"):
+        model.solve(["  "])

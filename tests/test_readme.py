@@ -1,0 +1,141 @@
+"""README.md says what is: its Python runs, its paths exist, its commands parse, its tables are complete."""
+
+import ast
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from hybrid.adapters import DECODERS, ENCODERS
+from hybrid.cli import COMMANDS
+from hybrid.cores import CORES
+from hybrid.flags import parse
+from hybrid.gradients import GRADIENTS
+from hybrid.halting import HALTING
+from hybrid.reasoner import Reasoner
+
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+NOT_YET = {"examples/sudoku4"}
+"""Made by training; named before they are there."""
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```", TEXT, re.S | re.M)
+
+
+def command_lines(program):
+    lines = "\n".join(blocks("sh")).splitlines()
+    inline = re.findall(rf"`({program} [^`]+)`", TEXT)
+    return [line for line in (*lines, *inline) if re.match(rf"{program}\b", line)]
+
+
+def rows(first):
+    """Return the cells of the table whose head begins with `first`."""
+    lines = TEXT.splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith(f"| {first} |"))
+    table = []
+    for line in lines[start + 2 :]:
+        if not line.startswith("|"):
+            break
+        table.append([cell.strip() for cell in line.strip("|").split("|")])
+    return table
+
+
+def exists(path):
+    return (ROOT / path).exists() or path.rstrip("/") in NOT_YET
+
+
+@pytest.mark.parametrize("code", blocks("python"), ids=lambda code: code.splitlines()[0])
+def test_every_python_block_compiles_and_imports_what_exists(code):
+    tree = ast.parse(code, "README.md")
+    compile(tree, "README.md", "exec")
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+    exec(compile(ast.Module(imports, []), "README.md", "exec"), {})
+
+
+def test_the_python_block_runs_on_a_tiny_model(tiny_folder, tmp_path, monkeypatch, capsys):
+    (code,) = blocks("python")
+    smaller = {
+        '"HuggingFaceTB/SmolLM2-135M-Instruct"': repr(str(tiny_folder)),
+        "2000": "12",
+        "300": "4",
+        "num_steps=1500": "num_steps=2, batch_size=2",
+    }
+    for old, new in smaller.items():
+        assert code.count(old) == 1, old
+        code = code.replace(old, new)
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(compile(code, "README.md", "exec"), names)
+    assert names["solution"].text in capsys.readouterr().out and (tmp_path / "runs" / "mine" / "head.safetensors").is_file()
+    assert names["again"].solve([names["puzzle"].prompt])[0].symbols == names["solution"].symbols
+
+
+def test_every_link_leads_to_a_file():
+    links = re.findall(r"\]\(([^)#\s]+)\)", TEXT)
+    assert links
+    assert [link for link in links if not link.startswith("http") and not exists(link)] == []
+
+
+def test_every_path_below_a_folder_of_ours_exists():
+    named = set(re.findall(r"\b(?:hybrid|adapters|train|eval|tests|examples)/[\w./-]*\w", TEXT))
+    assert named and [path for path in sorted(named) if not exists(path)] == []
+    assert [path for path in NOT_YET if path not in named] == []
+
+
+def test_the_map_names_folders_and_files_that_exist():
+    for folder, holds in rows("where"):
+        folder = folder.strip("`")
+        assert (ROOT / folder).is_dir(), folder
+        for name in re.findall(r"`([\w/.-]+)`", holds):
+            assert any((ROOT / folder / f"{name.rstrip('/')}{end}").exists() for end in ("", ".py")), f"{folder}{name}"
+
+
+def test_the_map_leaves_out_no_folder_of_code():
+    named = {folder.strip("`/") for folder, _ in rows("where")}
+    assert named == {"hybrid", "adapters", "train", "eval", "examples"}
+
+
+@pytest.mark.parametrize(
+    ("family", "kinds"), [("core", CORES), ("gradient", GRADIENTS), ("halting", HALTING), ("encoder", ENCODERS)]
+)
+def test_the_table_of_kinds_is_complete(family, kinds):
+    assert Reasoner  # Its import files every kind.
+    listed = {name: re.findall(r"`(\w+)`", names) for name, names in rows("family")}
+    assert sorted(listed[family]) == sorted(kinds)
+
+
+def test_the_drawing_and_the_map_name_the_decoders():
+    assert all(f"`{kind}`" in TEXT for kind in DECODERS)
+
+
+@pytest.mark.parametrize("line", command_lines("hybrid"), ids=str)
+def test_every_hybrid_command_parses(line, capsys):
+    _, command, *flags = shlex.split(line, comments=True)
+    assert command in COMMANDS
+    if "--help" in flags:
+        with pytest.raises(SystemExit) as end:
+            parse(COMMANDS[command], flags, f"hybrid {command}")
+        assert end.value.code == 0
+    else:
+        assert isinstance(parse(COMMANDS[command], flags, f"hybrid {command}"), COMMANDS[command])
+
+
+def test_every_command_of_the_program_is_shown():
+    assert {line.split()[1] for line in command_lines("hybrid")} == set(COMMANDS)
+
+
+def test_every_make_target_exists():
+    targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.M)
+    asked = [line.split()[1].strip("`") for line in command_lines("make")]
+    assert asked and set(asked) <= set(targets)
+
+
+def test_flags_and_fields_named_in_the_text_exist(capsys):
+    with pytest.raises(SystemExit):
+        parse(COMMANDS["train"], ["--help"], "hybrid train")
+    listed = capsys.readouterr().out
+    for name in re.findall(r"`((?:encoder|train|reasoner|backbone)\.\w+)`", TEXT):
+        assert f"--{name}" in listed, name

@@ -1,0 +1,248 @@
+"""The shape of the repository: who may import whom, how long a file is, what is documented, what is public."""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import hybrid
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = {
+    "hybrid": ROOT / "hybrid",
+    "hybrid.adapters": ROOT / "adapters",
+    "hybrid.train": ROOT / "train",
+    "hybrid.eval": ROOT / "eval",
+}
+
+LAYERS = [
+    # The foundation: knows no adapter and no model.
+    "hybrid.errors hybrid.problem hybrid.recursion",
+    "hybrid.kinds hybrid.default_backbone hybrid.carry hybrid.checkpoint",
+    "hybrid.layout hybrid.block hybrid.losses hybrid.halting hybrid.flags",
+    "hybrid.cores hybrid.backbone",
+    "hybrid.gradients hybrid.no_backbone",
+    "hybrid.equilibrium",
+    # Adapters.
+    "hybrid.adapters.features hybrid.adapters.layer_mix hybrid.adapters.decoder",
+    "hybrid.adapters.encoder",
+    "hybrid.adapters.aligned hybrid.adapters.concat hybrid.adapters.cross_attention hybrid.adapters.pooled",
+    "hybrid.adapters.structured hybrid.adapters.classes hybrid.adapters.tokens",
+    "hybrid.adapters",
+    # The model.
+    "hybrid.reasoner",
+    "hybrid.config",
+    "hybrid.head",
+    "hybrid.inference",
+    "hybrid.model",
+    "hybrid.official",
+    # Training.
+    "hybrid.train.optimizer hybrid.train.ema hybrid.train.progress hybrid.train.run_folder hybrid.train.feature_cache",
+    "hybrid.train.config hybrid.train.dataset",
+    "hybrid.train.slots hybrid.train.step hybrid.train.evaluate",
+    "hybrid.train.trainer",
+    "hybrid.train",
+    # Evaluation, then the command line.
+    "hybrid.eval",
+    "hybrid.cli",
+    "hybrid.__main__",
+]
+"""A file imports from layers above its own line only; in eval and cli, also from files beside it."""
+RANKS = {name: rank for rank, names in enumerate(LAYERS) for name in names.split()}
+
+COVERED = {
+    "hybrid/__init__.py": "test_structure.py",
+    "hybrid/__main__.py": "test_cli.py",
+    "adapters/__init__.py": "test_structure.py",
+    "train/__init__.py": "test_structure.py",
+    "train/config.py": "test_train_config.py",
+}
+"""Files of hybrid/, adapters/ and train/ whose tests are in a file of another name."""
+
+
+def sources():
+    """Return every source file with its module's name; hybrid/adapters and its like are links."""
+    found = {}
+    for package, folder in PACKAGES.items():
+        for path in sorted(folder.rglob("*.py")):
+            parts = path.relative_to(folder).with_suffix("").parts
+            if package == "hybrid" and parts[0] in ("adapters", "train", "eval"):
+                continue
+            found[path] = ".".join([package, *parts]).removesuffix(".__init__")
+    return found
+
+
+SOURCES = sources()
+IDS = [str(path.relative_to(ROOT)) for path in SOURCES]
+
+
+def rank(name):
+    """Return the layer of a module, or of the nearest package that has one."""
+    while name not in RANKS and name.startswith(("hybrid.eval.", "hybrid.cli.")):
+        name = name.rpartition(".")[0]
+    assert name in RANKS, f"{name} has no layer; write it into LAYERS"
+    return RANKS[name]
+
+
+def imported(path):
+    """Yield the modules of this project that a file imports, wherever in the file."""
+    names = set(SOURCES.values())
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.split(".")[0] == "hybrid")
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            if (node.module or "").split(".")[0] == "hybrid":
+                for alias in node.names:
+                    full = f"{node.module}.{alias.name}"
+                    yield full if full in names else node.module
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=IDS)
+def test_imports_point_down_only(path):
+    name = SOURCES[path]
+    if name == "hybrid":
+        return  # It re-exports, and imports when a name is used.
+    for target in imported(path):
+        if target == "hybrid":
+            assert rank(name) >= RANKS["hybrid.eval"], f"{name} imports the package itself"
+            continue
+        beside = name.split(".")[:2] == target.split(".")[:2] and name.split(".")[1] in ("eval", "cli")
+        assert rank(target) < rank(name) or beside, f"{name} imports {target}"
+
+
+def test_every_layer_names_files_that_are_there():
+    assert set(RANKS) <= set(SOURCES.values())
+
+
+def test_the_top_of_the_repository_holds_what_the_design_fixes():
+    folders = {"hybrid", "adapters", "train", "eval", "tests", "examples", ".ci"}
+    files = {
+        "pyproject.toml",
+        "README.md",
+        "LICENSE",
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "Makefile",
+        "constraints.txt",
+        ".gitignore",
+    }
+    made = {"runs", "build", "dist", ".github"}
+    for entry in os.scandir(ROOT):
+        if entry.name.startswith(".") and entry.name not in {".ci", ".gitignore", ".github"}:
+            continue
+        if not entry.name.endswith(".egg-info"):
+            assert entry.name in (folders if entry.is_dir() else files) | made, entry.name
+    assert all((ROOT / name).is_dir() for name in folders)
+
+
+@pytest.mark.parametrize("name", ["adapters", "train", "eval"])
+def test_the_folders_are_linked_into_the_package_and_refuse_another_name(name):
+    link = ROOT / "hybrid" / name
+    assert link.is_symlink() and os.readlink(link) == f"../{name}"
+    last = ast.parse((ROOT / name / "__init__.py").read_text()).body[-1]
+    source = f"if __name__ != 'hybrid.{name}':\n    raise ImportError('import hybrid.{name}, not ' + __name__)"
+    assert ast.unparse(last) == source
+    with pytest.raises(ImportError, match=f"import hybrid.{name}, not other"):
+        exec(ast.unparse(last), {"__name__": "other"})
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=IDS)
+def test_a_file_is_short_documented_and_named_after_one_idea(path):
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 350 and path.stem not in ("utils", "common", "helpers", "misc")
+    assert path.stem not in sys.stdlib_module_names
+    tree = ast.parse(text)
+    assert ast.get_docstring(tree), "the file has no docstring"
+    for node in public(tree):
+        assert ast.get_docstring(node), f"{node.name} has no docstring"
+
+
+def public(node):
+    for child in getattr(node, "body", []):
+        if isinstance(child, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef) and not child.name.startswith("_"):
+            if not any("overload" in ast.unparse(decorator) for decorator in child.decorator_list):
+                yield child
+            if isinstance(child, ast.ClassDef):
+                yield from public(child)
+
+
+def test_every_file_has_tests():
+    tests = {path.name for path in (ROOT / "tests").glob("test_*.py")}
+    for path in SOURCES:
+        name = str(path.relative_to(ROOT))
+        if name.startswith("eval/"):
+            continue  # Tested by idea: answers, tasks, methods, results, reports.
+        wanted = COVERED.get(name, "test_cli.py" if name.startswith("hybrid/cli") else f"test_{path.stem}.py")
+        assert wanted in tests, f"{name} has no tests/{wanted}"
+    assert all((ROOT / name).exists() for name in COVERED)
+
+
+def test_the_public_names_are_these():
+    assert dir(hybrid) == sorted(hybrid.__all__)
+    assert sorted(hybrid.__all__) == [
+        "Backbone",
+        "BackboneConfig",
+        "HybridConfig",
+        "HybridError",
+        "HybridModel",
+        "LayoutConfig",
+        "Problem",
+        "ReasonerConfig",
+        "Solution",
+        "SpanPattern",
+        "__version__",
+        "attach",
+    ]
+    assert all(getattr(hybrid, name) is not None for name in hybrid.__all__)
+    with pytest.raises(AttributeError, match="module 'hybrid' has no attribute 'nonsense'"):
+        _ = hybrid.nonsense
+
+
+def test_static_tools_see_the_same_names():
+    tree = ast.parse((ROOT / "hybrid" / "__init__.py").read_text())
+    (block,) = (node for node in tree.body if isinstance(node, ast.If))
+    assert {alias.asname for node in block.body for alias in node.names} == set(hybrid.__all__) - {"__version__"}
+
+
+@pytest.mark.slow
+def test_importing_is_quick_and_leaves_heavy_packages_out():
+    code = """
+import sys, time
+began = time.perf_counter()
+import hybrid
+quick = time.perf_counter() - began
+hybrid.attach, hybrid.HybridConfig
+heavy = [name for name in ("peft", "accelerate", "datasets", "matplotlib", "rich", "jsonargparse") if name in sys.modules]
+print(quick, time.perf_counter() - began, *heavy)
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    quick, whole, *heavy = ended.stdout.split()
+    assert float(quick) < 0.5 and float(whole) < 3 and heavy == []
+
+
+def test_python_m_hybrid_is_the_command():
+    from hybrid import cli
+
+    call = ast.parse((ROOT / "hybrid" / "__main__.py").read_text()).body[-1]
+    assert ast.unparse(call) == "entry()" and callable(cli.entry)
+    assert 'hybrid = "hybrid.cli:entry"' in (ROOT / "pyproject.toml").read_text()
+
+
+def test_packaging_lists_every_folder_with_code():
+    text = (ROOT / "pyproject.toml").read_text()
+    listed = set(re.findall(r'"(hybrid[\w.]*)"', text.partition("packages = [")[2].partition("]")[0]))
+    assert listed == {name if path.name == "__init__.py" else name.rpartition(".")[0] for path, name in SOURCES.items()}
+
+
+def test_ci_runs_what_a_contributor_runs():
+    run = ROOT / ".ci" / "run"
+    assert os.access(run, os.X_OK)
+    commands = [line for line in run.read_text().splitlines() if line and not line.startswith(("#", "set ", "cd "))]
+    assert commands[0].startswith("make test")
+    recipe = (ROOT / "Makefile").read_text().partition("\ntest:")[2].partition("\n\n")[0]
+    assert all(word in recipe for word in ("ruff check", "ruff format --check", "mypy", "pytest"))
