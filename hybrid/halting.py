@@ -28,7 +28,7 @@ class Halting:
             halt_bk: halt logits.
             correct_b: whether the whole answer is right, (b,).
             next_bk: halt logits one supervision step later, for a rule that `looks_ahead`.
-            last_b: whether that step would be the last one allowed, (b,) bool.
+            last_b: whether this step is the last one allowed, (b,) bool.
         """
         return F.binary_cross_entropy_with_logits(halt_bk[:, 0].float(), correct_b.float(), reduction="none")
 

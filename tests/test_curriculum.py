@@ -148,14 +148,14 @@ def test_a_run_with_a_curriculum_resumes_with_the_same_bits(new_model, problems,
     assert whole == cut
 
 
-def test_a_curriculum_changes_the_order_of_learning(new_model, problems, tmp_path):
+def test_the_trainer_follows_the_curriculum_as_it_rises(new_model, problems, tmp_path):
     data = graded(problems, list(range(20)))
-    heads = []
-    for rise in (None, 10):
-        config = TrainConfig(num_steps=3, batch_size=4, curriculum_steps=rise)
+    heads = set()
+    for rise in (None, 2, 1000):
+        config = TrainConfig(num_steps=8, batch_size=4, curriculum_steps=rise)
         train(new_model(), data, data[:4], config, tmp_path / str(rise), show=False)
-        heads.append((tmp_path / str(rise) / checkpoint.HEAD).read_bytes())
-    assert heads[0] != heads[1]
+        heads.add((tmp_path / str(rise) / checkpoint.HEAD).read_bytes()[-4000:])
+    assert len(heads) == 3
 
 
 def test_a_curriculum_of_no_steps_is_refused():

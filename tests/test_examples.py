@@ -74,7 +74,7 @@ def test_an_adapter_of_ones_own_is_trained_saved_and_loaded(processes, folder, t
     assert json.loads((tmp_path / "own" / "config.json").read_text())["config"]["encoder"]["kind"] == "per_layer"
 
 
-def test_the_trained_head_solves_the_puzzle_of_the_readme():
+def test_the_trained_head_is_small_and_names_its_task():
     head = EXAMPLES / "sudoku4"
     if not head.is_dir():
         pytest.skip("no trained head is there")

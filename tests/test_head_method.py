@@ -8,8 +8,10 @@ from hybrid.adapters import Structured
 from hybrid.block import AttentionBlock, MLPBlock
 from hybrid.cores import TRM
 from hybrid.eval.baselines import HeadMethod
+from hybrid.eval.cost import count_flops
 from hybrid.eval.tasks import Sort
 from hybrid.halting import Fixed, Learned
+from hybrid.problem import Problem
 
 TASK = Sort(Sort.Config(length=4))
 D, T, N, LAYERS, INNER = 16, 3, 2, 2, 64
@@ -93,6 +95,8 @@ def test_reading_costs_the_layers_up_to_the_deepest_one_read_and_the_encoder(mad
     expected = 2 * weights * tokens + 2 * 4 * tokens**2 * 32 + 2 * 4 * 32 * 16
     per_token, _ = method_of(model)._flops
     assert per_token * tokens == pytest.approx(expected, rel=0.02)
+    read = count_flops(lambda: model.read([problem.prompt]))
+    assert per_token * tokens - read == pytest.approx(2 * 4 * 32 * 16)  # The encoder's projection of four spans.
 
 
 def test_flops_grow_with_steps_taken_and_tokens_read(made):
@@ -108,7 +112,7 @@ def test_the_depth_curve_is_the_share_right_after_every_step(made):
     model, problems = made(), TASK.problems("test", 6)
     solutions = model.solve([p.prompt for p in problems], halting=Fixed.Config(), num_steps=7)
     problems = [
-        type(p)(p.prompt, s.trajectory[i]) for i, (p, s) in enumerate(zip(problems, solutions, strict=True))
+        Problem(p.prompt, s.trajectory[i]) for i, (p, s) in enumerate(zip(problems, solutions, strict=True))
     ]  # The answer that each problem has after its own step counts as right.
     curve = method_of(model).depth_curve(problems, 7)
     expected = [sum(s.trajectory[i] == p.answer for s, p in zip(solutions, problems, strict=True)) / 6 for i in range(7)]
@@ -116,10 +120,12 @@ def test_the_depth_curve_is_the_share_right_after_every_step(made):
 
 
 def test_the_depth_curve_never_halts_early(made):
-    model = made()
+    model, (problem,) = made(), TASK.problems("test", 1)
     with torch.no_grad():
         model.head.reasoner.halt.bias.fill_(50.0)
-    assert len(method_of(model).depth_curve(TASK.problems("test", 2), 5)) == 5
+    last = model.solve([problem.prompt], halting=Fixed.Config(), num_steps=5)[0].trajectory[-1]
+    curve = method_of(model).depth_curve([Problem(problem.prompt, last)], 5)
+    assert len(curve) == 5 and curve[-1] == 1.0
 
 
 def test_a_head_without_language_model_costs_its_recursion_alone():

