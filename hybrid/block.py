@@ -112,9 +112,9 @@ class AttentionBlock(Block):
             multiple_of: inner width is rounded up to a multiple of this (256 in the paper's code).
             positions: rotary positions, or none.
             max_positions: longest workspace, in positions.
-            keys_from_queries: start the key weights as copies of the query weights, so that positions of like content
-                see each other from the first step on. Looking up by content is then found in hundreds of steps instead
-                of thousands; the weights are free to part.
+            matched_heads: heads whose key weights start as copies of their query weights, so that positions of like
+                content see each other from the first step on. Looking up by content (who holds what, which word is
+                the same) is then found in hundreds of steps instead of thousands; the weights are free to part.
         """
 
         num_heads: int = 4
@@ -122,9 +122,12 @@ class AttentionBlock(Block):
         multiple_of: int = 32
         positions: Literal["rotary", "none"] = "rotary"
         max_positions: int = 1024
-        keys_from_queries: bool = True
+        matched_heads: int = 0
 
         def __post_init__(self) -> None:
+            require(
+                0 <= self.matched_heads <= self.num_heads, f"block.matched_heads is {self.matched_heads}; give 0 to num_heads"
+            )
             require(self.num_heads >= 1, f"block.num_heads is {self.num_heads}; give at least 1")
             require(self.expansion > 0, f"block.expansion is {self.expansion}; give a positive number")
             require(self.multiple_of >= 1, f"block.multiple_of is {self.multiple_of}; give at least 1")
@@ -138,9 +141,9 @@ class AttentionBlock(Block):
         )
         self.num_heads = config.num_heads
         self.qkv = linear(width, 3 * width)
-        if config.keys_from_queries:
-            with torch.no_grad():
-                self.qkv.weight[width : 2 * width] = self.qkv.weight[:width]
+        matched = config.matched_heads * (width // config.num_heads)
+        with torch.no_grad():
+            self.qkv.weight[width : width + matched] = self.qkv.weight[:matched]
         self.out = linear(width, width)
         self.mlp = SwiGLU(width, config.expansion, config.multiple_of)
         rotary = config.positions == "rotary"

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from hybrid.kinds import Kinds
+from hybrid.kinds import Kinds, require
 
 IGNORE = -100
 """Label of a position that has none."""
@@ -40,14 +40,25 @@ class Softmax(AnswerLoss):
 
     @dataclass(frozen=True)
     class Config:
-        """No fields."""
+        """Args: label_smoothing: share of the target spread over all symbols."""
+
+        label_smoothing: float = 0.0
+
+        def __post_init__(self) -> None:
+            require(0 <= self.label_smoothing < 1, f"loss.label_smoothing is {self.label_smoothing}; give a share in [0, 1)")
 
     def __init__(self, config: Config) -> None:
-        pass
+        self.label_smoothing = config.label_smoothing
 
     def per_position(self, logits_bav: Tensor, labels_ba: Tensor) -> Tensor:
         """See AnswerLoss.per_position."""
-        flat = F.cross_entropy(logits_bav.float().flatten(0, 1), labels_ba.flatten(), ignore_index=IGNORE, reduction="none")
+        flat = F.cross_entropy(
+            logits_bav.float().flatten(0, 1),
+            labels_ba.flatten(),
+            ignore_index=IGNORE,
+            reduction="none",
+            label_smoothing=self.label_smoothing,
+        )
         return flat.view_as(labels_ba)
 
 

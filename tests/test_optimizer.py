@@ -6,7 +6,11 @@ import pytest
 import torch
 
 from hybrid.errors import ConfigError
-from hybrid.train.optimizer import OptimizerConfig, build_optimizer
+from hybrid.train.optimizer import OPTIMIZERS, AdamAtan2, Muon, OptimizerConfig
+
+
+def build_optimizer(config, module):
+    return OPTIMIZERS.build(config).build(module)[0]
 
 
 def test_the_rate_rises_then_falls_along_a_cosine():
@@ -54,3 +58,25 @@ def test_frozen_parameters_are_left_out():
 def test_values_out_of_range_are_refused_by_name(fields):
     with pytest.raises(ConfigError, match=rf"optimizer\.{next(iter(fields))}"):
         OptimizerConfig(**fields)
+
+
+def test_atan2_equals_its_formula_over_three_steps():
+    weight = torch.nn.Parameter(torch.tensor([[1.0, -2.0]]))
+    (optimizer,) = OPTIMIZERS.build(AdamAtan2.Config(learning_rate=0.1, weight_decay=0.5)).build(torch.nn.ParameterList([weight]))
+    p, m, v = weight.detach().clone(), torch.zeros(1, 2), torch.zeros(1, 2)
+    for step, gradient in enumerate(torch.tensor([[[0.3, 0.0]], [[-0.1, 1e-12]], [[5.0, 2.0]]]), 1):
+        weight.grad = gradient.clone()
+        optimizer.step()
+        m, v = 0.9 * m + 0.1 * gradient, 0.95 * v + 0.05 * gradient**2
+        turn = torch.atan2(m / (1 - 0.9**step), (v / (1 - 0.95**step)).sqrt())
+        p = p * (1 - 0.1 * 0.5) - 0.1 * 4 / math.pi * turn
+        torch.testing.assert_close(weight.detach(), p)
+
+
+def test_muon_takes_the_matrices_of_the_core_and_nothing_else(model):
+    rest, muon = OPTIMIZERS.build(Muon.Config()).build(model.head)
+    assert isinstance(muon, torch.optim.Muon)
+    core = {id(p) for p in model.head.reasoner.core.parameters()}
+    assert {id(p) for group in muon.param_groups for p in group["params"]} == core
+    count = sum(len(group["params"]) for optimizer in (rest, muon) for group in optimizer.param_groups)
+    assert count == len(list(model.head.parameters()))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from hybrid.kinds import family_field, require
 from hybrid.losses import LOSSES, Softmax
-from hybrid.train.optimizer import OptimizerConfig
+from hybrid.train.optimizer import OPTIMIZERS, OptimizerConfig
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class TrainConfig:
     max_seconds: float | None = None
     batch_size: int = 64
     seed: int = 0
-    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    optimizer: Any = family_field(OPTIMIZERS, OptimizerConfig)
     loss: Any = family_field(LOSSES, Softmax.Config)
     halt_weight: float = 0.5
     path_weight: float = 1.0

@@ -1,20 +1,21 @@
-"""Optimizer and learning-rate schedule."""
+"""Optimizers and the learning-rate schedule. A kind builds the optimizers of a head; the schedule is the same for all."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from hybrid.kinds import require
+from hybrid.kinds import Kinds, require
 
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """AdamW with a warm-up and a constant or cosine rate.
+    """What every optimizer takes: rate with a warm-up and a constant or cosine course, decay, clipping.
 
     Args:
         learning_rate: peak rate.
@@ -59,11 +60,124 @@ class OptimizerConfig:
         return self.learning_rate * rise
 
 
-def build_optimizer(config: OptimizerConfig, module: nn.Module) -> torch.optim.Optimizer:
-    """Return AdamW over the module's parameters; only tensors of two dimensions or more are decayed."""
-    parameters = [p for p in module.parameters() if p.requires_grad]
-    groups = [
+class OptimizerKind:
+    """Base of the family: builds optimizers over parameters."""
+
+    def __init__(self, config: OptimizerConfig) -> None:
+        self.config = config
+
+    def build(self, module: nn.Module) -> list[torch.optim.Optimizer]:
+        """Return the optimizers that together update `module`; only matrices are decayed."""
+        raise NotImplementedError
+
+
+OPTIMIZERS: Kinds[OptimizerKind] = Kinds("optimizer")
+
+
+def _groups(config: OptimizerConfig, parameters: Sequence[Tensor]) -> list[dict[str, Any]]:
+    return [
         {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": config.weight_decay},
         {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(config.beta1, config.beta2), fused=True)
+
+
+def trainable(module: nn.Module) -> list[Tensor]:
+    """Return the parameters that take a gradient."""
+    return [p for p in module.parameters() if p.requires_grad]
+
+
+@OPTIMIZERS.register("adamw")
+class AdamW(OptimizerKind):
+    """AdamW (arXiv 1711.05101), fused."""
+
+    Config = OptimizerConfig
+
+    def build(self, module: nn.Module) -> list[torch.optim.Optimizer]:
+        """See OptimizerKind.build."""
+        config = self.config
+        groups = _groups(config, trainable(module))
+        return [torch.optim.AdamW(groups, lr=config.learning_rate, betas=(config.beta1, config.beta2), fused=True)]
+
+
+@OPTIMIZERS.register("adam_atan2")
+class AdamAtan2(OptimizerKind):
+    """Adam with atan2 in place of the quotient: no epsilon, steps bounded (arXiv 2407.05872); plain torch."""
+
+    @dataclass(frozen=True)
+    class Config(OptimizerConfig):
+        """As AdamW's. Args: weight_decay: 1.0 in TRM's recipe."""
+
+    def build(self, module: nn.Module) -> list[torch.optim.Optimizer]:
+        """See OptimizerKind.build."""
+        config = self.config
+        return [Atan2(_groups(config, trainable(module)), config.learning_rate, (config.beta1, config.beta2))]
+
+
+@OPTIMIZERS.register("muon")
+class Muon(OptimizerKind):
+    """torch.optim.Muon for the matrices of the networks, AdamW for embeddings, vectors and readouts."""
+
+    @dataclass(frozen=True)
+    class Config(OptimizerConfig):
+        """As AdamW's, whose rate holds for the rest.
+
+        Args:
+            matrix_learning_rate: Muon's rate over learning_rate; its updates have root mean square near 0.2 of AdamW's.
+        """
+
+        matrix_learning_rate: float = 1.0
+
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            rate = self.matrix_learning_rate
+            require(rate > 0, f"optimizer.matrix_learning_rate is {rate}; give a positive number")
+
+    config: Muon.Config
+
+    def build(self, module: nn.Module) -> list[torch.optim.Optimizer]:
+        """See OptimizerKind.build."""
+        config = self.config
+        matrices = [p for name, p in module.named_parameters() if p.requires_grad and p.ndim == 2 and ".core." in f".{name}"]
+        taken = {id(p) for p in matrices}
+        rest = [p for p in trainable(module) if id(p) not in taken]
+        optimizers: list[torch.optim.Optimizer] = [
+            torch.optim.AdamW(_groups(config, rest), lr=config.learning_rate, betas=(config.beta1, config.beta2), fused=True)
+        ]
+        if matrices:
+            group = {"params": matrices, "rate": config.matrix_learning_rate}
+            decay = config.weight_decay
+            muon = torch.optim.Muon([group], lr=config.learning_rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw")
+            optimizers.append(muon)
+        return optimizers
+
+
+class Atan2(torch.optim.Optimizer):
+    """p <- p (1 - lr decay) - lr a atan2(m, b sqrt(v)), m and v the corrected moments, a = 4/pi, b = 1.
+
+    With a = 4/pi a gradient of constant sign gives steps of lr, as Adam's.
+    """
+
+    def __init__(self, groups: Any, lr: float, betas: tuple[float, float]) -> None:
+        super().__init__(groups, {"lr": lr, "betas": betas, "weight_decay": 0.0})
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        """Update all parameters that have a gradient."""
+        for group in self.param_groups:
+            parameters = [p for p in group["params"] if p.grad is not None]
+            if not parameters:
+                continue
+            for p in parameters:
+                if not self.state[p]:
+                    self.state[p] = {"step": torch.zeros(()), "mean": torch.zeros_like(p), "square": torch.zeros_like(p)}
+                self.state[p]["step"] += 1
+            gradients = [p.grad for p in parameters]
+            means, squares = ([self.state[p][name] for p in parameters] for name in ("mean", "square"))
+            (beta1, beta2), steps = group["betas"], float(self.state[parameters[0]]["step"])
+            torch._foreach_lerp_(means, gradients, 1 - beta1)
+            torch._foreach_mul_(squares, beta2)
+            torch._foreach_addcmul_(squares, gradients, gradients, 1 - beta2)
+            torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
+            for p, m, v in zip(parameters, means, squares, strict=True):
+                direction = torch.atan2(m / (1 - beta1**steps), (v / (1 - beta2**steps)).sqrt())
+                p.sub_(direction, alpha=group["lr"] * 4 / math.pi)

@@ -31,7 +31,7 @@ from hybrid.train.config import TrainConfig
 from hybrid.train.dataset import Dataset
 from hybrid.train.ema import averaged
 from hybrid.train.evaluate import Evaluation, evaluate
-from hybrid.train.optimizer import build_optimizer
+from hybrid.train.optimizer import OPTIMIZERS
 from hybrid.train.progress import ProgressBar
 from hybrid.train.run_folder import RunFolder
 from hybrid.train.slots import Slots
@@ -139,7 +139,7 @@ class Trainer:
 
     def _prepare(self) -> None:
         head = self.model.head
-        self.optimizer = build_optimizer(self.config.optimizer, head)
+        optimizers = OPTIMIZERS.build(self.config.optimizer).build(head)
         self.objective = one_step.Objective(
             LOSSES.build(self.config.loss),
             head.reasoner.halting,
@@ -148,7 +148,7 @@ class Trainer:
             head.reasoner.config.num_supervision_steps,
         )
         self.average = averaged(head, self.config.ema_decay) if self.config.ema_decay else None
-        self.prepared, self.optimizer = self.accelerator.prepare(head, self.optimizer)
+        self.prepared, *self.optimizers = self.accelerator.prepare(head, *optimizers)
         if self.average is not None:
             self.accelerator.register_for_checkpointing(self.average)
         self.slots = Slots(self.data, self.config.batch_size, self.config.seed, self.accelerator, self.config.curriculum_steps)
@@ -193,15 +193,17 @@ class Trainer:
             self.slots.reread()
         batch = self.slots.batch
         carry = self.carry.refill(head.reasoner.start(self.carry.state[0]))
-        for group in self.optimizer.param_groups:
-            group["lr"] = config.optimizer.rate(self.step, self._progress())
+        rate = config.optimizer.rate(self.step, self._progress())
+        for group in (group for optimizer in self.optimizers for group in optimizer.param_groups):
+            group["lr"] = rate * group.get("rate", 1.0)
         out = one_step.forward(self.prepared, batch, carry)
         ahead = one_step.look_ahead(head, batch, out, objective.halting)
         result = one_step.losses(out, batch, objective, ahead, carry.steps + 1)
         self.accelerator.backward(result.total)
         self.accelerator.clip_grad_norm_(self.prepared.parameters(), config.optimizer.max_norm)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
         if self.average is not None:
             self.average.update_parameters(head)
         self.carry = one_step.advance(carry, out, objective, self.slots.draw())
