@@ -34,7 +34,7 @@ class Plan:
     """
 
     num_problems: int = 500
-    num_text_problems: int = 48
+    num_text_problems: int = 32
     num_latency: int = 10
     num_shown: int = 3
     seed: int = 0
@@ -75,7 +75,7 @@ def compare(
             split="test",
             seed=plan.seed,
             backbone=model.backbone,
-            num_latency=plan.num_latency if isinstance(method, HeadMethod) else min(plan.num_latency, 3),
+            num_latency=plan.num_latency if isinstance(method, HeadMethod) else min(plan.num_latency, 2),
             say=say,
         )
         if isinstance(method, HeadMethod):
@@ -87,10 +87,16 @@ def compare(
     records = [m.record for m in measured]
     write_results(output / "results.json", records)
     write_attempts(output / "attempts.jsonl", problems, measured)
-    shown = [solved(model, task, problem, measured, i) for i, problem in enumerate(problems[: plan.num_shown])]
+    shown = [solved(model, task, problems[i], measured, i) for i in longest(measured, plan.num_shown, len(problems))]
     title = f"{task_name(task)}: latent recursion against chain of thought"
     write_report(output / "report.html", records, shown, title=title, command=command, notes=facts)
     return records
+
+
+def longest(measured: Sequence[Measured], count: int, total: int) -> list[int]:
+    """Return the places of the `count` problems that the first head thought about longest; the first ones without a head."""
+    steps = next((m.attempts for m in measured if m.record.reasoner_steps_mean > 0), [])
+    return sorted(range(min(total, len(steps) or total)), key=lambda i: -steps[i].steps if steps else 0)[:count]
 
 
 def task_name(task: Task) -> str:

@@ -193,13 +193,16 @@ def is_best(record: Record, records: Sequence[Record]) -> bool:
     return record.exact >= max(rivals, default=0.0)
 
 
-def results_table(records: Sequence[Record]) -> Table:
-    """Return the records as a table for the terminal, the best exact share of every task and split in bold."""
+def results_table(records: Sequence[Record], *, width: int = 200) -> Table:
+    """Return the records as a table for the terminal, the best exact share of every task and split in bold.
+
+    Under WIDE characters of `width`, only the headline columns are shown; results.json has them all.
+    """
     from rich.table import Table
     from rich.text import Text
 
     table = Table(header_style="bold")
-    shown = columns(records)
+    shown = [column for column in columns(records) if width >= WIDE or column not in _FIGURES or column.heading in _HEADLINE]
     for column in shown:
         table.add_column(column.heading, justify="right" if column in _FIGURES else "left")
     for record in records:
@@ -243,6 +246,8 @@ def size(count: float, unit: str = "B") -> str:
 
 
 _EXACT = Column("exact % (95%)", lambda r: f"{percent(r.exact)} ({percent(r.exact_low)}–{percent(r.exact_high)})")
+WIDE = 130
+_HEADLINE = ("exact % (95%)", "n", "tokens", "steps", "GFLOPs a problem", "p50 seconds")
 _FIGURES = [
     _EXACT,
     Column("n", lambda r: str(r.n)),

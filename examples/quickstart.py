@@ -56,10 +56,10 @@ def main() -> None:
         methods.append(HeadMethod(HeadMethod.Config(name=name), model, test, train_seconds=outcome.seconds))
     methods += [METHODS[name](METHODS[name].Config(), backbone, test) for name in ("direct", "zero_shot_cot", "few_shot_cot")]
 
-    plan = Plan(20, 4, 3) if options.small else Plan(num_problems=500, num_text_problems=48)
+    plan = Plan(20, 4, 3) if options.small else Plan()
     command = shlex.join(["python", *sys.argv])
     records = compare(methods[0].model, test, methods, options.output, plan, command=command, say=console.print)
-    console.print(results_table(records))
+    console.print(results_table(records, width=console.width))
     console.print(f"wrote {options.output}/results.json and {options.output}/report.html", highlight=False)
 
 

@@ -38,7 +38,7 @@ class BenchCommand:
     task: Any = field(default=None, metadata={"kinds": TASKS})
     methods: tuple[str, ...] = ("hybrid", "direct", "zero_shot_cot", "few_shot_cot")
     num_problems: int = 500
-    num_text_problems: int = 48
+    num_text_problems: int = 32
     num_latency: int = 10
     seed: int = 0
     held_out_wording: bool = False
@@ -74,7 +74,8 @@ class BenchCommand:
         command = shlex.join(["hybrid", *sys.argv[1:]])
         console = Console(stderr=True)
         records = compare(model, task, methods, Path(self.output), plan, command=command, say=console.print)
-        Console().print(results_table(records))
+        table = Console()
+        table.print(results_table(records, width=table.width))
         print(f"wrote {self.output}/results.json and {self.output}/report.html")
 
 
