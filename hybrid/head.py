@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -54,9 +55,18 @@ class Head(nn.Module):
         x_bld, mask_bl = self.encode(features)
         return self.step(x_bld, mask_bl, state, features, num_outputs)
 
-    def step(self, x_bld: Tensor, mask_bl: Tensor | None, state: State, features: Features, num_outputs: int) -> StepOutput:
-        """The same on a workspace that is already encoded."""
-        state = self.reasoner.step(state, x_bld, mask_bl)
+    def step(
+        self,
+        x_bld: Tensor,
+        mask_bl: Tensor | None,
+        state: State,
+        features: Features,
+        num_outputs: int,
+        *,
+        disturb: Callable[[State], State] | None = None,
+    ) -> StepOutput:
+        """The same on a workspace that is already encoded; `disturb` changes the states before each cycle."""
+        state = self.reasoner.step(state, x_bld, mask_bl, disturb=disturb)
         y_bld = state[0][:, self.encoder.num_prefix :]
         read_bd = state[0][:, 0] if self.encoder.num_prefix else answer_mean(y_bld, features)
         return StepOutput(state, self.decoder(y_bld[:, :num_outputs]), self.reasoner.halt_logits(read_bd))

@@ -5,6 +5,7 @@ Rows that have halted leave the batch, so they cost nothing more, and keep the a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor
 from hybrid.adapters import Features
 from hybrid.halting import Halting
 from hybrid.head import Head
-from hybrid.recursion import relative_motion
+from hybrid.recursion import State, relative_motion
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Thoughts:
         halt: halt logits after every step (b, n, k) float32, repeated after halting.
         motion: relative latent motion of every step (b, n) float32, zero after halting.
         logits: symbol logits of each row's last step, (b, p, v).
+        total_steps: supervision steps computed for each row, (b,): more than `steps` after a search.
     """
 
     symbols: Tensor
@@ -35,11 +37,23 @@ class Thoughts:
     halt: Tensor
     motion: Tensor
     logits: Tensor
+    total_steps: Tensor
 
 
 @torch.no_grad()
-def think(head: Head, features: Features, halting: Halting, num_steps: int, num_outputs: int) -> Thoughts:
-    """Run up to `num_steps` supervision steps on each row of `features`, decoding `num_outputs` positions."""
+def think(
+    head: Head,
+    features: Features,
+    halting: Halting,
+    num_steps: int,
+    num_outputs: int,
+    *,
+    disturb: Callable[[State, Tensor], State] | None = None,
+) -> Thoughts:
+    """Run up to `num_steps` supervision steps on each row of `features`, decoding `num_outputs` positions.
+
+    `disturb` changes the states before each cycle, given the rows that are still alive.
+    """
     x_bld, mask_bl = head.encode(features)
     state = head.reasoner.start(x_bld)
     rows = x_bld.shape[0]
@@ -49,7 +63,8 @@ def think(head: Head, features: Features, halting: Halting, num_steps: int, num_
     trail: list[tuple[Tensor, Tensor, Tensor]] = []
     logits = torch.empty(0)
     for step in range(1, num_steps + 1):
-        out = head.step(x_bld, mask_bl, state, features, num_outputs)
+        own = None if disturb is None else _with_rows(disturb, alive)
+        out = head.step(x_bld, mask_bl, state, features, num_outputs, disturb=own)
         motion_b = relative_motion(state, out.state, mask_bl)
         state = out.state
         if step == 1:
@@ -72,4 +87,8 @@ def think(head: Head, features: Features, halting: Halting, num_steps: int, num_
         x_bld, mask_bl = x_bld[keep], None if mask_bl is None else mask_bl[keep]
         state = tuple(s[keep] for s in state)
     symbols, halt, motion = (torch.stack(parts, dim=1).cpu() for parts in zip(*trail, strict=True))
-    return Thoughts(symbols, steps.cpu(), halted.cpu(), halt, motion, logits.cpu())
+    return Thoughts(symbols, steps.cpu(), halted.cpu(), halt, motion, logits.cpu(), steps.cpu())
+
+
+def _with_rows(disturb: Callable[[State, Tensor], State], rows: Tensor) -> Callable[[State], State]:
+    return lambda state: disturb(state, rows)

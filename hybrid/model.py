@@ -22,9 +22,11 @@ from hybrid.config import HybridConfig
 from hybrid.errors import InputError
 from hybrid.halting import HALTING
 from hybrid.head import Head
-from hybrid.inference import Thoughts, think
+from hybrid.inference import Thoughts
 from hybrid.kinds import require
 from hybrid.no_backbone import NO_BACKBONE, NoBackbone
+from hybrid.search import SearchConfig
+from hybrid.search import search as noisy_search
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Solution:
         confidence: the halt head's probability that the whole answer is right.
         trajectory: the answer's symbols after each step taken.
         motion: relative latent motion of each step taken.
+        total_steps: supervision steps computed, over all trajectories of a search.
     """
 
     text: str
@@ -48,6 +51,7 @@ class Solution:
     confidence: float
     trajectory: tuple[tuple[str, ...], ...]
     motion: tuple[float, ...]
+    total_steps: int
 
 
 class HybridModel(nn.Module):
@@ -85,15 +89,23 @@ class HybridModel(nn.Module):
         rows = self.backbone.features(encoded, positions)
         return Features.pad(rows, [self.config.layout.length(answer) for answer, _ in spans]).to(self.device)
 
-    def think(self, features: Features, *, halting: Any = None, num_steps: int | None = None) -> Thoughts:
+    def think(
+        self, features: Features, *, halting: Any = None, num_steps: int | None = None, search: SearchConfig | None = None
+    ) -> Thoughts:
         """Answer a batch of features; `halting` is a halting config, `num_steps` replaces the trained N."""
         rule = HALTING.build(halting or self.config.reasoner.halting)
         steps = self.config.reasoner.num_supervision_steps if num_steps is None else num_steps
         require(steps >= 1, f"num_steps is {steps}; give at least 1")
-        return think(self.head, features, rule, steps, int(features.num_answers.max()))
+        return noisy_search(self.head, features, rule, steps, int(features.num_answers.max()), search or SearchConfig())
 
     def solve(
-        self, prompts: Sequence[str], *, halting: Any = None, num_steps: int | None = None, batch_size: int = 32
+        self,
+        prompts: Sequence[str],
+        *,
+        halting: Any = None,
+        num_steps: int | None = None,
+        search: SearchConfig | None = None,
+        batch_size: int = 32,
     ) -> list[Solution]:
         """Answer prompts.
 
@@ -101,6 +113,7 @@ class HybridModel(nn.Module):
             prompts: texts, in any wording whose answer positions the layout finds.
             halting: halting config for this call; None takes the trained one.
             num_steps: most supervision steps; None takes the trained N.
+            search: think several times with noise and choose; None thinks once.
             batch_size: prompts thought about together.
 
         Raises:
@@ -112,7 +125,7 @@ class HybridModel(nn.Module):
         solutions: list[Solution] = []
         for start in range(0, len(prompts), batch_size):
             features = self.read(prompts[start : start + batch_size])
-            solutions += self.write(self.think(features, halting=halting, num_steps=num_steps), features)
+            solutions += self.write(self.think(features, halting=halting, num_steps=num_steps, search=search), features)
         return solutions
 
     def write(self, thoughts: Thoughts, features: Features) -> list[Solution]:
@@ -124,7 +137,8 @@ class HybridModel(nn.Module):
             trail = tuple(tuple(self.head.decoder.text(i) for i in step[:length]) for step in trails[row][:steps])
             motion = tuple(thoughts.motion[row, :steps].tolist())
             text = self.config.layout.write(trail[-1])
-            solutions.append(Solution(text, trail[-1], steps, bool(thoughts.halted[row]), confidence[row], trail, motion))
+            halted, total = bool(thoughts.halted[row]), int(thoughts.total_steps[row])
+            solutions.append(Solution(text, trail[-1], steps, halted, confidence[row], trail, motion, total))
         return solutions
 
     def logits(self, prompts: Sequence[str], *, num_steps: int | None = None) -> Tensor:

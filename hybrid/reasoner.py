@@ -5,6 +5,7 @@ Holds no LLM, no adapter and no loop over supervision steps (model.py answers wi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,9 +69,15 @@ class Reasoner(nn.Module):
         """Return the initial states for a workspace (b, l, d)."""
         return tuple(row.to(x_bld.dtype).expand_as(x_bld) for row in self.initial)
 
-    def step(self, state: State, x_bld: Tensor, mask_bl: Tensor | None) -> State:
-        """Run one supervision step on the workspace (b, l, d)."""
-        return self.gradient.run(self.core, state, x_bld, mask_bl, self.config.num_cycles)
+    def step(
+        self, state: State, x_bld: Tensor, mask_bl: Tensor | None, *, disturb: Callable[[State], State] | None = None
+    ) -> State:
+        """Run one supervision step on the workspace (b, l, d); `disturb` changes the states before each cycle."""
+        if disturb is None:
+            return self.gradient.run(self.core, state, x_bld, mask_bl, self.config.num_cycles)
+        for _ in range(self.config.num_cycles):
+            state = self.gradient.run(self.core, disturb(state), x_bld, mask_bl, 1)
+        return state
 
     def halt_logits(self, read_bd: Tensor) -> Tensor:
         """Return halt logits (b, num_logits), float32, from one vector a row (b, d) of the answer state."""

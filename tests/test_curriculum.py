@@ -1,4 +1,4 @@
-"""The curriculum: the easiest quarter first, a share that rises to all, and runs that resume with the same problems."""
+"""The curriculum: the easiest quarter first, more as answers are right, and runs that resume with the same problems."""
 
 import dataclasses
 from types import SimpleNamespace
@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from hybrid import checkpoint
-from hybrid.errors import ConfigError
 from hybrid.train import TrainConfig, train
 from hybrid.train.dataset import Dataset
 from hybrid.train.slots import DataOrder, Slots
@@ -23,67 +22,74 @@ def graded(problems, levels):
 
 @pytest.fixture
 def slots_of(model, problems):
-    """Makes four slots over problems of given difficulties: (levels, curriculum steps)."""
+    """Makes four slots over problems of given difficulties: (levels, curriculum)."""
 
-    def make(levels, curriculum_steps, accelerator=ALONE):
-        return Slots(Dataset(model, graded(problems, levels)), 4, 0, accelerator, curriculum_steps=curriculum_steps)
+    def make(levels, curriculum=True, accelerator=ALONE):
+        return Slots(Dataset(model, graded(problems, levels)), 4, 0, accelerator, curriculum=curriculum)
 
     return make
 
 
-def levels_seen(slots, step, rounds=12):
+def levels_seen(slots, rounds=12):
     seen = set()
     for _ in range(rounds):
-        slots.refill(EVERYWHERE, step)
+        slots.refill(EVERYWHERE)
         seen |= {slots.levels[index] for index in slots.indices}
     return seen
 
 
-def test_the_allowed_share_rises_linearly_from_a_quarter_to_all(slots_of):
-    slots = slots_of(list(range(41)), 100)
-    for step, hardest in ((0, 10), (1, 10), (20, 16), (50, 25), (99, 39), (100, 40), (10_000, 40)):
-        allowed = slots._allowed(step)
-        assert [index for index in range(41) if allowed(index)] == list(range(hardest + 1)), step
+def test_the_allowed_share_rises_from_a_quarter_to_all_as_answers_are_right(slots_of):
+    slots = slots_of(list(range(41)))
+    assert [index for index in range(41) if slots._allowed(index)] == list(range(11))
+    slots.promote(0.69)
+    assert slots.share == 0.25
+    for count in range(1, 60):
+        slots.promote(0.7)
+        assert slots.share == pytest.approx(min(1.0, 0.25 + 0.02 * count))
+    assert all(map(slots._allowed, range(41)))
 
 
 def test_the_first_batch_is_already_easy(slots_of):
-    slots = slots_of([9, 0, 8, 1, 7, 2, 6, 3, 5, 4, 10, 11], 50)
+    slots = slots_of([9, 0, 8, 1, 7, 2, 6, 3, 5, 4, 10, 11])
     assert {slots.levels[index] for index in slots.indices} <= {0, 1, 2}
 
 
 def test_without_a_curriculum_every_problem_comes_in_the_first_epoch(slots_of):
-    slots = slots_of(list(range(12)), None)
+    slots = slots_of(list(range(12)), curriculum=False)
     first = list(slots.indices)
     for _ in range(2):
-        slots.refill(EVERYWHERE, 0)
+        slots.refill(EVERYWHERE)
         first += slots.indices
     assert sorted(first) == list(range(12))
 
 
 def test_in_the_end_all_levels_come(slots_of):
-    slots = slots_of([0, 1, 2, 3] * 3, 10)
-    assert levels_seen(slots, 0) == {0}
-    assert levels_seen(slots, 10) == {0, 1, 2, 3}
+    slots = slots_of([0, 1, 2, 3] * 3)
+    assert levels_seen(slots) == {0}
+    slots.share = 1.0
+    assert levels_seen(slots) == {0, 1, 2, 3}
 
 
 def test_problems_of_one_level_are_all_taken_from_the_start(slots_of):
-    slots = slots_of([5] * 9, 10)
+    slots = slots_of([5] * 9)
     taken = set(slots.indices)
     for _ in range(4):
-        slots.refill(EVERYWHERE, 0)
+        slots.refill(EVERYWHERE)
         taken |= set(slots.indices)
     assert taken == set(range(9))
 
 
 def test_ties_at_the_border_are_all_allowed(slots_of):
-    slots = slots_of([0, 1, 1, 1, 1, 1, 1, 2], 10)
-    assert sum(map(slots._allowed(0), range(8))) == 7
+    slots = slots_of([0, 1, 1, 1, 1, 1, 1, 2])
+    assert sum(map(slots._allowed, range(8))) == 7
 
 
 @pytest.mark.parametrize("levels", [[3], [3, 1]])
 def test_one_problem_is_enough(slots_of, levels):
-    slots = slots_of(levels, 5)
-    assert levels_seen(slots, 0, 3) == {min(levels)} and levels_seen(slots, 5) == set(levels)
+    slots = slots_of(levels)
+    assert levels_seen(slots, 3) == {min(levels)}
+    slots.share = 1.0
+    assert levels_seen(slots) == set(levels)
 
 
 def test_a_stream_passes_over_what_is_not_allowed_and_keeps_its_order():
@@ -97,27 +103,30 @@ def test_a_stream_passes_over_what_is_not_allowed_and_keeps_its_order():
 def test_two_processes_take_what_one_would(slots_of):
     halted = torch.tensor([True, False, True, True])
     levels = list(range(16))
-    one = slots_of(levels, 30)
+    one = slots_of(levels)
     ranks = [
         SimpleNamespace(num_processes=2, process_index=rank, device=torch.device("cpu"), gather=lambda _: halted)
         for rank in (0, 1)
     ]
-    two = [slots_of(levels, 30, rank) for rank in ranks]
-    for step in (1, 12, 30):
-        one.refill(halted, step)
+    two = [slots_of(levels, accelerator=rank) for rank in ranks]
+    for exact in (0.0, 0.9, 1.0):
+        for each in (one, *two):
+            each.promote(exact)
+        one.refill(halted)
         for rank, part in enumerate(two):
-            part.refill(halted[2 * rank : 2 * rank + 2], step)
+            part.refill(halted[2 * rank : 2 * rank + 2])
         assert one.indices == two[0].indices + two[1].indices
 
 
 def test_slots_resumed_in_the_middle_take_the_same_problems(slots_of):
-    slots = slots_of(list(range(16)), 30)
-    slots.refill(EVERYWHERE, 5)
-    again = slots_of(list(range(16)), 30)
+    slots = slots_of(list(range(16)))
+    slots.refill(EVERYWHERE)
+    again = slots_of(list(range(16)))
     again.load_state_dict(slots.state_dict())
-    for step in (6, 15, 40):
+    for exact in (0.1, 0.8, 0.9):
         for each in (slots, again):
-            each.refill(torch.tensor([True, True, False, True]), step)
+            each.promote(exact)
+            each.refill(torch.tensor([True, True, False, True]))
         assert slots.indices == again.indices
 
 
@@ -126,7 +135,7 @@ class Stopped(Exception):
 
 
 def test_a_run_with_a_curriculum_resumes_with_the_same_bits(new_model, problems, tmp_path, monkeypatch):
-    config = TrainConfig(num_steps=12, batch_size=4, eval_every_steps=6, save_every_seconds=0.0, curriculum_steps=10)
+    config = TrainConfig(num_steps=12, batch_size=4, eval_every_steps=6, save_every_seconds=0.0, curriculum=True)
     data = graded(problems, list(range(20)))
     train(new_model(), data, data[:4], config, tmp_path / "whole", show=False)
     from hybrid.train import trainer
@@ -148,16 +157,10 @@ def test_a_run_with_a_curriculum_resumes_with_the_same_bits(new_model, problems,
     assert whole == cut
 
 
-def test_the_trainer_follows_the_curriculum_as_it_rises(new_model, problems, tmp_path):
+def test_the_trainer_promotes_by_what_it_measures(new_model, problems, tmp_path, monkeypatch):
     data = graded(problems, list(range(20)))
-    heads = set()
-    for rise in (None, 2, 1000):
-        config = TrainConfig(num_steps=8, batch_size=4, curriculum_steps=rise)
-        train(new_model(), data, data[:4], config, tmp_path / str(rise), show=False)
-        heads.add((tmp_path / str(rise) / checkpoint.HEAD).read_bytes()[-4000:])
-    assert len(heads) == 3
-
-
-def test_a_curriculum_of_no_steps_is_refused():
-    with pytest.raises(ConfigError, match=r"train\.curriculum_steps is 0; give at least 1 or none"):
-        TrainConfig(curriculum_steps=0)
+    asked = []
+    monkeypatch.setattr(Slots, "promote", lambda self, exact: asked.append(exact))
+    config = TrainConfig(num_steps=20, batch_size=4, curriculum=True)
+    train(new_model(), data, data[:4], config, tmp_path / "run", show=False)
+    assert len(asked) == 2 and all(0 <= exact <= 1 for exact in asked)

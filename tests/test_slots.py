@@ -35,11 +35,11 @@ def test_the_stream_does_not_depend_on_how_it_is_taken():
 def test_halted_slots_take_the_next_problems_and_the_others_stay(data):
     slots = Slots(data, 4, 0, accelerator())
     stream = DataOrder(11, 0).take(6)
-    slots.refill(torch.tensor([False, True, False, True]), 1)
+    slots.refill(torch.tensor([False, True, False, True]))
     assert slots.indices == [stream[0], stream[4], stream[2], stream[5]]
     assert torch.equal(slots.batch.labels, data.labels[slots.indices])
     assert torch.equal(slots.batch.features.states, data.batch(slots.indices).features.states)
-    slots.refill(torch.zeros(4, dtype=torch.bool), 1)
+    slots.refill(torch.zeros(4, dtype=torch.bool))
     assert slots.order.position == 6
 
 
@@ -48,16 +48,16 @@ def test_two_processes_see_what_one_would(data):
     one = Slots(data, 4, 5, accelerator())
     two = [Slots(data, 4, 5, accelerator(rank, 2, gather=lambda _: halted)) for rank in (0, 1)]
     for _ in range(3):
-        one.refill(halted, 1)
+        one.refill(halted)
         for rank, part in enumerate(two):
-            part.refill(halted[2 * rank : 2 * rank + 2], 1)
+            part.refill(halted[2 * rank : 2 * rank + 2])
         assert one.indices == two[0].indices + two[1].indices
         assert torch.equal(one.draw(), torch.cat([two[0].draw(), two[1].draw()]))
 
 
 def test_the_state_brings_back_problems_order_and_draws(data):
     slots = Slots(data, 4, 0, accelerator())
-    slots.refill(torch.tensor([True, True, False, False]), 1)
+    slots.refill(torch.tensor([True, True, False, False]))
     slots.draw()
     state = slots.state_dict()
     again = Slots(data, 4, 0, accelerator())
@@ -66,7 +66,7 @@ def test_the_state_brings_back_problems_order_and_draws(data):
         assert again.indices == slots.indices and torch.equal(again.batch.labels, slots.batch.labels)
         assert torch.equal(again.draw(), slots.draw())
         for each in (slots, again):
-            each.refill(torch.tensor([False, True, True, False]), 1)
+            each.refill(torch.tensor([False, True, True, False]))
 
 
 def test_rereading_computes_the_same_batch_again(data):
@@ -79,23 +79,5 @@ def test_rereading_computes_the_same_batch_again(data):
 def test_a_refill_leaves_the_dataset_as_it_was(data):
     before = data.labels.clone()
     slots = Slots(data, 4, 0, accelerator())
-    slots.refill(torch.ones(4, dtype=torch.bool), 1)
+    slots.refill(torch.ones(4, dtype=torch.bool))
     assert torch.equal(data.labels, before)
-
-
-def test_a_curriculum_takes_the_easiest_first_and_all_in_the_end(model, problems):
-    import dataclasses
-
-    graded = [dataclasses.replace(problem, difficulty=i % 4) for i, problem in enumerate(problems(16))]
-    slots = Slots(Dataset(model, graded), 4, 0, accelerator(), curriculum_steps=30)
-    everywhere = torch.ones(4, dtype=torch.bool)
-    levels = sorted(problem.difficulty for problem in graded)
-    for step in (0, 9, 10, 20, 29, 30, 99):
-        slots.refill(everywhere, step)
-        share = 0.25 + 0.75 * min(1.0, step / 30)
-        assert max(graded[i].difficulty for i in slots.indices) <= levels[int(share * 15)]
-    seen = set()
-    for _ in range(8):
-        slots.refill(everywhere, 99)
-        seen |= {graded[i].difficulty for i in slots.indices}
-    assert seen == {0, 1, 2, 3}

@@ -38,6 +38,7 @@ LAYERS = [
     "hybrid.config",
     "hybrid.head",
     "hybrid.inference",
+    "hybrid.search",
     "hybrid.model",
     "hybrid.official",
     # Training.

@@ -28,8 +28,8 @@ class TrainConfig:
         eval_every_steps: steps between evaluations on the dev split.
         save_every_seconds: seconds between checkpoints.
         patience: stop after this many evaluations in a row with every dev answer right; None never stops early.
-        curriculum_steps: take the easiest quarter of the problems first; the share allowed rises linearly to all over this
-            many steps (curriculum learning, Bengio et al. 2009); None takes all from the start.
+        curriculum: take the easiest quarter of the problems first, and harder ones whenever 70% of the problems that end
+            are right (curriculum learning, Bengio et al. 2009).
         cache: keep the backbone's features on disk; without, the backbone runs on the whole batch at every step.
         trackers: names of Accelerate trackers (tensorboard, wandb, ...).
     """
@@ -46,7 +46,7 @@ class TrainConfig:
     eval_every_steps: int = 250
     save_every_seconds: float = 30.0
     patience: int | None = None
-    curriculum_steps: int | None = None
+    curriculum: bool = False
     cache: bool = True
     mixed_precision: Literal["no", "bf16", "fp16"] = "no"
     trackers: tuple[str, ...] = ()
@@ -57,8 +57,6 @@ class TrainConfig:
         limit = self.max_seconds
         require(limit is None or limit > 0, f"train.max_seconds is {limit}; give a positive number or none")
         require(self.patience is None or self.patience >= 1, f"train.patience is {self.patience}; give at least 1 or none")
-        rise = self.curriculum_steps
-        require(rise is None or rise >= 1, f"train.curriculum_steps is {rise}; give at least 1 or none")
         require(0 <= self.ema_decay < 1, f"train.ema_decay is {self.ema_decay}; give a number in [0, 1)")
         for name in ("halt_weight", "path_weight", "save_every_seconds"):
             require(getattr(self, name) >= 0, f"train.{name} is {getattr(self, name)}; give a number of at least 0")

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from hybrid.train.dataset import Batch, Dataset
 
-FIRST_SHARE = 0.25
-"""Share of the problems, easiest first, that a curriculum begins with."""
+FIRST_SHARE, NEXT_SHARE, GOOD_ENOUGH = 0.25, 0.02, 0.7
+"""A curriculum begins with the easiest quarter and takes 2% more when 70% of the problems that end are right."""
 
 
 class DataOrder:
@@ -50,7 +50,7 @@ class Slots:
     """This process's share of the slots, with their problems' features and labels on the device."""
 
     def __init__(
-        self, dataset: Dataset, batch_size: int, seed: int, accelerator: Accelerator, curriculum_steps: int | None = None
+        self, dataset: Dataset, batch_size: int, seed: int, accelerator: Accelerator, *, curriculum: bool = False
     ) -> None:
         ranks = accelerator.num_processes
         self.dataset, self.accelerator, self.rank = dataset, accelerator, accelerator.process_index
@@ -59,26 +59,27 @@ class Slots:
         self.draws = torch.Generator().manual_seed(seed)
         self.levels = [problem.difficulty for problem in dataset.problems]
         self.ranked = sorted(self.levels)
-        self.curriculum_steps = curriculum_steps
-        self.indices = self._share(self.order.take(batch_size, self._allowed(0)))
+        self.share = FIRST_SHARE if curriculum else 1.0
+        self.indices = self._share(self.order.take(batch_size, self._allowed))
         self.batch: Batch = dataset.batch(self.indices).to(accelerator.device)
 
     def _share(self, values: Any) -> Any:
         return values[self.rank * self.local_size : (self.rank + 1) * self.local_size]
 
-    def _allowed(self, step: int) -> Callable[[int], bool]:
-        """Say which problems may be taken at `step`: with a curriculum, the easiest quarter at first, in the end all."""
-        if self.curriculum_steps is None:
-            return lambda index: True
-        share = FIRST_SHARE + (1 - FIRST_SHARE) * min(1.0, step / self.curriculum_steps)
-        top = self.ranked[int(share * (len(self.ranked) - 1))]
-        return lambda index: self.levels[index] <= top
+    def _allowed(self, index: int) -> bool:
+        """Say whether a problem may be taken: it belongs to the easiest `share` of all."""
+        return self.levels[index] <= self.ranked[int(self.share * (len(self.ranked) - 1))]
 
-    def refill(self, halted: Tensor, step: int) -> None:
-        """Give the next problems of the stream to the halted slots (local b,) bool, before `step`."""
+    def promote(self, exact: float) -> None:
+        """Allow harder problems where enough of those that ended lately were right (`exact`, a share)."""
+        if exact >= GOOD_ENOUGH:
+            self.share = min(1.0, self.share + NEXT_SHARE)
+
+    def refill(self, halted: Tensor) -> None:
+        """Give the next problems of the stream to the halted slots (local b,) bool."""
         everywhere = self.accelerator.gather(halted) if self.accelerator.num_processes > 1 else halted
         flags = everywhere.tolist()
-        fresh = iter(self.order.take(sum(flags), self._allowed(step)))
+        fresh = iter(self.order.take(sum(flags), self._allowed))
         places = self._share([next(fresh) if flag else -1 for flag in flags])
         taken = [(slot, index) for slot, index in enumerate(places) if index >= 0]
         if not taken:
@@ -103,6 +104,7 @@ class Slots:
             "position": torch.tensor(self.order.position),
             "indices": torch.tensor(self.indices),
             "draws": self.draws.get_state(),
+            "share": torch.tensor(self.share, dtype=torch.float64),
         }
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
@@ -110,4 +112,5 @@ class Slots:
         self.order.position = int(state["position"])
         self.indices = state["indices"].tolist()
         self.draws.set_state(state["draws"])
+        self.share = float(state["share"])
         self.batch = self.dataset.batch(self.indices).to(self.accelerator.device)

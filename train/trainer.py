@@ -151,7 +151,9 @@ class Trainer:
         self.prepared, *self.optimizers = self.accelerator.prepare(head, *optimizers)
         if self.average is not None:
             self.accelerator.register_for_checkpointing(self.average)
-        self.slots = Slots(self.data, self.config.batch_size, self.config.seed, self.accelerator, self.config.curriculum_steps)
+        self.slots = Slots(
+            self.data, self.config.batch_size, self.config.seed, self.accelerator, curriculum=self.config.curriculum
+        )
         self.carry = Carry.start(head.start(self.slots.batch.features))
         self.sums = torch.zeros(5, dtype=torch.float64, device=self.accelerator.device)
         if self.config.trackers:
@@ -188,7 +190,7 @@ class Trainer:
     def _one_step(self) -> None:
         config, head, objective = self.config, self.model.head, self.objective
         if self.step:
-            self.slots.refill(self.carry.halted, self.step)
+            self.slots.refill(self.carry.halted)
         if not config.cache:
             self.slots.reread()
         batch = self.slots.batch
@@ -231,7 +233,10 @@ class Trainer:
             "exact": right / max(ended, 1),
             "steps_used": steps / max(ended, 1),
         }
+        self.slots.promote(line["exact"])
         shown = {"loss": f"{line['loss']:.3f}", "exact": f"{line['exact']:.2f}", "steps": f"{line['steps_used']:.1f}"}
+        if self.slots.share < 1:
+            shown["level"] = f"{self.slots.share:.2f}"
         if self.best_exact >= 0:
             shown["dev"] = f"{self.best_exact:.3f}"
         self.bar.show(self.step, self.seconds, shown)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -12,6 +12,7 @@ from hybrid.eval.cost import count_flops
 from hybrid.eval.tasks.task import Task
 from hybrid.model import HybridModel
 from hybrid.problem import Problem
+from hybrid.search import SearchConfig
 
 
 @METHODS.register("hybrid")
@@ -22,13 +23,14 @@ class HeadMethod(Method):
 
     @dataclass(frozen=True)
     class Config:
-        """Args: name: in tables. num_steps: most supervision steps, None for the trained N."""
+        """Args: name: in tables. num_steps: most supervision steps, None for the trained N. search: noisy trajectories."""
 
         name: str = "hybrid"
         num_steps: int | None = None
+        search: SearchConfig = field(default_factory=SearchConfig)
 
     def __init__(self, config: Config, model: HybridModel, task: Task, halting: Any = None, train_seconds: float = 0.0) -> None:
-        self.model, self.task, self.halting, self.num_steps = model, task, halting, config.num_steps
+        self.model, self.task, self.halting, self.config = model, task, halting, config
         self.name, self.train_seconds = config.name, train_seconds
         self.trainable_parameters = model.num_trainable_parameters()
 
@@ -47,15 +49,21 @@ class HeadMethod(Method):
     def attempt(self, problems: Sequence[Problem]) -> list[Attempt]:
         """See Method.attempt."""
         prompts = [problem.prompt for problem in problems]
-        solutions = self.model.solve(prompts, halting=self.halting, num_steps=self.num_steps, batch_size=len(prompts))
+        solutions = self.model.solve(
+            prompts,
+            halting=self.halting,
+            num_steps=self.config.num_steps,
+            search=self.config.search,
+            batch_size=len(prompts),
+        )
         encoded = self.model.backbone.encode(prompts)
         per_token, per_step = self._flops
         return [
             Attempt(
                 text=solution.text,
                 right=solution.symbols == problem.answer,
-                steps=solution.steps,
-                flops=per_token * len(tokens.ids) + per_step * solution.steps,
+                steps=solution.total_steps,
+                flops=per_token * len(tokens.ids) + per_step * solution.total_steps,
                 right_by_step=tuple(step == problem.answer for step in solution.trajectory),
             )
             for solution, problem, tokens in zip(solutions, problems, encoded, strict=True)

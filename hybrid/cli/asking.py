@@ -11,6 +11,7 @@ from hybrid.eval.tasks import TASKS
 from hybrid.flags import read_text
 from hybrid.halting import HALTING
 from hybrid.kinds import require
+from hybrid.search import SearchConfig
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Asking:
     file: str | None = None
     num_steps: int | None = None
     halting: Any = field(default=None, metadata={"kinds": HALTING})
+    search: SearchConfig = field(default_factory=SearchConfig)
 
     def prompts(self) -> list[str]:
         """Return the prompts: the argument; a file (.jsonl: one `prompt` a line); or standard input."""

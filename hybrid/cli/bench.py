@@ -13,6 +13,7 @@ from hybrid.eval.tasks import TASKS
 from hybrid.eval.tasks.task import Wording
 from hybrid.halting import HALTING
 from hybrid.kinds import require
+from hybrid.search import SearchConfig
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class BenchCommand:
         held_out_wording: put the problems in wordings that no training prompt has.
         num_steps: most supervision steps of the head.
         halting: halting rule of the head.
+        search: noisy trajectories of the head.
     """
 
     model: str
@@ -44,6 +46,7 @@ class BenchCommand:
     held_out_wording: bool = False
     num_steps: int | None = None
     halting: Any = field(default=None, metadata={"kinds": HALTING})
+    search: SearchConfig = field(default_factory=SearchConfig)
 
     def __post_init__(self) -> None:
         for name in ("num_problems", "num_text_problems", "num_latency"):
@@ -64,7 +67,7 @@ class BenchCommand:
         task = task_of(model) if self.task is None else TASKS.build(self.task)
         seconds = _training_seconds(self.model)
         methods: list[Method] = [
-            HeadMethod(HeadMethod.Config(num_steps=self.num_steps), model, task, self.halting, seconds)
+            HeadMethod(HeadMethod.Config(num_steps=self.num_steps, search=self.search), model, task, self.halting, seconds)
             if METHODS[name] is HeadMethod
             else METHODS[name](METHODS[name].Config(), model.backbone, task)  # type: ignore[attr-defined, call-arg]
             for name in self.methods

@@ -18,6 +18,7 @@ class InspectCommand(Asking):
         file: text file with one prompt, or .jsonl with a `prompt` in each line.
         num_steps: most supervision steps.
         halting: halting rule for this call.
+        search: noisy trajectories.
     """
 
     def run(self) -> None:
@@ -30,7 +31,7 @@ class InspectCommand(Asking):
         task = task_of(model)
         console = Console()
         for prompt in self.prompts():
-            solution = model.solve([prompt], halting=self.halting, num_steps=self.num_steps)[0]
+            solution = model.solve([prompt], halting=self.halting, num_steps=self.num_steps, search=self.search)[0]
             before: Sequence[tuple[str, ...] | None] = (None, *solution.trajectory)
             panels = [
                 Panel(task.show(prompt, symbols, last), title=f"step {number}", subtitle=f"moved {moved:.2f}", expand=False)

@@ -18,6 +18,7 @@ class SolveCommand(Asking):
         file: text file with one prompt, or .jsonl with a `prompt` in each line.
         num_steps: most supervision steps.
         halting: halting rule for this call.
+        search: noisy trajectories.
         batch_size: prompts thought about together.
         json: print one JSON object a prompt.
     """
@@ -28,5 +29,6 @@ class SolveCommand(Asking):
     def run(self) -> None:
         """Print the answers."""
         model, prompts = self.load(), self.prompts()
-        for solution in model.solve(prompts, halting=self.halting, num_steps=self.num_steps, batch_size=self.batch_size):
+        options = {"halting": self.halting, "num_steps": self.num_steps, "search": self.search}
+        for solution in model.solve(prompts, batch_size=self.batch_size, **options):
             print(json.dumps(vars(solution), ensure_ascii=False) if self.json else solution.text)

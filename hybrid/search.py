@@ -1,0 +1,86 @@
+"""Noisy search: think about a problem several times with noise on the latent state, and choose an answer.
+
+Follows PTRM (arXiv 2605.19943): Gaussian noise on the latent state at each recursion, the answer chosen by the halt
+logit; or by majority. The first trajectory is always the one without noise. Its cost is counted: every trajectory's steps.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from hybrid.adapters import Features
+from hybrid.halting import Halting
+from hybrid.head import Head
+from hybrid.inference import Thoughts, think
+from hybrid.kinds import require
+from hybrid.recursion import State
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """How often to think, and how to choose.
+
+    Args:
+        num_trajectories: K, trajectories a problem; 1 is no search.
+        noise: standard deviation of the noise, for states of root mean square 1.
+        choose: the answer with the highest halt logit, or the answer that most trajectories give.
+        seed: of the noise.
+    """
+
+    num_trajectories: int = 1
+    noise: float = 0.1
+    choose: Literal["halt", "majority"] = "halt"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require(self.num_trajectories >= 1, f"search.num_trajectories is {self.num_trajectories}; give at least 1")
+        require(self.noise >= 0, f"search.noise is {self.noise}; give at least 0")
+
+
+def noisy(scale_b: Tensor, generator: torch.Generator) -> Callable[[State, Tensor], State]:
+    """Return a disturbance: noise of each row's own `scale_b` on the latent states, given the rows still alive."""
+
+    def disturb(state: State, rows: Tensor) -> State:
+        y, *latents = state
+        noise = [torch.randn(z.shape, generator=generator, dtype=z.dtype).to(z.device) for z in (latents or [y])]
+        moved = [z + scale_b[rows][:, None, None] * e for z, e in zip(latents or [y], noise, strict=True)]
+        return (y, *moved) if latents else tuple(moved)
+
+    return disturb
+
+
+def search(head: Head, features: Features, halting: Halting, num_steps: int, num_outputs: int, config: SearchConfig) -> Thoughts:
+    """Think `num_trajectories` times about each row of `features` and keep the chosen trajectory of each.
+
+    `total_steps` of the result counts the steps of all trajectories.
+    """
+    count, rows = config.num_trajectories, len(features.num_answers)
+    if count == 1:
+        return think(head, features, halting, num_steps, num_outputs)
+    repeated = features.select(torch.arange(rows, device=features.mask.device).repeat_interleave(count))
+    scale_b = torch.full((rows * count,), config.noise, device=features.mask.device)
+    scale_b[::count] = 0.0
+    disturb = noisy(scale_b, torch.Generator().manual_seed(config.seed))
+    thoughts = think(head, repeated, halting, num_steps, num_outputs, disturb=disturb)
+    chosen = torch.tensor([row * count + pick for row, pick in enumerate(_choices(thoughts, features, config))])
+    total = thoughts.steps.view(rows, count).sum(1)
+    picked = {name: value[chosen] for name, value in vars(thoughts).items()}
+    return replace(thoughts, **(picked | {"total_steps": total}))
+
+
+def _choices(thoughts: Thoughts, features: Features, config: SearchConfig) -> list[int]:
+    count = config.num_trajectories
+    halt = thoughts.halt[:, -1, 0].view(-1, count).tolist()
+    answers = thoughts.symbols[:, -1].view(len(halt), count, -1).tolist()
+    choices = []
+    for row, length in enumerate(features.num_answers.tolist()):
+        given = [tuple(answer[:length]) for answer in answers[row]]
+        votes = Counter(given) if config.choose == "majority" else Counter()
+        choices.append(max(range(count), key=lambda k, v=votes, g=given, h=halt[row]: (v[g[k]], h[k])))  # type: ignore[misc]
+    return choices
