@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hybrid.cli.asking import Asking, task_of
+
+if TYPE_CHECKING:
+    from hybrid.eval.tasks.task import Task
+    from hybrid.model import HybridModel, Solution
 
 
 @dataclass(frozen=True)
@@ -19,7 +25,15 @@ class InspectCommand(Asking):
         num_steps: most supervision steps.
         halting: halting rule for this call.
         search: noisy trajectories.
+        plots: folder for pictures: course.png (loss, exact match, motion and halting over unseen problems of the task),
+            answer.png and answer.gif (the first prompt's answer forming).
+        num_problems: problems behind course.png.
+        depth: steps of course.png.
     """
+
+    plots: str | None = None
+    num_problems: int = 100
+    depth: int = 16
 
     def run(self) -> None:
         """Draw every step in the terminal."""
@@ -30,7 +44,7 @@ class InspectCommand(Asking):
         model = self.load()
         task = task_of(model)
         console = Console()
-        for prompt in self.prompts():
+        for number, prompt in enumerate(self.prompts()):
             solution = model.solve([prompt], halting=self.halting, num_steps=self.num_steps, search=self.search)[0]
             before: Sequence[tuple[str, ...] | None] = (None, *solution.trajectory)
             panels = [
@@ -39,9 +53,19 @@ class InspectCommand(Asking):
                     zip(solution.trajectory, before, solution.motion, strict=False), 1
                 )
             ]
+            if self.plots is not None and number == 0:
+                self._draw(model, task, prompt, solution)
             console.print(prompt.strip(), highlight=False, markup=False)
             console.print(Columns(panels))
             stop = "halted by itself" if solution.halted else "took every step allowed"
             console.print(
                 f"{solution.steps} steps, {stop}; probability of being right {solution.confidence:.3f}", highlight=False
             )
+
+    def _draw(self, model: HybridModel, task: Task, prompt: str, solution: Solution) -> None:
+        from hybrid.eval.thinking import course, draw_course, draw_path
+
+        folder = Path(str(self.plots))
+        draw_path(task, prompt, solution, folder)
+        draw_course(course(model, task.problems("test", self.num_problems), self.depth), folder / "course.png")
+        print(f"wrote {folder}/course.png, answer.png and answer.gif")
