@@ -211,6 +211,14 @@ def results_table(records: Sequence[Record], *, width: int = 200) -> Table:
     return table
 
 
+def markdown_table(records: Sequence[Record]) -> str:
+    """Return the records as a Markdown table, as in README.md; `python -m hybrid.eval.results FILE` prints it."""
+    shown = columns(records)
+    rows = [[column.cell(record) for column in shown] for record in records]
+    head = [[column.heading for column in shown], ["---"] * len(shown)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in head + rows)
+
+
 def significant(value: float) -> str:
     """Return a number of at least 0 with three significant digits, thousands apart.
 
@@ -260,3 +268,10 @@ _FIGURES = [
     Column("trainable weights", lambda r: size(r.trainable_parameters, "")),
     Column("train seconds", lambda r: significant(r.train_seconds)),
 ]
+
+
+if __name__ == "__main__":
+    import sys
+
+    for name in sys.argv[1:]:
+        print(markdown_table(read_results(name)))

@@ -156,7 +156,7 @@ def _add_field(parser: Any, field: dataclasses.Field[Any], name: str, hint: Any,
     required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
     if field.metadata.get("positional"):
         parser.add_argument(name, nargs="?", type=hint | None, default=None if required else field.default, help=text)
-    elif hint is bool and field.default is False:
+    elif hint is bool and field.default is False and "." not in name:
         parser.add_argument(f"--{name}", action="store_true", help=text)
     elif required:
         parser.add_argument(f"--{name}", type=hint | None, default=None, help=f"{text} (required)")
@@ -172,7 +172,7 @@ def _argument_docs(cls: type[Any]) -> dict[str, str]:
     """Return the lines of the `Args:` part of a docstring by name."""
     text = (cls.__doc__ or "").partition("Args:")[2]
     entries = re.findall(r"(?:^|(?<=\.)|\n)\s*(\w+): (.*?)(?=\n\s*\w+: |\. \w+: |\Z)", text, re.S)
-    return {name: " ".join(line.split()).replace("%", "%%") for name, line in entries}
+    return {name: " ".join(line.split()) for name, line in entries}
 
 
 def _flat(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -139,3 +139,10 @@ def test_flags_and_fields_named_in_the_text_exist(capsys):
     listed = capsys.readouterr().out
     for name in re.findall(r"`((?:encoder|train|reasoner|backbone)\.\w+)`", TEXT):
         assert f"--{name}" in listed, name
+
+
+def test_the_table_of_figures_is_the_committed_results_file():
+    from hybrid.eval.results import markdown_table, read_results
+
+    path = ROOT / "eval" / "results" / "quickstart.json"
+    assert markdown_table(read_results(path)) in TEXT

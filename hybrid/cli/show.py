@@ -48,7 +48,7 @@ class InspectCommand(Asking):
             solution = model.solve([prompt], halting=self.halting, num_steps=self.num_steps, search=self.search)[0]
             before: Sequence[tuple[str, ...] | None] = (None, *solution.trajectory)
             panels = [
-                Panel(task.show(prompt, symbols, last), title=f"step {number}", subtitle=f"moved {moved:.2f}", expand=False)
+                Panel(task.show(prompt, symbols, last), title=f"step {number}", subtitle=f"{moved:.2f}", expand=False)
                 for number, (symbols, last, moved) in enumerate(
                     zip(solution.trajectory, before, solution.motion, strict=False), 1
                 )
@@ -57,6 +57,9 @@ class InspectCommand(Asking):
                 self._draw(model, task, prompt, solution)
             console.print(prompt.strip(), highlight=False, markup=False)
             console.print(Columns(panels))
+            console.print(
+                "Coloured: changed in that step. Below each: how far the latent state moved, relative to its size.", style="dim"
+            )
             stop = "halted by itself" if solution.halted else "took every step allowed"
             console.print(
                 f"{solution.steps} steps, {stop}; probability of being right {solution.confidence:.3f}", highlight=False
