@@ -40,9 +40,31 @@ def _check(config: Any) -> None:
             require(getattr(config, name) >= 1, f"core.{name} is {getattr(config, name)}; give at least 1")
 
 
+class TwoStates(Core):
+    """n times z <- low(z + y + x), then y <- high(y + z): what TRM and HRM share."""
+
+    low: Network
+    high: Network
+    num_latent_steps: int
+
+    def cycle(self) -> Sequence[Call]:
+        """See Core.cycle."""
+        return [self.think] * self.num_latent_steps + [self.answer]
+
+    def think(self, state: State, x_bld: Tensor, mask_bl: Tensor | None) -> State:
+        """z <- low(z + y + x)."""
+        y_bld, z_bld = state
+        return y_bld, self.low(z_bld + (y_bld + x_bld), mask_bl)
+
+    def answer(self, state: State, x_bld: Tensor, mask_bl: Tensor | None) -> State:
+        """y <- high(y + z)."""
+        y_bld, z_bld = state
+        return self.high(y_bld + z_bld, mask_bl), z_bld
+
+
 @CORES.register("trm")
-class TRM(Core):
-    """One network, two states: n times z <- f(z + y + x), then y <- f(y + z) (arXiv 2510.04871)."""
+class TRM(TwoStates):
+    """One network f for both: n times z <- f(z + y + x), then y <- f(y + z) (arXiv 2510.04871)."""
 
     @dataclass(frozen=True)
     class Config:
@@ -59,19 +81,15 @@ class TRM(Core):
         self.num_latent_steps = config.num_latent_steps
         self.network = Network(block, width, config.num_layers)
 
-    def cycle(self) -> Sequence[Call]:
-        """See Core.cycle."""
-        return [self.think] * self.num_latent_steps + [self.answer]
+    @property
+    def low(self) -> Network:  # type: ignore[override]
+        """The one network."""
+        return self.network
 
-    def think(self, state: State, x_bld: Tensor, mask_bl: Tensor | None) -> State:
-        """z <- f(z + y + x)."""
-        y_bld, z_bld = state
-        return y_bld, self.network(z_bld + (y_bld + x_bld), mask_bl)
-
-    def answer(self, state: State, x_bld: Tensor, mask_bl: Tensor | None) -> State:
-        """y <- f(y + z)."""
-        y_bld, z_bld = state
-        return self.network(y_bld + z_bld, mask_bl), z_bld
+    @property
+    def high(self) -> Network:  # type: ignore[override]
+        """The one network."""
+        return self.network
 
 
 @CORES.register("feed_forward")
@@ -137,7 +155,7 @@ class SingleState(Core):
 
 
 @CORES.register("hrm")
-class HRM(Core):
+class HRM(TwoStates):
     """Two networks at two rates: n times z_L <- f_L(z_L + z_H + x), then z_H <- f_H(z_H + z_L) (arXiv 2506.21734)."""
 
     @dataclass(frozen=True)
@@ -156,20 +174,6 @@ class HRM(Core):
         self.num_latent_steps = config.num_latent_steps
         self.high = Network(block, width, config.num_high_layers)
         self.low = Network(block, width, config.num_low_layers)
-
-    def cycle(self) -> Sequence[Call]:
-        """See Core.cycle."""
-        return [self.think] * self.num_latent_steps + [self.answer]
-
-    def think(self, state: State, x_bld: Tensor, mask_bl: Tensor | None) -> State:
-        """z_L <- f_L(z_L + z_H + x)."""
-        high_bld, low_bld = state
-        return high_bld, self.low(low_bld + (high_bld + x_bld), mask_bl)
-
-    def answer(self, state: State, x_bld: Tensor, mask_bl: Tensor | None) -> State:
-        """z_H <- f_H(z_H + z_L)."""
-        high_bld, low_bld = state
-        return self.high(high_bld + low_bld, mask_bl), low_bld
 
 
 @CORES.register("deep")
