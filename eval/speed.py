@@ -116,7 +116,7 @@ def measure(setting: Setting) -> tuple[float, float, int]:
     return seconds, step.flops / seconds / matrix_rate(setting.dtype), memory.bytes
 
 
-def cache_ratio(name: str | None, batch: int) -> tuple[float, float]:
+def cache_ratio(name: str | None, batch: int, dtype: str = "auto") -> tuple[float, float]:
     """Return seconds of a training step from cached features, and with the language model in the loop."""
     import hybrid
     from hybrid.eval.tasks import TASKS
@@ -126,19 +126,21 @@ def cache_ratio(name: str | None, batch: int) -> tuple[float, float]:
     from hybrid.train.dataset import Dataset
 
     task = TASKS.build(Sudoku.Config(size=4))
-    model = hybrid.attach(name, hybrid.HybridConfig(layout=task.layout, symbols=task.symbols))
+    backbone = hybrid.BackboneConfig(dtype=dtype)  # type: ignore[arg-type]
+    model = hybrid.attach(name, hybrid.HybridConfig(layout=task.layout, symbols=task.symbols, backbone=backbone))
     problems = task.problems("train", 4 * batch)
     optimizer = torch.optim.AdamW(model.head.parameters(), lr=1e-4, fused=True)
     objective = one_step.Objective(Softmax(Softmax.Config()), model.head.reasoner.halting)
 
     def step(data: Dataset) -> None:
         rows = data.batch(range(batch)).to(model.device)
-        out = model.head(rows.features, model.head.start(rows.features), rows.labels.shape[1])
+        out = model.head(rows.features, state, rows.labels.shape[1])
         one_step.losses(out, rows, objective, None, torch.ones(batch)).total.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         optimizer.zero_grad()
 
     cached, live = (Dataset(model, problems, cache=cache) for cache in (True, False))
+    state = model.head.start(cached.batch(range(batch)).to(model.device).features)
     return seconds_of(lambda: step(cached)), seconds_of(lambda: step(live))
 
 
@@ -159,8 +161,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         parser.error(f"--width has {len(options.width)} entries, --batch {len(options.batch)}; give one batch for each width")
     console = Console()
     if options.cache:
-        cached, live = cache_ratio(options.backbone, options.batch[0])
-        console.print(f"a step from the cache {cached:.3f} s, with the model in the loop {live:.3f} s: {live / cached:.1f} times")
+        for dtype in options.dtype:
+            cached, live = cache_ratio(options.backbone, options.batch[0], dtype)
+            figures = f"a step from the cache {cached:.3f} s, with the model in the loop {live:.3f} s"
+            console.print(f"model in {dtype}: {figures}: {live / cached:.1f} times")
         return
     table = Table("width", "batch", "dtype", "seconds a step", "share of matrix rate", "peak memory", title="one training step")
     for width, batch in zip(options.width, options.batch, strict=True):

@@ -88,7 +88,7 @@ def test_the_table_has_a_row_for_every_width_and_precision(monkeypatch, capsys):
     main(["--width", "8", "16", "--batch", "4", "2", "--dtype", "float32", "bfloat16"])
     shown = capsys.readouterr().out
     assert shown.count("0.250") == 4 and shown.count("bfloat16") == 2 and "50%" in shown and "3 MB" in shown
-    monkeypatch.setattr(speed, "cache_ratio", lambda name, batch: (0.1, 0.4))
+    monkeypatch.setattr(speed, "cache_ratio", lambda name, batch, dtype: (0.1, 0.4))
     main(["--cache", "--backbone", "tiny"])
     assert "4.0 times" in capsys.readouterr().out
 
