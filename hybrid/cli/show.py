@@ -44,7 +44,7 @@ class InspectCommand(Asking):
         model = self.load()
         task = task_of(model)
         console = Console()
-        for number, prompt in enumerate(self.prompts()):
+        for place, prompt in enumerate(self.prompts()):
             solution = model.solve([prompt], halting=self.halting, num_steps=self.num_steps, search=self.search)[0]
             before: Sequence[tuple[str, ...] | None] = (None, *solution.trajectory)
             panels = [
@@ -53,7 +53,7 @@ class InspectCommand(Asking):
                     zip(solution.trajectory, before, solution.motion, strict=False), 1
                 )
             ]
-            if self.plots is not None and number == 0:
+            if self.plots is not None and place == 0:
                 self._draw(model, task, prompt, solution)
             console.print(prompt.strip(), highlight=False, markup=False)
             console.print(Columns(panels))
