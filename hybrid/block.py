@@ -21,14 +21,19 @@ from hybrid.kinds import Kinds, require
 EPSILON = 1e-5
 
 
+def at_least_float32(x: Tensor) -> Tensor:
+    """Return `x` in float32, or as it is where it is more precise."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
 def rms_norm(x: Tensor) -> Tensor:
-    """Scale the last dimension to root mean square 1; computed in float32, returned in the dtype of `x`."""
-    return F.rms_norm(x.float(), x.shape[-1:], eps=EPSILON).to(x.dtype)
+    """Scale the last dimension to root mean square 1; computed in at least float32, returned in the dtype of `x`."""
+    return F.rms_norm(at_least_float32(x), x.shape[-1:], eps=EPSILON).to(x.dtype)
 
 
 def rms_norm_where(x_bdl: Tensor, real_b1l: Tensor) -> Tensor:
     """Scale the real positions (1, else 0) of the last dimension to root mean square 1, and set the others to zero."""
-    kept_bdl = x_bdl.float() * real_b1l
+    kept_bdl = at_least_float32(x_bdl) * real_b1l
     mean_bd1 = kept_bdl.square().sum(-1, keepdim=True) / real_b1l.sum(-1, keepdim=True)
     return (kept_bdl * (mean_bd1 + EPSILON).rsqrt()).to(x_bdl.dtype)
 

@@ -36,7 +36,7 @@ LOSSES: Kinds[AnswerLoss] = Kinds("loss")
 
 @LOSSES.register("softmax")
 class Softmax(AnswerLoss):
-    """Cross-entropy of the softmax, in float32."""
+    """Cross-entropy of the softmax, in at least float32."""
 
     @dataclass(frozen=True)
     class Config:
@@ -53,7 +53,7 @@ class Softmax(AnswerLoss):
     def per_position(self, logits_bav: Tensor, labels_ba: Tensor) -> Tensor:
         """See AnswerLoss.per_position."""
         flat = F.cross_entropy(
-            logits_bav.float().flatten(0, 1),
+            logits_bav.to(torch.promote_types(logits_bav.dtype, torch.float32)).flatten(0, 1),
             labels_ba.flatten(),
             ignore_index=IGNORE,
             reduction="none",

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from hybrid import equilibrium as _equilibrium  # noqa: F401 - files the implicit gradients
-from hybrid.block import BLOCKS, AttentionBlock
+from hybrid.block import BLOCKS, AttentionBlock, at_least_float32
 from hybrid.cores import CORES, TRM
 from hybrid.gradients import GRADIENTS, LastCycle
 from hybrid.halting import HALTING, Learned
@@ -80,6 +80,6 @@ class Reasoner(nn.Module):
         return state
 
     def halt_logits(self, read_bd: Tensor) -> Tensor:
-        """Return halt logits (b, num_logits), float32, from one vector a row (b, d) of the answer state."""
+        """Return halt logits (b, num_logits), in at least float32, from one vector a row (b, d) of the answer state."""
         logits: Tensor = self.halt(read_bd)
-        return logits.float()
+        return at_least_float32(logits)

@@ -5,10 +5,10 @@ import torch
 from torch import nn
 
 from hybrid.block import AttentionBlock
-from hybrid.cores import CORES, Core
+from hybrid.cores import CORES, TRM, Core
 from hybrid.equilibrium import SOLVERS, Implicit, Phantom, anderson, as_map, iterate
 from hybrid.errors import ConfigError
-from hybrid.gradients import GRADIENTS
+from hybrid.gradients import GRADIENTS, Full
 
 D, ROWS, LENGTH = 6, 2, 3
 TIGHT = {"tolerance": 1e-13, "max_iterations": 300}
@@ -280,3 +280,38 @@ def test_without_gradient_nothing_is_recorded(core, x):
 def test_values_out_of_range_are_refused_by_name(config, fields):
     with pytest.raises(ConfigError, match=rf"gradient\.{next(iter(fields))}"):
         config(**fields)
+
+
+class DampedTRM(Core):
+    """A TRM of one attention layer that moves a tenth of the way a call: a contraction with the real network inside."""
+
+    def __init__(self):
+        super().__init__()
+        self.trm = TRM(TRM.Config(num_layers=1, num_latent_steps=2), AttentionBlock.Config(num_heads=1), D)
+
+    def cycle(self):
+        return [lambda s, x, m, call=call: tuple(0.1 * part for part in call(s, x, m)) for call in self.trm.cycle()]
+
+
+@pytest.mark.parametrize("make", [Contraction, DampedTRM])
+def test_implicit_gradients_equal_full_back_propagation_at_convergence(x, make):
+    core = make().double()
+    rule = Implicit(Implicit.Config(max_adjoint_iterations=300, **TIGHT))
+    near = tuple(part.detach() for part in through_cycles(core, x, 100))
+    found, full = rule.run(core, near, x, None, 1), GRADIENTS.build(Full.Config()).run(core, near, x, None, 60)
+    close(found, full, 1e-11)
+    close(gradients(found, core, x), gradients(full, core, x), 1e-6)
+
+
+@pytest.mark.parametrize("make", [Contraction, DampedTRM])
+def test_implicit_gradients_equal_those_of_torchdeq(x, make):
+    torchdeq = pytest.importorskip("torchdeq")
+    core = make().double()
+    solver = {"f_solver": "fixed_point_iter", "b_solver": "fixed_point_iter", "f_max_iter": 300, "b_max_iter": 300}
+    deq = torchdeq.get_deq(ift=True, f_tol=1e-13, b_tol=1e-13, f_stop_mode="rel", b_stop_mode="rel", **solver)
+    deq.train()
+    (point,), _ = deq(as_map(core, x, None), torch.cat(start(), dim=-1))
+    theirs = tuple(point.chunk(2, dim=-1))
+    mine = Implicit(Implicit.Config(max_adjoint_iterations=300, **TIGHT)).run(core, start(), x, None, 1)
+    close(mine, theirs, 1e-10)
+    close(gradients(mine, core, x), gradients(theirs, core, x), 1e-6)
