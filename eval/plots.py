@@ -12,7 +12,7 @@ import html
 import io
 import re
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -101,6 +101,22 @@ def cost_curve(records: Sequence[Record], x: Cost = "latency_p50_seconds") -> st
             )
         _label_points(figure, axes, points)
         return _svg(figure, f"Exact answers against {caption}: " + ", ".join(p.label for p in points if p.label))
+
+
+def memory_curve(peaks: Mapping[str, Sequence[int]], cycles: Sequence[int]) -> str:
+    """Return an SVG of the peak bytes of a training step by the number of cycles, one line a gradient scheme."""
+    with _figure() as (figure, axes):
+        for number, (scheme, heights) in enumerate(peaks.items()):
+            colour, marker = SERIES[number % len(SERIES)], _MARKERS[number % len(_MARKERS)]
+            axes.plot(cycles, [height / 1e6 for height in heights], label=scheme, color=colour, marker=marker, linewidth=1.6)
+        axes.set_xscale("log", base=2)
+        axes.set_yscale("log")
+        axes.set_xticks(cycles, [str(count) for count in cycles])
+        axes.set_xticks([], minor=True)
+        axes.set_xlabel("cycles of a supervision step, T")
+        axes.set_ylabel("peak MB of a training step")
+        axes.legend(loc="upper left", frameon=False, fontsize=9)
+        return _svg(figure, "Peak memory by the number of cycles: " + ", ".join(peaks))
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -23,6 +23,7 @@ from torch import nn
 from hybrid.block import AttentionBlock, SwiGLU
 from hybrid.cores import TRM
 from hybrid.eval.cost import PeakMemory
+from hybrid.gradients import LastCycle
 from hybrid.reasoner import Reasoner, ReasonerConfig
 
 
@@ -39,6 +40,7 @@ class Setting:
     num_latent_steps: int = 6
     num_layers: int = 2
     compiled: bool = False
+    gradient: Any = field(default_factory=LastCycle.Config)
 
 
 def device() -> torch.device:
@@ -81,7 +83,8 @@ class OneStep:
         heads = max(1, setting.width // 64) if setting.width > 256 else 4
         block = AttentionBlock.Config(num_heads=heads, multiple_of=256)
         core = TRM.Config(setting.num_layers, setting.num_latent_steps)
-        config = ReasonerConfig(width=setting.width, num_cycles=setting.num_cycles, core=core, block=block)
+        sizes = {"width": setting.width, "num_cycles": setting.num_cycles}
+        config = ReasonerConfig(**sizes, core=core, block=block, gradient=setting.gradient)
         self.setting, place = setting, device()
         self.reasoner = Reasoner(config).to(place)
         self.readout = nn.Linear(setting.width, setting.vocabulary, bias=False).to(place)

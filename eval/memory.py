@@ -1,0 +1,82 @@
+"""Peak memory of a training step by the number of cycles, for each gradient scheme: a table and a picture.
+
+    python -m hybrid.eval.memory [--cycles 3 12 48] [--plot memory.svg]
+
+Every cell is a process of its own, so that no cell counts what another left behind. Its figure is the peak over one
+whole optimizer step, less what the process holds before it (weights, inputs, libraries). An equilibrium scheme takes as
+many iterations of its forward solve as the others take cycles.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hybrid.checkpoint import write_text
+from hybrid.eval.cost import PeakMemory
+from hybrid.eval.plots import memory_curve
+from hybrid.eval.speed import OneStep, Setting
+from hybrid.gradients import GRADIENTS
+
+SCHEMES = ("one_step", "last_cycle", "last_k", "implicit", "phantom", "full")
+
+
+def gradient(kind: str, num_cycles: int) -> Any:
+    """Return the config of a scheme that takes `num_cycles` cycles forward; last_k keeps four calls."""
+    if kind in ("implicit", "phantom"):
+        return GRADIENTS.from_dict({"kind": kind, "tolerance": 1e-30, "max_iterations": num_cycles})
+    return GRADIENTS.from_dict({"kind": kind} | ({"k": 4} if kind == "last_k" else {}))
+
+
+def peak_bytes(kind: str, num_cycles: int, batch: int, width: int) -> int:
+    """Return the peak bytes of one optimizer step over what was held before it; call it in a fresh process."""
+    torch.set_num_threads(1)
+    setting = Setting(width, batch, torch.float32, num_cycles=num_cycles, num_latent_steps=2, gradient=gradient(kind, num_cycles))
+    step = OneStep(setting)
+    with PeakMemory() as before:
+        pass
+    with PeakMemory() as during:
+        step()
+    return during.bytes - before.bytes
+
+
+def measure(kinds: Sequence[str], cycles: Sequence[int], batch: int, width: int) -> dict[str, list[int]]:
+    """Return the peak bytes of every scheme at every number of cycles, one process a cell."""
+    cells = [(kind, count, batch, width) for kind in kinds for count in cycles]
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context, max_tasks_per_child=1) as pool:
+        found = list(pool.map(peak_bytes, *zip(*cells, strict=True)))
+    return {kind: found[i * len(cycles) : (i + 1) * len(cycles)] for i, kind in enumerate(kinds)}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Print the table and draw the picture."""
+    from rich.console import Console
+    from rich.table import Table
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cycles", type=int, nargs="+", default=[3, 12, 48], help="T, or iterations of the forward solve")
+    parser.add_argument("--schemes", nargs="+", default=list(SCHEMES), choices=SCHEMES)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--width", type=int, default=128)
+    parser.add_argument("--plot", type=Path, help="SVG file to draw")
+    options = parser.parse_args(argv)
+    found = measure(options.schemes, options.cycles, options.batch, options.width)
+    title = f"peak MB of one training step, width {options.width}, batch {options.batch}, 97 positions, n = 2"
+    table = Table("gradient", *(f"T = {count}" for count in options.cycles), "growth", title=title)
+    for kind, peaks in found.items():
+        growth = f"{100 * (peaks[-1] / peaks[0] - 1):+.1f}%"
+        table.add_row(kind, *(f"{peak / 1e6:,.1f}" for peak in peaks), growth)
+    Console().print(table)
+    if options.plot:
+        write_text(options.plot, memory_curve(found, options.cycles) + "\n")
+
+
+if __name__ == "__main__":
+    main()
