@@ -3,16 +3,18 @@
 Deep equilibrium models (arXiv 1909.01377): s* = F(s*, x); the gradient of a loss is v (I - J)^-1 dF, with J = dF/ds at
 s* and v the loss's gradient; the adjoint g = v + g J is again a fixed point. Phantom gradients (arXiv 2111.05177)
 differentiate k damped steps from s* instead. Memory is that of one cycle, or of k, whatever the number of iterations.
+Either can hold the Jacobian small, so that the solve stays easy (arXiv 2106.14342).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from hybrid.cores import Core
 from hybrid.gradients import GRADIENTS, Gradient
@@ -103,7 +105,13 @@ class FixedPoint(Gradient):
                 max_iterations=config.max_iterations,
             )
         self.residual, self.iterations = found.residual, found.iterations
+        weight = config.jacobian_weight
+        self.penalty = weight * jacobian_norm(core, found.value, x_bld, mask_bl) if weight and torch.is_grad_enabled() else None
         return found.value
+
+    def figures(self) -> dict[str, float]:
+        """See Gradient.figures: the relative residual and the iterations of the last forward solve."""
+        return {"residual": self.residual, "iterations": float(self.iterations)}
 
 
 def as_map(core: Core, x_bld: Tensor, mask_bl: Tensor | None) -> Map:
@@ -118,7 +126,22 @@ def as_map(core: Core, x_bld: Tensor, mask_bl: Tensor | None) -> Map:
     return one_cycle
 
 
+def jacobian_norm(core: Core, point: Tensor, x_bld: Tensor, mask_bl: Tensor | None) -> Tensor:
+    """Return an estimate of ||J||_F^2 / size, J the Jacobian of one cycle at `point` (b, l, states * d), as a scalar.
+
+    Hutchinson's estimate with one normal vector a call (arXiv 2106.14342, section 4); differentiable.
+    """
+    leaf = point.detach().requires_grad_()
+    with sdpa_kernel(SDPBackend.MATH):  # The fused kernels cannot be differentiated twice.
+        image = as_map(core, x_bld.detach(), mask_bl)(leaf)
+        probe = torch.randn_like(image)
+        options: dict[str, Any] = {"create_graph": True, "allow_unused": True, "materialize_grads": True}
+        (product,) = torch.autograd.grad(image, leaf, probe, **options)
+    return product.square().mean()
+
+
 def _check(config: Implicit.Config | Phantom.Config) -> None:
+    require(config.jacobian_weight >= 0, f"gradient.jacobian_weight is {config.jacobian_weight}; give at least 0")
     require(config.tolerance > 0, f"gradient.tolerance is {config.tolerance}; give a positive number")
     require(config.max_iterations >= 1, f"gradient.max_iterations is {config.max_iterations}; give at least 1")
 
@@ -136,12 +159,14 @@ class Implicit(FixedPoint):
             tolerance: relative residual at which a solve stops.
             max_iterations: most cycles of the forward solve; takes the place of T.
             max_adjoint_iterations: most vector-Jacobian products of the adjoint solve.
+            jacobian_weight: weight of the Jacobian's squared norm in the loss; 0 for none.
         """
 
         solver: Literal["plain", "anderson"] = "plain"
         tolerance: float = 1e-3
         max_iterations: int = 8
         max_adjoint_iterations: int = 8
+        jacobian_weight: float = 0.0
 
         def __post_init__(self) -> None:
             _check(self)
@@ -161,6 +186,10 @@ class Implicit(FixedPoint):
             image = as_map(core, x_bld.detach(), mask_bl)(leaf)
             out.register_hook(lambda v: self._adjoint(v, image, leaf))  # type: ignore[no-untyped-call]
         return tuple(out.chunk(core.num_states, dim=-1))
+
+    def figures(self) -> dict[str, float]:
+        """See Gradient.figures; also the relative residual of the last adjoint solve."""
+        return super().figures() | {"adjoint_residual": self.adjoint_residual}
 
     def _adjoint(self, v: Tensor, image: Tensor, leaf: Tensor) -> Tensor:
         config = self.config
@@ -189,6 +218,7 @@ class Phantom(FixedPoint):
             solver: plain or anderson.
             tolerance: relative residual at which the solve stops.
             max_iterations: most cycles of the forward solve; takes the place of T.
+            jacobian_weight: weight of the Jacobian's squared norm in the loss; 0 for none.
         """
 
         k: int = 2
@@ -196,6 +226,7 @@ class Phantom(FixedPoint):
         solver: Literal["plain", "anderson"] = "plain"
         tolerance: float = 1e-3
         max_iterations: int = 8
+        jacobian_weight: float = 0.0
 
         def __post_init__(self) -> None:
             _check(self)

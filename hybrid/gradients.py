@@ -16,7 +16,16 @@ from hybrid.recursion import State, recur
 
 
 class Gradient:
-    """Base of the family: run one supervision step of `num_cycles` cycles and keep the graph that the scheme asks for."""
+    """Base of the family: run one supervision step of `num_cycles` cycles and keep the graph that the scheme asks for.
+
+    After a run `penalty` is what the scheme adds to the loss, a scalar with gradient, or None.
+    """
+
+    penalty: Tensor | None = None
+
+    def figures(self) -> dict[str, float]:
+        """Return what the scheme tells about its last run, for the metrics."""
+        return {}
 
     def run(self, core: Core, state: State, x_bld: Tensor, mask_bl: Tensor | None, num_cycles: int) -> State:
         """Return the state after the step; gradient flows to the core and to the workspace `x_bld`."""

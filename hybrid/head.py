@@ -24,11 +24,13 @@ class StepOutput:
         state: tensors (b, l, d), with gradient as the gradient scheme says.
         logits: symbol logits of the first workspace positions (b, positions, v); answers come first.
         halt: halt logits (b, k), float32.
+        penalty: what the gradient scheme adds to the loss, a scalar; None for nothing.
     """
 
     state: State
     logits: Tensor
     halt: Tensor
+    penalty: Tensor | None = None
 
 
 class Head(nn.Module):
@@ -69,7 +71,8 @@ class Head(nn.Module):
         state = self.reasoner.step(state, x_bld, mask_bl, disturb=disturb)
         y_bld = state[0][:, self.encoder.num_prefix :]
         read_bd = state[0][:, 0] if self.encoder.num_prefix else answer_mean(y_bld, features)
-        return StepOutput(state, self.decoder(y_bld[:, :num_outputs]), self.reasoner.halt_logits(read_bd))
+        logits, halt = self.decoder(y_bld[:, :num_outputs]), self.reasoner.halt_logits(read_bd)
+        return StepOutput(state, logits, halt, self.reasoner.gradient.penalty)
 
 
 def answer_mean(y_bld: Tensor, features: Features) -> Tensor:

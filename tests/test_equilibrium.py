@@ -6,7 +6,7 @@ from torch import nn
 
 from hybrid.block import AttentionBlock
 from hybrid.cores import CORES, TRM, Core
-from hybrid.equilibrium import SOLVERS, Implicit, Phantom, anderson, as_map, iterate
+from hybrid.equilibrium import SOLVERS, Implicit, Phantom, anderson, as_map, iterate, jacobian_norm
 from hybrid.errors import ConfigError
 from hybrid.gradients import GRADIENTS, Full
 
@@ -315,3 +315,42 @@ def test_implicit_gradients_equal_those_of_torchdeq(x, make):
     mine = Implicit(Implicit.Config(max_adjoint_iterations=300, **TIGHT)).run(core, start(), x, None, 1)
     close(mine, theirs, 1e-10)
     close(gradients(mine, core, x), gradients(theirs, core, x), 1e-6)
+
+
+def test_the_jacobian_norm_is_that_of_the_cycle_at_the_point():
+    matrix = 0.3 * torch.randn(D, D, dtype=torch.float64)
+
+    class Linear(Core):
+        num_states = 1
+
+        def cycle(self):
+            return [lambda state, x, mask: (state[0] @ matrix + x,)]
+
+    point, x = (torch.randn(400, LENGTH, D, dtype=torch.float64) for _ in range(2))
+    found = jacobian_norm(Linear(), point, x, None)
+    assert float(found) == pytest.approx(float(matrix.square().sum()) / D, rel=0.1)
+
+
+def test_the_jacobian_penalty_makes_the_core_contract(x):
+    core = TRM(TRM.Config(num_layers=1, num_latent_steps=1), AttentionBlock.Config(num_heads=1), D).double()
+    rule = Implicit(Implicit.Config(max_iterations=3, jacobian_weight=1.0))
+    optimizer = torch.optim.Adam(core.parameters(), lr=0.01)
+    course = []
+    for _ in range(60):
+        rule.run(core, start(), x.detach(), None, 1)
+        course.append(float(rule.penalty.detach()))
+        optimizer.zero_grad()
+        rule.penalty.backward()
+        optimizer.step()
+    assert sum(course[-10:]) < 0.5 * sum(course[:10])
+
+
+def test_no_penalty_is_computed_where_none_is_asked_for_or_nothing_is_learned(core, x):
+    rule = Implicit(Implicit.Config(max_iterations=3))
+    rule.run(core, start(), x, None, 1)
+    assert rule.penalty is None
+    rule = Implicit(Implicit.Config(max_iterations=3, jacobian_weight=1.0))
+    with torch.no_grad():
+        rule.run(core, start(), x, None, 1)
+    assert rule.penalty is None
+    assert set(rule.figures()) == {"residual", "iterations", "adjoint_residual"}

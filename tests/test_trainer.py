@@ -11,7 +11,9 @@ import torch
 
 import hybrid
 from hybrid import checkpoint
+from hybrid.equilibrium import Implicit
 from hybrid.errors import ConfigError, StorageError, TrainingError
+from hybrid.reasoner import ReasonerConfig
 from hybrid.train import TrainConfig, train, trainer
 from hybrid.train.optimizer import OptimizerConfig
 
@@ -310,6 +312,36 @@ def test_without_a_cache_the_losses_are_the_same(run, whole, tmp_path):
     for mine, theirs in zip(metrics(whole[0]), metrics(tmp_path / "live"), strict=True):
         for name in ("loss", "halt_loss", "dev_symbols"):
             assert mine.get(name, 0.0) == pytest.approx(theirs.get(name, 0.0), rel=1e-3)
+
+
+def test_without_deep_supervision_only_the_last_step_of_a_problem_is_learned_from(run, new_model, tmp_path, monkeypatch):
+    model = new_model(reasoner=ReasonerConfig(width=16, num_cycles=1, num_supervision_steps=4))
+    seen, real = [], trainer.Trainer._learn
+
+    def learn(self, batch, out):
+        seen.append((self.step, set(self.carry.steps.tolist()), self.carry.halted.all().item()))
+        real(self, batch, out)
+
+    monkeypatch.setattr(trainer.Trainer, "_learn", learn)
+    run(replace(CONFIG, num_steps=12, deep_supervision=False), model=model)
+    assert seen == [(3, {4}, True), (7, {4}, True), (11, {4}, True)]
+    assert all(line["steps_used"] == 4 for line in metrics(tmp_path / "run") if "loss" in line)
+
+
+def test_an_equilibrium_tells_its_residual_in_the_metrics(run, new_model, tmp_path):
+    rule = Implicit.Config(max_iterations=2, jacobian_weight=0.1)
+    model = new_model(reasoner=ReasonerConfig(width=16, num_cycles=1, num_supervision_steps=2, gradient=rule))
+    run(replace(CONFIG, num_steps=20), model=model)
+    lines = [line for line in metrics(tmp_path / "run") if "loss" in line]
+    assert all(line["residual"] > 0 and line["adjoint_residual"] > 0 and line["iterations"] <= 2 for line in lines)
+
+
+@pytest.mark.slow
+def test_a_compiled_recursion_learns_the_same(run, tmp_path):
+    for output, compiled in (("plain", False), ("compiled", True)):
+        run(replace(CONFIG, num_steps=20, compile=compiled), output)
+    plain, compiled = ([line["loss"] for line in metrics(tmp_path / name) if "loss" in line] for name in ("plain", "compiled"))
+    assert plain == pytest.approx(compiled, rel=1e-3)
 
 
 def test_a_head_without_averaging_is_trained_and_saved(run, new_model, tmp_path):

@@ -30,6 +30,8 @@ class TrainConfig:
         patience: stop after this many evaluations in a row with every dev answer right; None never stops early.
         curriculum: take the easiest quarter of the problems first, and harder ones whenever 70% of the problems that end
             are right (curriculum learning, Bengio et al. 2009).
+        deep_supervision: a loss at every supervision step; without, at a problem's last one only.
+        compile: compile the recursion's networks with torch.compile: a minute at the start, then faster steps.
         cache: keep the backbone's features on disk; without, the backbone runs on the whole batch at every step.
         trackers: names of Accelerate trackers (tensorboard, wandb, ...).
     """
@@ -47,6 +49,8 @@ class TrainConfig:
     save_every_seconds: float = 30.0
     patience: int | None = None
     curriculum: bool = False
+    deep_supervision: bool = True
+    compile: bool = False
     cache: bool = True
     mixed_precision: Literal["no", "bf16", "fp16"] = "no"
     trackers: tuple[str, ...] = ()

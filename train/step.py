@@ -34,6 +34,7 @@ class Objective:
         halt_weight: weight of the halt loss.
         path_weight: weight of a context position against an answer position.
         num_supervision_steps: N, the most steps a problem takes.
+        deep_supervision: a loss at every supervision step; without, at the last one only, and none halts earlier.
     """
 
     loss: AnswerLoss
@@ -41,6 +42,11 @@ class Objective:
     halt_weight: float = 0.5
     path_weight: float = 1.0
     num_supervision_steps: int = 1
+    deep_supervision: bool = True
+
+    def supervises(self, steps_b: Tensor) -> Tensor:
+        """Return which rows (b,) bool take a loss after `steps_b` steps."""
+        return steps_b >= (1 if self.deep_supervision else self.num_supervision_steps)
 
 
 def losses(out: StepOutput, batch: Batch, objective: Objective, next_bk: Tensor | None, steps_b: Tensor) -> StepLosses:
@@ -59,7 +65,8 @@ def losses(out: StepOutput, batch: Batch, objective: Objective, next_bk: Tensor 
     answer = objective.loss(out.logits, batch.labels, weights).mean()
     last_b = steps_b >= objective.num_supervision_steps
     halt = objective.halting.loss(out.halt, right_b, next_bk, last_b).mean()
-    return StepLosses(answer + objective.halt_weight * halt, answer.detach(), halt.detach(), right_b)
+    total = answer + objective.halt_weight * halt
+    return StepLosses(total if out.penalty is None else total + out.penalty, answer.detach(), halt.detach(), right_b)
 
 
 @torch.no_grad()
@@ -74,8 +81,8 @@ def look_ahead(head: nn.Module, batch: Batch, out: StepOutput, halting: Halting)
 
 def advance(carry: Carry, out: StepOutput, objective: Objective, draw_b: Tensor) -> Carry:
     """Return the carry after the step, with the slots that halt now; `draw_b` are uniform random numbers."""
-    most = objective.num_supervision_steps
-    halted = objective.halting.train_stop(out.halt.detach(), carry.steps + 1, draw_b, most)
+    most, steps_b = objective.num_supervision_steps, carry.steps + 1
+    halted = objective.halting.train_stop(out.halt.detach(), steps_b, draw_b, most) & objective.supervises(steps_b)
     return carry.advance(out.state, halted)
 
 

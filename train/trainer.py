@@ -19,16 +19,17 @@ from accelerate.utils import ProjectConfiguration
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from hybrid.block import Network
 from hybrid.carry import Carry
 from hybrid.errors import TrainingError
-from hybrid.head import Head
+from hybrid.head import Head, StepOutput
 from hybrid.kinds import require, to_dict
 from hybrid.losses import LOSSES
 from hybrid.model import HybridModel
 from hybrid.problem import Problem
 from hybrid.train import step as one_step
 from hybrid.train.config import TrainConfig
-from hybrid.train.dataset import Dataset
+from hybrid.train.dataset import Batch, Dataset
 from hybrid.train.ema import averaged
 from hybrid.train.evaluate import Evaluation, evaluate
 from hybrid.train.optimizer import OPTIMIZERS
@@ -146,8 +147,12 @@ class Trainer:
             self.config.halt_weight,
             self.config.path_weight,
             head.reasoner.config.num_supervision_steps,
+            self.config.deep_supervision,
         )
         self.average = averaged(head, self.config.ema_decay) if self.config.ema_decay else None
+        if self.config.compile:
+            for network in (module for module in head.reasoner.core.modules() if isinstance(module, Network)):
+                network.compile()
         self.prepared, *self.optimizers = self.accelerator.prepare(head, *optimizers)
         if self.average is not None:
             self.accelerator.register_for_checkpointing(self.average)
@@ -155,7 +160,7 @@ class Trainer:
             self.data, self.config.batch_size, self.config.seed, self.accelerator, curriculum=self.config.curriculum
         )
         self.carry = Carry.start(head.start(self.slots.batch.features))
-        self.sums = torch.zeros(5, dtype=torch.float64, device=self.accelerator.device)
+        self.sums = torch.zeros(6, dtype=torch.float64, device=self.accelerator.device)
         if self.config.trackers:
             flat = {k: str(v) for k, v in to_dict(self.config).items()}
             self.accelerator.init_trackers("hybrid", flat)
@@ -198,41 +203,49 @@ class Trainer:
         rate = config.optimizer.rate(self.step, self._progress())
         for group in (group for optimizer in self.optimizers for group in optimizer.param_groups):
             group["lr"] = rate * group.get("rate", 1.0)
-        out = one_step.forward(self.prepared, batch, carry)
-        ahead = one_step.look_ahead(head, batch, out, objective.halting)
-        result = one_step.losses(out, batch, objective, ahead, carry.steps + 1)
+        # Without deep supervision all slots go in step: either every row takes a loss or none does.
+        learning = config.deep_supervision or bool(objective.supervises(carry.steps + 1).all())
+        with torch.set_grad_enabled(learning):
+            out = one_step.forward(self.prepared, batch, carry)
+        self.carry = one_step.advance(carry, out, objective, self.slots.draw())
+        if learning:
+            self._learn(batch, out)
+
+    def _learn(self, batch: Batch, out: StepOutput) -> None:
+        """Take an optimizer step from the output of a supervision step, and count what the metrics tell."""
+        head, carry = self.model.head, self.carry
+        ahead = one_step.look_ahead(head, batch, out, self.objective.halting)
+        result = one_step.losses(out, batch, self.objective, ahead, carry.steps)
         self.accelerator.backward(result.total)
-        self.accelerator.clip_grad_norm_(self.prepared.parameters(), config.optimizer.max_norm)
+        self.accelerator.clip_grad_norm_(self.prepared.parameters(), self.config.optimizer.max_norm)
         for optimizer in self.optimizers:
             optimizer.step()
             optimizer.zero_grad()
         if self.average is not None:
             self.average.update_parameters(head)
-        self.carry = one_step.advance(carry, out, objective, self.slots.draw())
-        halted = self.carry.halted
-        ended = (halted.sum(), (result.right & halted).sum(), (self.carry.steps * halted).sum())
-        self.sums += torch.stack([result.answer, result.halt, *ended]).double()
+        ended = (carry.halted.sum(), (result.right & carry.halted).sum(), (carry.steps * carry.halted).sum())
+        self.sums += torch.stack([torch.ones_like(result.answer), result.answer, result.halt, *ended]).double()
 
     def _finite_sums(self) -> torch.Tensor:
         """Return the sums over all processes; raise TrainingError where a loss became NaN or infinite."""
         sums: torch.Tensor = self.accelerator.reduce(self.sums, "sum") if self.accelerator.num_processes > 1 else self.sums
         if not bool(torch.isfinite(sums).all()):
             raise TrainingError(
-                f"the loss became {float(sums[:2].sum())} at step {self.step}; the last good checkpoint is kept in "
+                f"the loss became {float(sums[1:3].sum())} at step {self.step}; the last good checkpoint is kept in "
                 f"{self.folder.path}: lower optimizer.learning_rate and give another --output, or run again to resume"
             )
         return sums
 
     def _log(self) -> None:
-        answer, halt, ended, right, steps = self._finite_sums().tolist()
+        count, answer, halt, ended, right, steps = self._finite_sums().tolist()
         self.sums.zero_()
-        count = LOG_EVERY_STEPS * self.accelerator.num_processes
         line = {
-            "loss": answer / count,
-            "halt_loss": halt / count,
+            "loss": answer / max(count, 1),
+            "halt_loss": halt / max(count, 1),
             "exact": right / max(ended, 1),
             "steps_used": steps / max(ended, 1),
         }
+        line |= self.model.head.reasoner.gradient.figures()
         self.slots.promote(line["exact"])
         shown = {"loss": f"{line['loss']:.3f}", "exact": f"{line['exact']:.2f}", "steps": f"{line['steps_used']:.1f}"}
         if self.slots.share < 1:
