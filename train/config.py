@@ -27,7 +27,8 @@ class TrainConfig:
         ema_decay: decay of the averaged weights, which are the ones evaluated and saved; 0 for no averaging.
         eval_every_steps: steps between evaluations on the dev split.
         save_every_seconds: seconds between checkpoints.
-        patience: stop after this many evaluations in a row with every dev answer right; None never stops early.
+        patience: stop after this many evaluations in a row with a dev exact match of `target`; None never stops early.
+        target: share of right dev answers that `patience` waits for.
         curriculum: take the easiest quarter of the problems first, and harder ones whenever 70% of the problems that end
             are right (curriculum learning, Bengio et al. 2009).
         deep_supervision: a loss at every supervision step; without, at a problem's last one only.
@@ -48,6 +49,7 @@ class TrainConfig:
     eval_every_steps: int = 250
     save_every_seconds: float = 30.0
     patience: int | None = None
+    target: float = 1.0
     curriculum: bool = False
     deep_supervision: bool = True
     compile: bool = False
@@ -61,6 +63,7 @@ class TrainConfig:
         limit = self.max_seconds
         require(limit is None or limit > 0, f"train.max_seconds is {limit}; give a positive number or none")
         require(self.patience is None or self.patience >= 1, f"train.patience is {self.patience}; give at least 1 or none")
+        require(0 < self.target <= 1, f"train.target is {self.target}; give a share in (0, 1]")
         require(0 <= self.ema_decay < 1, f"train.ema_decay is {self.ema_decay}; give a number in [0, 1)")
         for name in ("halt_weight", "path_weight", "save_every_seconds"):
             require(getattr(self, name) >= 0, f"train.{name} is {getattr(self, name)}; give a number of at least 0")

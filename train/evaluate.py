@@ -10,8 +10,9 @@ from torch import Tensor
 
 from hybrid.halting import HALTING
 from hybrid.head import Head
-from hybrid.inference import think
 from hybrid.losses import IGNORE
+from hybrid.search import SearchConfig
+from hybrid.search import search as noisy_search
 from hybrid.train.dataset import Dataset
 
 
@@ -35,7 +36,15 @@ class Evaluation:
 
 
 @torch.no_grad()
-def evaluate(head: Head, dataset: Dataset, *, num_steps: int, halting: Any = None, batch_size: int = 128) -> Evaluation:
+def evaluate(
+    head: Head,
+    dataset: Dataset,
+    *,
+    num_steps: int,
+    halting: Any = None,
+    search: SearchConfig | None = None,
+    batch_size: int = 128,
+) -> Evaluation:
     """Answer all problems of `dataset` with up to `num_steps` steps; `halting` is a config, None for fixed."""
     rule = HALTING.build(halting or HALTING["fixed"].Config())  # type: ignore[attr-defined]
     device = head.reasoner.initial.device
@@ -43,7 +52,7 @@ def evaluate(head: Head, dataset: Dataset, *, num_steps: int, halting: Any = Non
     for start in range(0, len(dataset), batch_size):
         batch = dataset.batch(range(start, min(start + batch_size, len(dataset)))).to(device)
         labels = batch.answer_labels()[:, : int(batch.features.num_answers.max())].cpu()
-        thoughts = think(head, batch.features, rule, num_steps, labels.shape[1])
+        thoughts = noisy_search(head, batch.features, rule, num_steps, labels.shape[1], search or SearchConfig())
         kept = labels != IGNORE
         match = (thoughts.symbols == labels[:, None]) | ~kept[:, None]
         whole = match.all(-1)

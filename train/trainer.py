@@ -269,7 +269,7 @@ class Trainer:
         head = self._averaged_head()
         found = evaluate(head, self.dev, num_steps=head.reasoner.config.num_supervision_steps)
         self._write({"dev_exact": found.exact, "dev_symbols": found.symbols, "dev_exact_by_step": found.exact_by_step})
-        self.perfect = self.perfect + 1 if found.exact == 1.0 else 0
+        self.perfect = self.perfect + 1 if found.exact >= self.config.target else 0
         if found.exact >= self.best_exact:
             self.best_exact, self.best_step = found.exact, self.step
             if self.accelerator.is_main_process:

@@ -1,0 +1,195 @@
+"""A study: many heads trained under one budget, each tested the same way, so that choices can be compared.
+
+Holds the cell, what is measured of it, the runner that goes on at the first cell without a result, and the table.
+Which cells there are is studies.py's. Results are a JSON list with one entry a cell, written anew after each.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import hybrid
+from hybrid.checkpoint import write_text
+from hybrid.errors import InputError
+from hybrid.eval.benchmark import device_name
+from hybrid.eval.comparison import task_name
+from hybrid.eval.intervals import mean_interval
+from hybrid.eval.results import percent
+from hybrid.eval.tasks import TASKS
+from hybrid.halting import HALTING
+from hybrid.reasoner import ReasonerConfig
+from hybrid.search import SearchConfig
+from hybrid.train import TrainConfig, train
+from hybrid.train.dataset import Dataset
+from hybrid.train.evaluate import evaluate
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One head to train and to test.
+
+    Args:
+        variant: what distinguishes it from the other cells of its task, in words.
+        task: config of the task.
+        reasoner: the recursion.
+        train: budget and recipe; its seed is the cell's.
+        backbone: the language model.
+        num_train, num_dev, num_test: problems of each split.
+        num_steps: most supervision steps of the test.
+        halting: halting rules tested besides the fixed one, by name.
+        search: noisy searches tested, by name.
+    """
+
+    variant: str
+    task: Any
+    reasoner: ReasonerConfig
+    train: TrainConfig
+    backbone: hybrid.BackboneConfig = field(default_factory=hybrid.BackboneConfig)
+    num_train: int = 2000
+    num_dev: int = 200
+    num_test: int = 500
+    num_steps: int = 16
+    halting: dict[str, Any] = field(default_factory=dict)
+    search: dict[str, SearchConfig] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """Task, variant and seed."""
+        return f"{task_name(TASKS.build(self.task))}, {self.variant}, seed {self.train.seed}"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a cell gave.
+
+    Args:
+        cell, task, variant, seed: which one.
+        n: test problems.
+        exact_by_step: share of them right after 1, 2, ... supervision steps, without halting.
+        num_supervision_steps: N of the training.
+        steps, seconds: optimizer steps and seconds of training.
+        dev_exact: of the head that was kept.
+        course: (training seconds, exact share on dev) at every evaluation.
+        halting: for each rule, the exact share and the mean steps taken.
+        search: for each noisy search, the exact share after every step.
+        device: in words.
+    """
+
+    cell: str
+    task: str
+    variant: str
+    seed: int
+    n: int
+    exact_by_step: list[float]
+    num_supervision_steps: int
+    steps: int
+    seconds: float
+    dev_exact: float
+    course: list[list[float]]
+    halting: dict[str, list[float]]
+    search: dict[str, list[float]]
+    device: str
+
+    @property
+    def exact(self) -> float:
+        """Share right at the N of the training."""
+        return self.exact_by_step[self.num_supervision_steps - 1]
+
+
+def run_cell(cell: Cell, output: Path, *, show: bool = True) -> Result:
+    """Train the head of `cell` in the folder `output` (a run that resumes) and test it on the test split."""
+    task = TASKS.build(cell.task)
+    config = hybrid.HybridConfig(task.layout, task.symbols, backbone=cell.backbone, reasoner=cell.reasoner)
+    torch.manual_seed(cell.train.seed)
+    model = hybrid.attach(None, config)
+    splits = task.problems("train", cell.num_train), task.problems("dev", cell.num_dev)
+    outcome = train(model, *splits, cell.train, output, show=show)
+    test = Dataset(model, task.problems("test", cell.num_test))
+    most, trained = max(cell.num_steps, cell.reasoner.num_supervision_steps), cell.reasoner.num_supervision_steps
+    halted = {name: evaluate(model.head, test, num_steps=trained, halting=rule) for name, rule in cell.halting.items()}
+    searched = {name: evaluate(model.head, test, num_steps=most, search=search) for name, search in cell.search.items()}
+    lines = [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
+    return Result(
+        cell=cell.name,
+        task=task_name(task),
+        variant=cell.variant,
+        seed=cell.train.seed,
+        n=cell.num_test,
+        exact_by_step=[round(share, 4) for share in evaluate(model.head, test, num_steps=most).exact_by_step],
+        num_supervision_steps=trained,
+        steps=outcome.step,
+        seconds=round(outcome.seconds, 1),
+        dev_exact=round(outcome.best_exact, 4),
+        course=[[line["seconds"], round(line["dev_exact"], 4)] for line in lines if "dev_exact" in line],
+        halting={name: [round(found.exact, 4), round(found.steps, 3)] for name, found in halted.items()},
+        search={name: [round(share, 4) for share in found.exact_by_step] for name, found in searched.items()},
+        device=device_name(),
+    )
+
+
+def read(file: Path) -> list[Result]:
+    """Return the results of a file that `run` wrote, none where there is no file.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    if not file.exists():
+        return []
+    try:
+        return [Result(**entry) for entry in json.loads(file.read_text(encoding="utf-8"))]
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{file} holds no results of a study ({error}); restore it or give another --output") from None
+
+
+def run(cells: Sequence[Cell], output: Path, *, say: Callable[[str], None] = print, show: bool = True) -> list[Result]:
+    """Run the cells that have no result in `output`/results.json yet, one after another, and return all results."""
+    done = {result.cell: result for result in read(output / "results.json")}
+    for number, cell in enumerate(cells, 1):
+        if cell.name in done:
+            continue
+        say(f"{number} of {len(cells)}: {cell.name}")
+        folder = output / "".join(c if c.isalnum() else "_" for c in cell.name)
+        done[cell.name] = run_cell(cell, folder, show=show)
+        say(f"  {percent(done[cell.name].exact)}% after {done[cell.name].steps} steps")
+        text = json.dumps([asdict(result) for result in done.values()], indent=1)
+        write_text(output / "results.json", text + "\n")
+    return [done[cell.name] for cell in cells]
+
+
+def table(results: Sequence[Result]) -> str:
+    """Return the results as a Markdown table: a row a variant, exact share at N by task, mean over seeds.
+
+    Intervals are Student's over seeds where there are several, and Wilson's over problems for a single one.
+    """
+    tasks = list(dict.fromkeys(result.task for result in results))
+    lines = [["variant", *(f"{task}: exact % (95%)" for task in tasks), "seeds", "optimizer steps"]]
+    lines.append(["---"] * len(lines[0]))
+    for variant in dict.fromkeys(result.variant for result in results):
+        rows = {task: [r for r in results if (r.task, r.variant) == (task, variant)] for task in tasks}
+        counts, steps = (", ".join(str(figure(rows[task])) for task in tasks) for figure in (len, _mean_steps))
+        lines.append([variant, *(_share(rows[task]) for task in tasks), counts, steps])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _share(results: Sequence[Result]) -> str:
+    if not results:
+        return "not run"
+    mean, low, high = mean_interval([result.exact for result in results], results[0].n)
+    return f"{percent(mean)} ({percent(low)}–{percent(high)})"
+
+
+def _mean_steps(results: Sequence[Result]) -> str:
+    return f"{math.fsum(result.steps for result in results) / len(results):,.0f}" if results else "-"
+
+
+def rules() -> dict[str, Any]:
+    """Return the halting rules that a cell is tested with besides the fixed one."""
+    learned, converged = HALTING["learned"], HALTING["converged"]
+    return {"learned": learned.Config(), "converged": converged.Config()}  # type: ignore[attr-defined]

@@ -1,0 +1,96 @@
+"""Studies: cells that are trained, tested, kept and gone on with; a table of them."""
+
+from dataclasses import asdict, replace
+
+import pytest
+
+import hybrid
+from hybrid.errors import InputError
+from hybrid.eval import studies, study
+from hybrid.eval.study import Cell, Result, read, rules, run, run_cell, table
+from hybrid.eval.tasks.sort import Sort
+from hybrid.reasoner import ReasonerConfig
+from hybrid.search import SearchConfig
+from hybrid.train import TrainConfig
+
+RESULT = Result("sort, a, seed 0", "sort", "a", 0, 100, [0.4, 0.6, 0.7], 2, 50, 9.0, 0.5, [[9.0, 0.5]], {}, {}, "a machine")
+
+
+@pytest.fixture
+def cell(tiny_folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("HYBRID_CACHE", str(tmp_path / "cache"))
+    return Cell(
+        "a",
+        Sort.Config(length=3),
+        ReasonerConfig(width=16, num_cycles=1, num_supervision_steps=2),
+        TrainConfig(num_steps=10, eval_every_steps=5, batch_size=8),
+        hybrid.BackboneConfig(name=str(tiny_folder)),
+        num_train=20,
+        num_dev=8,
+        num_test=12,
+        num_steps=4,
+        halting=rules(),
+        search={"twice": SearchConfig(num_trajectories=2)},
+    )
+
+
+def test_a_cell_is_trained_and_tested_beyond_its_training_depth(cell, tmp_path):
+    found = run_cell(cell, tmp_path / "cell", show=False)
+    assert (found.n, found.steps, len(found.exact_by_step)) == (12, 10, 4)
+    assert found.exact == found.exact_by_step[1]
+    assert [len(found.course), len(found.search["twice"])] == [2, 4]
+    assert all(1 <= steps <= 2 for _, steps in found.halting.values())
+
+
+def test_a_study_goes_on_at_the_first_cell_without_a_result(cell, tmp_path, monkeypatch):
+    trained = []
+
+    def run_one(cell, output, *, show):
+        trained.append(cell.variant)
+        if cell.variant == "c" and trained.count("c") == 1:
+            raise KeyboardInterrupt
+        return replace(RESULT, cell=cell.name, variant=cell.variant)
+
+    monkeypatch.setattr(study, "run_cell", run_one)
+    cells = [replace(cell, variant=variant) for variant in "abcd"]
+    with pytest.raises(KeyboardInterrupt):
+        run(cells, tmp_path, say=lambda text: None)
+    results = run(cells, tmp_path, say=lambda text: None)
+    assert trained == ["a", "b", "c", "c", "d"]
+    assert [result.variant for result in results] == ["a", "b", "c", "d"] and read(tmp_path / "results.json") == results
+
+
+def test_a_damaged_file_is_refused(tmp_path):
+    (tmp_path / "results.json").write_text('[{"cell": 1}]')
+    with pytest.raises(InputError, match="holds no results of a study"):
+        read(tmp_path / "results.json")
+
+
+def test_the_table_has_a_row_a_variant_and_says_what_was_not_run():
+    results = [replace(RESULT, seed=seed, exact_by_step=[0.0, share]) for seed, share in enumerate((0.5, 0.6, 0.7))]
+    results.append(replace(RESULT, task="sudoku", variant="b", exact_by_step=[0.0, 0.2]))
+    shown = table(results).splitlines()
+    assert shown[2] == "| a | 60.0 (35.2–84.8) | not run | 3, 0 | 50, - |"
+    assert shown[3].startswith("| b | not run | 20.0 (13.3–28.9) | 0, 1 |")
+
+
+@pytest.mark.parametrize("name", studies.STUDIES)
+def test_every_cell_of_a_study_has_a_name_of_its_own_and_the_given_budget(name):
+    cells = studies.STUDIES[name]([0, 1], 5.0)
+    assert len({cell.name for cell in cells}) == len(cells)
+    assert {cell.train.max_seconds for cell in cells} == {5.0} and {cell.train.seed for cell in cells} == {0, 1}
+
+
+def test_the_gradient_study_tries_every_scheme():
+    from hybrid.gradients import GRADIENTS
+
+    cells = studies.gradients([0], 5.0)
+    assert {GRADIENTS.to_dict(cell.reasoner.gradient)["kind"] for cell in cells} == set(GRADIENTS)
+
+
+def test_the_table_of_files_is_printed(tmp_path, capsys):
+    import json
+
+    (tmp_path / "results.json").write_text(json.dumps([asdict(RESULT)]))
+    studies.main(["gradients", "--table", str(tmp_path / "results.json")])
+    assert "| a | 60.0" in capsys.readouterr().out
