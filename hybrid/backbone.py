@@ -67,15 +67,19 @@ class Backbone:
         tokenizer: its tokenizer.
         name: under which it was found, saved with heads.
         layers: chosen layers, resolved to 0..num_layers.
+        tuned: whether a tuner (tuner.py) was put into the model, whose weights go on taking gradients.
     """
 
     model: Any
     tokenizer: Any
     name: str
     layers: tuple[int, ...] = field(default=())
+    tuned: bool = False
 
     def __post_init__(self) -> None:
-        self.model.eval().requires_grad_(False)
+        self.model.eval()
+        if not self.tuned:
+            self.model.requires_grad_(False)
         depth = self.num_layers
         wanted = self.layers or tuple(dict.fromkeys((0, depth // 3, 2 * depth // 3)))
         for layer in wanted:
@@ -98,8 +102,20 @@ class Backbone:
         model = _load("AutoModelForCausalLM", folder, dtype=dtype)
         return cls(model, tokenizer or _load("AutoTokenizer", folder), name, config.layers or ())
 
+    def reading(self, layers: tuple[int, ...] | None) -> Backbone:
+        """Return the same model read at other layers; None for the same."""
+        other = Backbone(self.model, self.tokenizer, self.name, layers or self.layers, self.tuned)
+        if "fingerprint" in self.__dict__:
+            other.__dict__["fingerprint"] = self.fingerprint
+        return other
+
     def __deepcopy__(self, memo: dict[int, Any]) -> Backbone:
         return self  # A copied head shares its frozen backbone.
+
+    @property
+    def body(self) -> Any:
+        """The part of the model that reads the prompt, a tuner's layers in it."""
+        return getattr(self.model, "get_base_model", lambda: self.model)().base_model
 
     @property
     def text_config(self) -> Any:
@@ -209,13 +225,13 @@ class Backbone:
 
     def run(self, input_ids: Tensor, mask: Tensor) -> Tensor:
         """Return the chosen layers' states (b, s, k, h) for ids (b, s) and their mask (b, s) bool."""
-        body = self.model.base_model
+        body = self.body
         arguments: dict[str, Any] = {"input_ids": input_ids, "attention_mask": mask.long(), "use_cache": False}
         if "position_ids" in inspect.signature(body.forward).parameters:
             arguments["position_ids"] = (mask.long().cumsum(-1) - 1).clamp(min=0)
         arguments = {k: v for k, v in arguments.items() if k in inspect.signature(body.forward).parameters}
         deepest = max(self.layers)
-        with self._taps(stop=deepest < self.num_layers and not torch.is_grad_enabled()) as seen:
+        with self._taps(stop=deepest < self.num_layers) as seen:
             try:
                 seen[self.num_layers] = body(**arguments).last_hidden_state
             except _Enough:
@@ -246,12 +262,11 @@ class Backbone:
 
     @cached_property
     def _layer_modules(self) -> nn.ModuleList:
-        lists = [m for m in self.model.base_model.modules() if isinstance(m, nn.ModuleList) and len(m) == self.num_layers]
+        lists = [m for m in self.body.modules() if isinstance(m, nn.ModuleList) and len(m) == self.num_layers]
         if not lists:
             raise BackboneError(f"{type(self.model).__name__} keeps no list of its {self.num_layers} layers; it cannot be read")
         return lists[0]
 
-    @torch.no_grad()
     def features(
         self, encoded: Sequence[Encoded], spans: Sequence[Sequence[Span]] | None, *, tokens_a_batch: int = 4096
     ) -> list[Tensor]:
@@ -261,7 +276,13 @@ class Backbone:
             encoded: prompts from `encode`.
             spans: character spans of each prompt, one a position; None for every token.
             tokens_a_batch: prompts are run together, longest first, up to this many tokens with padding.
+
+        Gradient flows where the model is in training mode: to a tuner inside it.
         """
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.model.training):
+            return self._features(encoded, spans, tokens_a_batch)
+
+    def _features(self, encoded: Sequence[Encoded], spans: Sequence[Sequence[Span]] | None, tokens_a_batch: int) -> list[Tensor]:
         order = sorted(range(len(encoded)), key=lambda i: -len(encoded[i].ids))
         rows: list[Tensor] = [torch.empty(0)] * len(encoded)
         while order:

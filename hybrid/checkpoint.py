@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,9 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Saved:
-    """A head read from disk: its config as plain data, its tensors, and the fingerprint of its backbone."""
+    """A head read from disk: its folder, its config as plain data, its tensors, and the fingerprint of its backbone."""
 
+    folder: Path
     config: dict[str, Any]
     tensors: dict[str, Tensor]
     fingerprint: dict[str, str]
@@ -81,18 +82,31 @@ def _config_digest(config: dict[str, Any], fingerprint: dict[str, str]) -> str:
     return _digest(json.dumps([config, fingerprint], sort_keys=True).encode())
 
 
-def save(folder: Path, config: dict[str, Any], fingerprint: dict[str, str], tensors: dict[str, Tensor]) -> None:
-    """Write a head; raise StorageError where the folder cannot be written."""
+def save(
+    folder: Path,
+    config: dict[str, Any],
+    fingerprint: dict[str, str],
+    tensors: dict[str, Tensor],
+    further: Mapping[str, bytes] | None = None,
+) -> None:
+    """Write a head, and `further` files beside it; raise StorageError where the folder cannot be written."""
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    # Both files are written before either takes its place: a full disk must not leave one of them new, the other old.
-    with whole_file(folder / CONFIG) as config_work, whole_file(folder / HEAD) as head_work:
+    # All files are written before any takes its place: a full disk must not leave one of them new, the other old.
+    with contextlib.ExitStack() as stack:
+        config_work = stack.enter_context(whole_file(folder / CONFIG))
+        head_work = stack.enter_context(whole_file(folder / HEAD))
         try:
             save_file(tensors, head_work, metadata={"config_sha256": _config_digest(config, fingerprint)})
         except SafetensorError as error:
             raise OSError(str(error)) from None
-        record = {"format": FORMAT, "config": config, "backbone": fingerprint, "files": {HEAD: file_digest(head_work)}}
+        digests = {HEAD: file_digest(head_work)}
+        for name, content in (further or {}).items():
+            work = stack.enter_context(whole_file(folder / name))
+            work.write_bytes(content)
+            digests[name] = file_digest(work)
+        record = {"format": FORMAT, "config": config, "backbone": fingerprint, "files": digests}
         config_work.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
@@ -107,22 +121,24 @@ def load(folder: str | Path) -> Saved:
     place = _locate(folder)
     try:
         record = json.loads((place / CONFIG).read_text(encoding="utf-8"))
-        config, fingerprint, digest = record["config"], record["backbone"], record["files"][HEAD]
+        config, fingerprint, digests = record["config"], record["backbone"], dict(record["files"])
+        digests[HEAD]
     except (ValueError, KeyError, TypeError, OSError):
         raise CheckpointError(f"{place / CONFIG} is damaged; restore the file or train the head again") from None
     if record.get("format") != FORMAT:
         raise CheckpointError(f"{place / CONFIG} has format {record.get('format')}, this version reads {FORMAT}; update hybrid")
+    for name, digest in digests.items():
+        if not (place / name).is_file() or file_digest(place / name) != digest:
+            raise CheckpointError(f"{place / name} is damaged or missing; restore it or train the head again")
     damaged = CheckpointError(f"{place / HEAD} is damaged or belongs to another config; restore it or train the head again")
     try:
-        if file_digest(place / HEAD) != digest:
-            raise damaged
         with safe_open(place / HEAD, "pt") as file:
             if (file.metadata() or {}).get("config_sha256") != _config_digest(config, fingerprint):
                 raise damaged
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     except (SafetensorError, OSError):
         raise damaged from None
-    return Saved(config, tensors, fingerprint)
+    return Saved(place, config, tensors, fingerprint)
 
 
 def _locate(folder: str | Path) -> Path:

@@ -11,6 +11,7 @@ from hybrid.backbone import BackboneConfig
 from hybrid.kinds import family_field, require
 from hybrid.layout import LayoutConfig
 from hybrid.reasoner import ReasonerConfig
+from hybrid.tuner import TUNERS, as_config
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class HybridConfig:
         encoder: encoder adapter, from hidden states to the workspace.
         reasoner: the recursion.
         decoder: decoder adapter, from the answer state to symbols.
+        tuner: what trains inside the language model together with the head, PEFT's own configs included; None for nothing.
         task: plain data that names the task the head was trained on; kept with the head, not read here.
     """
 
@@ -33,9 +35,11 @@ class HybridConfig:
     encoder: Any = family_field(ENCODERS, Aligned.Config)
     reasoner: ReasonerConfig = field(default_factory=ReasonerConfig)
     decoder: Any = family_field(DECODERS, Classes.Config)
+    tuner: Any = field(default=None, metadata={"kinds": TUNERS})
     task: Any = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "tuner", as_config(self.tuner))
         require(len(self.symbols) >= 2, f"symbols has {len(self.symbols)} entries; an answer vocabulary needs at least 2")
         require(len(set(self.symbols)) == len(self.symbols), "symbols repeats an entry; give each symbol once")
         reads = ENCODERS[ENCODERS.name_of(self.encoder)].reads

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hybrid import checkpoint
+from hybrid import checkpoint, tuner
 from hybrid.adapters import Features, Structured
 from hybrid.backbone import Backbone
 from hybrid.config import HybridConfig
@@ -27,6 +27,7 @@ from hybrid.kinds import require
 from hybrid.no_backbone import NO_BACKBONE, NoBackbone
 from hybrid.search import SearchConfig
 from hybrid.search import search as noisy_search
+from hybrid.tuner import tune
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,8 @@ class HybridModel(nn.Module):
         object.__setattr__(self, "backbone", backbone)  # No submodule: state_dict() and parameters() are the head's.
         self.backbone: Backbone
         self.head = Head(self.config, len(backbone.layers), backbone.hidden_size, backbone)
+        object.__setattr__(self, "_heads", {"default": (backbone, self.config, self.head)})
+        self._heads: dict[str, tuple[Backbone, HybridConfig, Head]]
 
     @property
     def device(self) -> torch.device:
@@ -147,11 +150,11 @@ class HybridModel(nn.Module):
         return self.think(features, halting=HALTING["fixed"].Config(), num_steps=num_steps).logits  # type: ignore[attr-defined]
 
     def num_trainable_parameters(self) -> int:
-        """Return the number of weights in the head."""
-        return sum(p.numel() for p in self.head.parameters())
+        """Return the number of weights that train, in the head and in a tuner."""
+        return self.get_nb_trainable_parameters()[0]
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write head and config to `folder` (config.json, head.safetensors); never a weight of the backbone.
+        """Write head and config to `folder` (config.json, head.safetensors), and a tuner as PEFT does; never the backbone.
 
         Raises:
             StorageError: the folder cannot be written; what was there stays as it was.
@@ -161,7 +164,8 @@ class HybridModel(nn.Module):
     def save_head(self, head: Head, folder: str | Path) -> None:
         """Write `head`, which has this model's config, as `save_pretrained` writes the own one."""
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in head.state_dict().items()}
-        checkpoint.save(Path(folder), self.config.to_dict(), self.backbone.fingerprint, tensors)
+        further = tuner.files(self.backbone) if self.backbone.tuned else {}
+        checkpoint.save(Path(folder), self.config.to_dict(), self.backbone.fingerprint, tensors, further)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, *, backbone: Any = None, tokenizer: Any = None) -> HybridModel:
@@ -180,9 +184,59 @@ class HybridModel(nn.Module):
         config = HybridConfig.from_dict(saved.config)
         found = find(backbone, tokenizer, config)
         checkpoint.check_backbone(saved.fingerprint, found.fingerprint, found.name)
+        if config.tuner is not None:
+            tuner.load(found, saved.folder)
         model = cls(found, config)
         checkpoint.restore(model.head, saved.tensors, str(folder))
         return model
+
+    def load_head(self, folder: str | Path, name: str) -> None:
+        """Load another head for the same language model under `name`, to be used after `set_head(name)`.
+
+        Raises:
+            CheckpointError: files are missing, damaged or do not fit.
+            BackboneError: the head was made for another language model.
+            ConfigError: the head has a tuner of its own: load it with `from_pretrained`.
+        """
+        saved = checkpoint.load(folder)
+        config = HybridConfig.from_dict(saved.config)
+        require(
+            config.tuner is None, f"{folder} holds a tuner, which changes the language model for all heads; use from_pretrained"
+        )
+        checkpoint.check_backbone(saved.fingerprint, self.backbone.fingerprint, self.backbone.name)
+        other = HybridModel(self.backbone.reading(config.backbone.layers), config)
+        checkpoint.restore(other.head, saved.tensors, str(folder))
+        self._heads[name] = (other.backbone, other.config, other.head.to(self.device))
+
+    def set_head(self, name: str) -> None:
+        """Answer with the head `name` from now on; the first one is named "default"."""
+        known = ", ".join(self._heads)
+        require(name in self._heads, f'head "{name}" is unknown; choose one of: {known}, or load it with load_head')
+        self.backbone, self.config, head = self._heads[name]
+        self.head = head.to(self.device)
+
+    def merge_and_unload(self) -> None:
+        """Fold the tuner into the language model's own weights; the head goes on working.
+
+        The language model is another one from then on: save it (`backbone.model.save_pretrained`) beside the head.
+
+        Raises:
+            ConfigError: there is no tuner.
+        """
+        tuner.merge(self.backbone)
+        self.config = replace(self.config, tuner=None)
+        self._heads["default"] = (self.backbone, self.config, self.head)
+
+    def get_nb_trainable_parameters(self) -> tuple[int, int]:
+        """Return (weights that train, head and tuner; all weights, those of the language model included), as PEFT does."""
+        own = [*self.head.parameters(), *tuner.tuned_parameters(self.backbone)]
+        everything = sum(p.numel() for p in self.backbone.model.parameters()) + sum(p.numel() for p in self.head.parameters())
+        return sum(p.numel() for p in own if p.requires_grad), everything
+
+    def print_trainable_parameters(self) -> None:
+        """Print what `get_nb_trainable_parameters` returns, in PEFT's words."""
+        trained, everything = self.get_nb_trainable_parameters()
+        print(f"trainable params: {trained:,d} || all params: {everything:,d} || trainable%: {100 * trained / everything:.4f}")
 
 
 def find(backbone: Any, tokenizer: Any, config: HybridConfig) -> Backbone:
@@ -193,7 +247,7 @@ def find(backbone: Any, tokenizer: Any, config: HybridConfig) -> Backbone:
         return NoBackbone(config.encoder.vocabulary)
     require(not structured, "the structured encoder reads symbols, not a language model; choose backbone none with it")
     if isinstance(backbone, Backbone):
-        return Backbone(backbone.model, backbone.tokenizer, backbone.name, layers or backbone.layers)
+        return backbone.reading(layers)
     if backbone is None or isinstance(backbone, str | Path):
         named = config.backbone if backbone is None else replace(config.backbone, name=str(backbone))
         return Backbone.load(named, tokenizer=tokenizer)
@@ -211,4 +265,7 @@ def attach(backbone: Any, config: HybridConfig, *, tokenizer: Any = None) -> Hyb
     Raises:
         BackboneError: the model cannot be found or loaded.
     """
-    return HybridModel(find(backbone, tokenizer, config), config)
+    found = find(backbone, tokenizer, config)
+    if config.tuner is not None:
+        tune(found, config.tuner)
+    return HybridModel(found, config)

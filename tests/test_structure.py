@@ -25,7 +25,7 @@ LAYERS = [
     "hybrid.kinds hybrid.default_backbone hybrid.carry hybrid.checkpoint",
     "hybrid.layout hybrid.block hybrid.losses hybrid.halting hybrid.flags",
     "hybrid.cores hybrid.backbone",
-    "hybrid.gradients hybrid.no_backbone",
+    "hybrid.gradients hybrid.no_backbone hybrid.tuner",
     "hybrid.equilibrium",
     # Adapters.
     "hybrid.adapters.features hybrid.adapters.layer_mix hybrid.adapters.decoder",
@@ -44,7 +44,7 @@ LAYERS = [
     # Training.
     "hybrid.train.optimizer hybrid.train.ema hybrid.train.progress hybrid.train.run_folder hybrid.train.feature_cache",
     "hybrid.train.config hybrid.train.dataset",
-    "hybrid.train.slots hybrid.train.step hybrid.train.evaluate",
+    "hybrid.train.slots hybrid.train.step hybrid.train.evaluate hybrid.train.boundary",
     "hybrid.train.trainer",
     "hybrid.train",
     # Evaluation, then the command line.

@@ -1,0 +1,194 @@
+"""Tuners: PEFT methods that train inside the language model together with the head.
+
+Holds their configs, and how one is put into a backbone, saved and loaded with PEFT's own files, so that PEFT alone can
+read them. Holds no training: the gradient's way through the language model is train/boundary.py's.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from hybrid.backbone import Backbone
+from hybrid.errors import ConfigError
+from hybrid.kinds import Kinds, require
+
+if TYPE_CHECKING:
+    from peft import PeftConfig
+
+WEIGHTS, SETTINGS = "adapter_model.safetensors", "adapter_config.json"
+"""PEFT's own file names."""
+
+
+class Tuner:
+    """Base of the family: gives PEFT's config."""
+
+    def peft_config(self) -> PeftConfig:
+        """Return the config that PEFT takes."""
+        raise NotImplementedError
+
+
+TUNERS: Kinds[Tuner] = Kinds("tuner")
+
+
+@TUNERS.register("lora")
+class Lora(Tuner):
+    """Low-rank updates of linear layers (arXiv 2106.09685)."""
+
+    @dataclass(frozen=True)
+    class Config:
+        """Sizes of the updates; further settings of LoRA through the kind `peft`.
+
+        Args:
+            r: rank.
+            alpha: updates are scaled by alpha / r.
+            dropout: share of an update's input that is dropped in training.
+            target_modules: names of the linear layers; all-linear for all but the output matrix.
+        """
+
+        r: int = 8
+        alpha: int = 16
+        dropout: float = 0.0
+        target_modules: tuple[str, ...] | str = "all-linear"
+
+        def __post_init__(self) -> None:
+            require(self.r >= 1, f"tuner.r is {self.r}; give at least 1")
+            require(0 <= self.dropout < 1, f"tuner.dropout is {self.dropout}; give a share in [0, 1)")
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    def peft_config(self) -> PeftConfig:
+        """See Tuner.peft_config."""
+        from peft import LoraConfig
+
+        targets: Any = self.config.target_modules
+        targets = targets if isinstance(targets, str) else list(targets)
+        config = self.config
+        return LoraConfig(r=config.r, lora_alpha=config.alpha, lora_dropout=config.dropout, target_modules=targets)
+
+
+@TUNERS.register("peft")
+class AnyTuner(Tuner):
+    """Any method of PEFT that changes layers of the model: DoRA, IA3, LoHa, OFT, ..."""
+
+    @dataclass(frozen=True)
+    class Config:
+        """Args: settings: what PEFT writes into adapter_config.json; `peft_type` names the method."""
+
+        settings: Any = field(default_factory=dict)
+
+        def __post_init__(self) -> None:
+            plain = isinstance(self.settings, Mapping) and "peft_type" in self.settings
+            require(plain, f"tuner.settings is {self.settings!r}; give a mapping with PEFT's settings and peft_type")
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    def peft_config(self) -> PeftConfig:
+        """See Tuner.peft_config; raises ConfigError for settings that PEFT refuses."""
+        from peft import PeftConfig
+
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", UserWarning)  # PEFT only warns of settings that it does not know.
+                config: PeftConfig = PeftConfig.from_peft_type(**self.config.settings)  # type: ignore[no-untyped-call]
+            return config
+        except (TypeError, ValueError, KeyError, UserWarning) as error:
+            raise ConfigError(f"PEFT refuses tuner.settings: {error}") from None
+
+
+def as_config(tuner: Any) -> Any:
+    """Return a tuner config as it is, and one of PEFT's own configs as the kind `peft`."""
+    if tuner is None or not hasattr(tuner, "peft_type"):
+        return tuner
+    return AnyTuner.Config({name: _plain(value) for name, value in tuner.to_dict().items() if value is not None})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, set | frozenset):
+        return sorted(value)
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    return getattr(value, "value", value)
+
+
+def tune(backbone: Backbone, config: Any) -> None:
+    """Put fresh weights of the tuner into the backbone's model, in place; they alone take gradients.
+
+    Raises:
+        ConfigError: PEFT refuses the config, or the method adds no weights to the model's layers.
+    """
+    from peft import get_peft_model
+
+    there = hasattr(backbone.model, "peft_config")
+    require(not there, f"{backbone.name} holds an adapter of PEFT already; merge it first, or leave tuner out")
+    wanted = TUNERS.build(config).peft_config()
+    require(
+        not wanted.is_prompt_learning, f"{wanted.peft_type} adds tokens, not weights; choose LoRA or another that tunes layers"
+    )
+    _ = backbone.fingerprint  # Of the model as it came: what is put in must not count.
+    try:
+        backbone.model = get_peft_model(backbone.model, wanted)
+    except (ValueError, TypeError, NotImplementedError) as error:
+        raise ConfigError(f"PEFT cannot tune {backbone.name}: {error}") from None
+    backbone.tuned = True
+    backbone.model.eval()
+    require(bool(tuned_parameters(backbone)), f"{wanted.peft_type} gives {backbone.name} nothing to train; choose another tuner")
+
+
+def load(backbone: Backbone, folder: Path) -> None:
+    """Put the tuner that was saved in `folder` into the backbone's model, in place."""
+    from peft import PeftModel
+
+    _ = backbone.fingerprint
+    backbone.model = PeftModel.from_pretrained(backbone.model, str(folder), is_trainable=True)
+    backbone.tuned = True
+    backbone.model.eval()
+
+
+def files(backbone: Backbone) -> dict[str, bytes]:
+    """Return the tuner's files, named and written as PEFT does."""
+    with tempfile.TemporaryDirectory() as folder:
+        backbone.model.save_pretrained(folder)
+        return {name: Path(folder, name).read_bytes() for name in (WEIGHTS, SETTINGS)}
+
+
+def tuned_parameters(backbone: Backbone) -> list[torch.nn.Parameter]:
+    """Return the tuner's weights, in the order of the model."""
+    return [p for p in backbone.model.parameters() if p.requires_grad] if backbone.tuned else []
+
+
+def state(backbone: Backbone) -> dict[str, Tensor]:
+    """Return the tuner's weights by name, detached copies."""
+    from peft import get_peft_model_state_dict
+
+    return {name: value.detach().clone() for name, value in get_peft_model_state_dict(backbone.model).items()}
+
+
+def restore(backbone: Backbone, weights: Mapping[str, Tensor]) -> None:
+    """Put weights from `state` back."""
+    from peft import set_peft_model_state_dict
+
+    set_peft_model_state_dict(backbone.model, dict(weights))
+
+
+def merge(backbone: Backbone) -> None:
+    """Fold the tuner into the model's own weights and take it out; the model is another one from then on.
+
+    Raises:
+        ConfigError: there is no tuner.
+    """
+    require(backbone.tuned, f"{backbone.name} holds no tuner; there is nothing to merge")
+    backbone.model = backbone.model.merge_and_unload().eval().requires_grad_(False)
+    backbone.tuned = False
+    backbone.__dict__.pop("fingerprint", None)
