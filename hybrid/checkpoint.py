@@ -129,8 +129,8 @@ def load(folder: str | Path) -> Saved:
         raise CheckpointError(f"{place / CONFIG} has format {record.get('format')}, this version reads {FORMAT}; update hybrid")
     for name, digest in digests.items():
         if not (place / name).is_file() or file_digest(place / name) != digest:
-            raise CheckpointError(f"{place / name} is damaged or missing; restore it or train the head again")
-    damaged = CheckpointError(f"{place / HEAD} is damaged or belongs to another config; restore it or train the head again")
+            raise _damaged(place / name)
+    damaged = _damaged(place / HEAD)
     try:
         with safe_open(place / HEAD, "pt") as file:
             if (file.metadata() or {}).get("config_sha256") != _config_digest(config, fingerprint):
@@ -139,6 +139,10 @@ def load(folder: str | Path) -> Saved:
     except (SafetensorError, OSError):
         raise damaged from None
     return Saved(place, config, tensors, fingerprint)
+
+
+def _damaged(file: Path) -> CheckpointError:
+    return CheckpointError(f"{file} is damaged or belongs to another config; restore it or train the head again")
 
 
 def _locate(folder: str | Path) -> Path:
