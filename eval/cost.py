@@ -59,7 +59,7 @@ def text_cost(backbone: Backbone) -> TextCost:
 
     def body(length: int) -> int:
         ids = torch.ones(1, length, dtype=torch.int64, device=backbone.device)
-        return count_flops(lambda: backbone.model.base_model(input_ids=ids, use_cache=False))
+        return count_flops(lambda: backbone.body(input_ids=ids, use_cache=False))
 
     short, long = body(16), body(32)
     quadratic = (long - 2 * short) / (32 * 32 - 2 * 16 * 16)
