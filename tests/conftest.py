@@ -65,6 +65,36 @@ def make_tokenizer():
     )
 
 
+TEXT = [
+    "Sort these numbers: 3 1 2 in ascending order",
+    "red blue green é ü naïve café",
+    "Zoë met 日本 and ½ ﬁne",
+    "Sort the numbers 0 1 2 3 4 5 6 7 8 9",
+    "a b c d e f g h i j k l m n o p q r s t u v w x y z . , : ; ! ? ( )",
+]
+
+
+@pytest.fixture(scope="session")
+def new_sentencepiece(tmp_path_factory):
+    """Makes a tokenizer of the sentencepiece library, in Python: (options of its trainer)."""
+    files = {}
+
+    def make(**options):
+        import sentencepiece
+        from transformers.tokenization_utils_sentencepiece import SentencePieceBackend
+
+        key = repr(sorted(options.items()))
+        if key not in files:
+            files[key] = tmp_path_factory.mktemp("pieces") / "tokenizer.model"
+            prefix = str(files[key].with_suffix(""))
+            sentencepiece.SentencePieceTrainer.train(
+                sentence_iterator=iter(TEXT * 20), model_prefix=prefix, minloglevel=2, num_threads=1, **options
+            )
+        return SentencePieceBackend(vocab_file=str(files[key]), unk_token="<unk>", bos_token="<s>", eos_token="</s>")
+
+    return make
+
+
 def make_llama(vocabulary, seed=0, **changes):
     """Return a random Llama of 32 channels and three layers."""
     from transformers import LlamaConfig, LlamaForCausalLM

@@ -1,11 +1,15 @@
 """The backbone: hidden states as transformers gives them, padding, early stop, spans to tokens, fingerprints."""
 
+import json
+import shutil
+
 import pytest
 import torch
 
 import hybrid
-from hybrid.backbone import Backbone, BackboneConfig, Encoded
+from hybrid.backbone import Backbone, BackboneConfig
 from hybrid.errors import BackboneError, ConfigError, InputError
+from hybrid.offsets import Encoded
 
 PROMPTS = ["Sort: 3 1 2", "Sort the numbers in ascending order: 9 8 7 6", "a"]
 
@@ -220,8 +224,6 @@ def test_a_folder_that_holds_no_model_is_refused_in_one_line(tmp_path):
 
 
 def test_damaged_weights_are_refused_in_one_line(tiny_folder, tmp_path):
-    import shutil
-
     folder = tmp_path / "copy"
     shutil.copytree(tiny_folder, folder)
     weights = folder / "model.safetensors"
@@ -230,7 +232,40 @@ def test_damaged_weights_are_refused_in_one_line(tiny_folder, tmp_path):
         Backbone.load(BackboneConfig(str(folder)))
 
 
-@pytest.mark.parametrize("fields", [{"layers": ()}, {"name": " "}])
+def test_a_folder_is_loaded_as_the_class_that_it_was_saved_from(backbone, tiny_folder, tmp_path):
+    """So nothing is made up that the files do not hold, such as the output matrix of a body saved alone."""
+    shutil.copytree(tiny_folder, tmp_path / "body")
+    backbone.model.model.save_pretrained(tmp_path / "body")
+    bare = Backbone.load(BackboneConfig(str(tmp_path / "body")))
+    assert type(bare.model) is type(backbone.model.model) and bare.model.get_output_embeddings() is None
+
+
+@pytest.mark.parametrize("name", ["NoSuchClass", "logging", None])
+def test_a_folder_whose_class_is_not_known_is_loaded_by_its_config(tiny_folder, tmp_path, backbone, name):
+    folder = tmp_path / "copy"
+    shutil.copytree(tiny_folder, folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"architectures": name and [name]}))
+    assert Backbone.load(BackboneConfig(str(folder))).fingerprint["weights"] == backbone.fingerprint["weights"]
+
+
+def test_weights_that_the_files_lack_are_the_same_at_every_load_and_the_users_seed_is_left_alone(new_tokenizer, tmp_path):
+    from transformers import BertConfig, BertModel
+
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+    BertModel(BertConfig(vocab_size=300, **sizes), add_pooling_layer=False).save_pretrained(tmp_path)
+    new_tokenizer().save_pretrained(tmp_path)
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    prints = []
+    for seed in (5, 6):
+        torch.manual_seed(seed)
+        prints.append(Backbone.load(BackboneConfig(str(tmp_path))).fingerprint)
+        assert seed == 6 or torch.equal(torch.rand(3), expected)
+    assert prints[0] == prints[1]
+
+
+@pytest.mark.parametrize("fields", [{"layers": ()}, {"name": " "}, {"revision": ""}])
 def test_an_empty_field_is_refused(fields):
     with pytest.raises(ConfigError, match=rf"backbone\.{next(iter(fields))} is empty"):
         BackboneConfig(**fields)
@@ -240,6 +275,30 @@ def test_symbols_are_single_tokens_with_or_without_a_blank(backbone):
     assert backbone.token_text(backbone.token_id("7")) == "7"
     with pytest.raises(InputError, match="is not one token of"):
         backbone.token_id("xyz")
+
+
+def test_a_blank_that_a_tokenizer_puts_before_a_word_is_not_counted(new_sentencepiece, new_llama):
+    tokenizer = new_sentencepiece(vocab_size=70)
+    slow = Backbone(new_llama(len(tokenizer)), tokenizer, "slow")
+    assert len(tokenizer("7")["input_ids"]) == 2 and tokenizer.convert_ids_to_tokens(slow.token_id("7")) == "7"
+    with pytest.raises(InputError, match="is not one token of slow"):
+        slow.token_id("☺")  # Unknown.
+
+
+def test_spans_of_a_tokenizer_without_offsets_are_read_and_impossible_ones_refused(new_sentencepiece, new_llama):
+    tokenizer = new_sentencepiece(vocab_size=70)
+    slow = Backbone(new_llama(len(tokenizer)), tokenizer, "slow")
+    prompt = "🙂 ½: 3  4 7"
+    encoded = slow.encode([prompt])
+    (row,) = slow.features(encoded, [[(prompt.index(c), prompt.index(c) + 1) for c in "347"]])
+    (every,) = slow.features(encoded, None)
+    places = [tokenizer.convert_ids_to_tokens(encoded[0].ids).index(c) for c in "347"]
+    assert torch.equal(row, every[places])
+    tokenizer.convert_tokens_to_string = lambda tokens: "?"  # Decodes to something else than it read.
+    (unsure,) = slow.encode([prompt])
+    assert unsure.offsets is None and len(slow.features([unsure], None)[0]) == len(unsure.ids)
+    with pytest.raises(InputError, match="gives no character offsets"):
+        slow.features([unsure], [[(0, 1)]])
 
 
 def test_output_rows_are_copies_of_the_output_matrix(backbone):

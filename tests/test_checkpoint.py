@@ -211,9 +211,34 @@ def test_a_place_where_nothing_can_be_written_is_a_storage_error(model, tmp_path
 
 def test_a_head_is_refused_for_another_backbone_with_what_differs(saved, backbone, new_llama):
     with pytest.raises(BackboneError, match="made for another backbone than .*: weights differ; give the model"):
+        HybridModel.from_pretrained(saved, backbone=new_llama(len(backbone.tokenizer), seed=9), tokenizer=backbone.tokenizer)
+    with pytest.raises(BackboneError, match=r"weights and config \(vocab_size: 300 instead of 293\) differ"):
         HybridModel.from_pretrained(saved, backbone=new_llama(300, seed=9), tokenizer=backbone.tokenizer)
     with pytest.raises(BackboneError, match="tokenizer and dtype differ"):
         check_backbone({"weights": "a", "tokenizer": "b", "dtype": "c"}, {"weights": "a", "tokenizer": "x"}, "this")
+
+
+def test_a_config_changed_under_the_same_weights_is_refused_with_the_field(saved, backbone, new_llama):
+    """A rotary base or an epsilon is in no weight, but decides the states."""
+    other = new_llama(len(backbone.tokenizer), rms_norm_eps=0.5)
+    with pytest.raises(BackboneError, match=r"config \(rms_norm_eps: 0.5 instead of 1e-06\) differ"):
+        HybridModel.from_pretrained(saved, backbone=other, tokenizer=backbone.tokenizer)
+
+
+def test_another_tokenizer_is_refused(saved, backbone, new_tokenizer):
+    tokenizer = new_tokenizer()
+    tokenizer.add_tokens(["<new>"])
+    with pytest.raises(BackboneError, match=": tokenizer differ"):
+        HybridModel.from_pretrained(saved, backbone=backbone.model, tokenizer=tokenizer)
+
+
+def test_a_head_saved_before_configs_were_kept_still_loads(model, backbone, tmp_path):
+    fingerprint = {name: value for name, value in backbone.fingerprint.items() if name != "config"}
+    config = model.config.to_dict()
+    del config["backbone"]["revision"]
+    checkpoint.save(tmp_path / "old", config, fingerprint, model.head.state_dict())
+    again = HybridModel.from_pretrained(tmp_path / "old", backbone=backbone)
+    assert torch.equal(again.logits(PROMPTS), model.logits(PROMPTS))
 
 
 def test_tensors_that_do_not_fit_are_listed():

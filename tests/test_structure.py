@@ -21,7 +21,8 @@ PACKAGES = {
 
 LAYERS = [
     # The foundation: knows no adapter and no model.
-    "hybrid.errors hybrid.problem hybrid.recursion",
+    "hybrid.errors hybrid.problem hybrid.recursion hybrid.fingerprint",
+    "hybrid.taps hybrid.offsets",
     "hybrid.kinds hybrid.default_backbone hybrid.carry hybrid.checkpoint",
     "hybrid.layout hybrid.block hybrid.losses hybrid.halting hybrid.flags",
     "hybrid.cores hybrid.backbone",

@@ -20,10 +20,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from hybrid.backbone import Backbone, Encoded
+from hybrid.backbone import Backbone
 from hybrid.checkpoint import whole_file
 from hybrid.default_backbone import cache_folder
 from hybrid.errors import StorageError
+from hybrid.offsets import Encoded
 from hybrid.problem import Span
 
 SHARD_ROWS = 256

@@ -1,0 +1,74 @@
+"""What tells one backbone from another, beyond the weights of a Llama and the rules of a fast tokenizer (test_backbone)."""
+
+import json
+
+import pytest
+import torch
+
+from hybrid.backbone import Backbone
+from hybrid.fingerprint import MOST_FIELDS, differences, settings, tokenizer_digest, weights_digest
+
+
+def test_settings_say_what_decides_the_states_and_not_where_the_model_came_from(new_llama, tmp_path):
+    model = new_llama(300)
+    model.save_pretrained(tmp_path)
+    again = type(model).from_pretrained(tmp_path)
+    again.config.use_cache = False
+    again.config.output_hidden_states = True
+    assert settings(again.config) == settings(model.config)
+    assert json.loads(settings(model.config))["rms_norm_eps"] == model.config.rms_norm_eps
+    assert settings(new_llama(300, rms_norm_eps=0.1).config) != settings(model.config)
+    assert settings(new_llama(300, rope_parameters={"rope_type": "default", "rope_theta": 5.0}).config) != settings(model.config)
+
+
+def test_the_precision_is_not_a_setting(new_llama, tmp_path):
+    model = new_llama(300).to(torch.bfloat16)
+    model.save_pretrained(tmp_path)
+    again = type(model).from_pretrained(tmp_path, dtype=torch.bfloat16)
+    assert settings(again.config) == settings(new_llama(300).config)
+
+
+def test_weights_are_told_apart_by_value_and_shape(new_llama):
+    one, same, other = new_llama(300), new_llama(300), new_llama(300, seed=1)
+    assert weights_digest(one) == weights_digest(same) != weights_digest(other)
+
+
+def test_differences_name_parts_and_config_fields_and_skip_what_one_side_lacks():
+    text = {name: json.dumps(fields) for name, fields in {"a": {"x": 1, "old": 1}, "b": {"x": 1, "new": 2}}.items()}
+    assert differences({"weights": "1", "config": text["a"]}, {"weights": "1", "config": text["b"]}) == []
+    assert differences({"weights": "1"}, {"weights": "1", "config": text["b"]}) == []
+    assert differences({"weights": "1", "tokenizer": "2"}, {"weights": "3"}) == ["weights", "tokenizer"]
+    many = [json.dumps({str(i): value for i in range(MOST_FIELDS + 3)}) for value in (0, 1)]
+    (said,) = differences({"config": many[0]}, {"config": many[1]})
+    assert said.startswith("config (0: 1 instead of 0, 1: 1 instead of 0") and said.endswith(", 3 more)")
+
+
+class TestSlowTokenizers:
+    """Rules that are in no vocabulary still count."""
+
+    @pytest.fixture
+    def make(self, new_sentencepiece):
+        return lambda **options: new_sentencepiece(vocab_size=70, **options)
+
+    def test_the_same_files_give_the_same_digest(self, make):
+        assert tokenizer_digest(make()) == tokenizer_digest(make())
+
+    def test_another_normalisation_of_the_same_pieces_is_another_tokenizer(self, make):
+        plain, folded = make(), make(normalization_rule_name="nfkc")
+        assert tokenizer_digest(plain) != tokenizer_digest(folded)
+
+    def test_a_flag_outside_the_files_is_another_tokenizer(self, tmp_path):
+        from transformers.models.bert.tokenization_bert_legacy import BertTokenizerLegacy
+
+        words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "probe", "Probe", ":", "'", "s"]
+        (tmp_path / "vocab.txt").write_text("\n".join(words))
+        lower, cased = (BertTokenizerLegacy(str(tmp_path / "vocab.txt"), do_lower_case=flag) for flag in (True, False))
+        assert tokenizer_digest(lower) != tokenizer_digest(cased)
+
+    def test_a_backbone_has_a_fingerprint_with_one(self, make, new_llama):
+        tokenizer = make()
+        backbone = Backbone(new_llama(len(tokenizer)), tokenizer, "slow")
+        assert set(backbone.fingerprint) == {"weights", "tokenizer", "dtype", "config"}
+        again = Backbone(new_llama(len(tokenizer)), make(), "slow")
+        backbone.encode(["Sort: 3 1 2"])
+        assert again.fingerprint == backbone.fingerprint

@@ -1,0 +1,185 @@
+"""Which characters a token stands for: as fast tokenizers say it, and found by decoding where a tokenizer does not."""
+
+import json
+import random
+
+import pytest
+
+from hybrid.errors import InputError
+from hybrid.offsets import Encoded, encode, tokens_of_spans
+
+TEXTS = [
+    "Sort: 3 1 2",
+    " Sort  3   1\t2\n\n4 ",
+    "🙂é Zoë 7",
+    "日本 👩‍👩‍👧 7 7",
+    "x🙂🙂y ☺ 7",
+    "tab\there\nline  \n  two",
+    "0 0\u00a00\u20030 1",
+    "a\u200bb \ufeff7",
+    "e\u0301é ﬁne ½ ３ 3",
+    "한국 각 ǅ 7",
+    "\N{REPLACEMENT CHARACTER} 7 \N{REPLACEMENT CHARACTER}",
+]
+
+
+WORDS = ["sort", "zoe", "##t", "a", "##b", "line", "two", ":", "7", "3", "1", "2", "0", "日", "tab"]
+
+
+def pieces(tokenizer, text):
+    """Return the text of each token's range; None where there are no offsets."""
+    (encoded,) = encode(tokenizer, [text])
+    return None if encoded.offsets is None else [text[start:end] for start, end in encoded.offsets]
+
+
+def solid(offsets, text):
+    """Return ranges without the blanks at their ends, which tokenizers count differently; empty ones are alike."""
+    trimmed = []
+    for start, end in offsets:
+        inside = [i for i in range(start, end) if not text[i].isspace()]
+        trimmed.append((inside[0], inside[-1] + 1) if inside else (0, 0))
+    return trimmed
+
+
+class _Slow:
+    """A fast tokenizer that hides that it is one."""
+
+    is_fast = False
+
+    def __init__(self, tokenizer):
+        self._tokenizer = tokenizer
+
+    def __getattr__(self, name):
+        return getattr(self._tokenizer, name)
+
+    def __call__(self, texts, **options):
+        assert "return_offsets_mapping" not in options
+        return self._tokenizer(texts, **options)
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_decoding_finds_what_the_fast_byte_level_tokenizer_says(new_tokenizer, text):
+    fast = new_tokenizer()
+    (expected,), (found,) = encode(fast, [text]), encode(_Slow(fast), [text])
+    assert found.ids == expected.ids and solid(found.offsets, text) == solid(expected.offsets, text)
+
+
+def test_decoding_finds_it_on_random_text_too(new_tokenizer):
+    fast, draw = new_tokenizer(), random.Random(0)
+    alphabet = "ab S7 3\t\n  éß🙂日本👩\u200d½ﬁ\u0301ortnumbers"
+    texts = ["".join(draw.choice(alphabet) for _ in range(draw.randrange(1, 40))) + "x" for _ in range(150)]
+    for text, expected, found in zip(texts, encode(fast, texts), encode(_Slow(fast), texts), strict=True):
+        assert solid(found.offsets, text) == solid(expected.offsets, text), repr(text)
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_decoding_finds_what_a_fast_tokenizer_says_of_sentencepiece_pieces(new_sentencepiece, text):
+    """The same pieces and scores, read by two libraries."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    rules = {"normalization_rule_name": "identity", "remove_extra_whitespaces": False}
+    slow = new_sentencepiece(vocab_size=330, model_type="unigram", byte_fallback=True, **rules)
+    model = slow.sp_model
+    scores = [(model.id_to_piece(i), model.get_score(i)) for i in range(len(model))]
+    backend = Tokenizer(models.Unigram(scores, unk_id=model.unk_id(), byte_fallback=True))
+    backend.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first", split=False)
+    backend.decoder = decoders.ByteFallback()
+    fast = PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="<unk>")
+    (expected,), (found,) = encode(fast, [text]), encode(slow, [text])
+    if text[0] == " ":
+        return  # The one adds its blank to a blank, the other does not.
+    assert found.ids == expected.ids
+    for mine, theirs in zip(found.offsets, expected.offsets, strict=True):
+        # It gives a run of characters that are bytes as a whole, and its own blank in front a character.
+        assert theirs[0] <= mine[0] and mine[1] <= theirs[1]
+        assert mine == theirs or mine[1] - mine[0] <= 1
+    assert {i for span in found.offsets for i in range(*span)} == set(range(len(text)))
+
+
+@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("kind", ["bpe", "unigram"])
+def test_pieces_without_normalisation_cover_every_character_in_order(new_sentencepiece, text, kind):
+    rules = {"normalization_rule_name": "identity", "remove_extra_whitespaces": False}
+    tokenizer = new_sentencepiece(vocab_size=330, model_type=kind, byte_fallback=True, **rules)
+    (encoded,) = encode(tokenizer, [text])
+    place = 0
+    for start, end in encoded.offsets:
+        if start < end:
+            assert start in (place, place - 1) and end >= place  # Bytes of one character share it.
+            place = end
+    assert place == len(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (" Sort  3   1\t2\n\n4 ", [" ", "S", "or", "t", "  ", "3", "   ", "1", "\t", "2", "\n\n", "4"]),
+        ("½ ３", ["", "½", "½", "½", " ", "３"]),
+        ("x🙂🙂y ☺ 7", ["", "x", "🙂🙂", "y", " ", "☺", " ", "7"]),
+        ("  ☺ ☻ ☹ 1", ["  ", "☺", " ", "☻", " ", "☹", " ", "1"]),
+        ("<unk> 1 <s> 5", ["<unk>", " ", "1", "<s>", " ", "5"]),
+    ],
+)
+def test_changed_collapsed_and_unknown_text_is_aligned(new_sentencepiece, text, expected):
+    """sentencepiece's own rules: compatibility forms, no runs of blanks, a blank in front, and no bytes."""
+    found = pieces(new_sentencepiece(vocab_size=70, model_type="unigram"), text)
+    assert [piece for piece in found if piece.strip()] == [piece for piece in expected if piece.strip()]
+    assert [piece for piece in found if piece] == [piece for piece in expected if piece]
+
+
+@pytest.fixture(scope="module")
+def wordpiece(tmp_path_factory):
+    """A tokenizer in Python that lowers, strips accents and adds special tokens."""
+    from transformers.models.bert.tokenization_bert_legacy import BertTokenizerLegacy
+
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
+    file = tmp_path_factory.mktemp("words") / "vocab.txt"
+    file.write_text("\n".join(words), encoding="utf-8")
+    return BertTokenizerLegacy(str(file), do_lower_case=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("SORT:  3\t1", ["", "SORT", ":", "3", "1", ""]),
+        ("Zoë a\u0301b 日未知 7", ["", "Zoë", "a\u0301", "b", "日", "未", "知", "7", ""]),
+        ("🙂é tab\there\nline", ["", "🙂é", "tab", "here", "line", ""]),
+        ("[UNK] 7 [SEP] ☺", ["", "[UNK]", "7", "[SEP]", "☺", ""]),
+    ],
+)
+def test_words_and_special_tokens_are_aligned(wordpiece, text, expected):
+    assert [piece.strip() for piece in pieces(wordpiece, text)] == expected
+
+
+def test_what_could_stand_in_two_places_gets_no_offsets_and_says_so_when_a_span_is_asked_for(wordpiece):
+    (unsure,) = encode(wordpiece, ["☺☻ 7q ☹ 7 7q☹ ☺☻"])
+    assert unsure.offsets is None and len(unsure.ids) > 5
+    with pytest.raises(InputError, match="gives no character offsets .*; give the model's fast tokenizer, or choose an encoder"):
+        tokens_of_spans(unsure, [(0, 1)])
+
+
+@pytest.mark.parametrize("text", TEXTS[:6])
+def test_tokens_that_are_bytes_share_their_character(text):
+    from transformers import ByT5Tokenizer
+
+    found = pieces(ByT5Tokenizer(), text)
+    assert found == [c for c in text for _ in c.encode()] + [""]
+
+
+def test_joined_words_are_aligned(tmp_path):
+    """CTRL joins with "@@", at the end of a piece."""
+    from transformers import CTRLTokenizer
+
+    vocabulary = ["<unk>", "S@@", "o@@", "r@@", "t@@", ":", "3", "1", "2"]
+    (tmp_path / "vocab.json").write_text(json.dumps({word: i for i, word in enumerate(vocabulary)}))
+    (tmp_path / "merges.txt").write_text("#version\na b\n")
+    tokenizer = CTRLTokenizer(str(tmp_path / "vocab.json"), str(tmp_path / "merges.txt"))
+    assert [piece.strip() for piece in pieces(tokenizer, "Sort: 3 1 2")] == ["S", "o", "r", "t", ":", "3", "1", "2"]
+
+
+def test_spans_get_the_tokens_that_share_a_character():
+    encoded = Encoded([1, 2, 3], [(0, 4), (4, 9), (9, 10)])
+    assert tokens_of_spans(encoded, [(1, 2), (3, 5)]) == [(0, 1), (0, 2)]
+    with pytest.raises(InputError, match="no token of the prompt touches its characters 20 to 21"):
+        tokens_of_spans(encoded, [(20, 21)])
