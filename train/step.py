@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from hybrid.carry import Carry
 from hybrid.halting import Halting
-from hybrid.head import StepOutput
-from hybrid.losses import AnswerLoss, whole_answer_right
+from hybrid.head import Head, StepOutput
+from hybrid.losses import LOSSES, AnswerLoss, whole_answer_right
+from hybrid.train.config import TrainConfig
 from hybrid.train.dataset import Batch
 
 
@@ -41,6 +42,12 @@ class Objective:
     halt_weight: float = 0.5
     path_weight: float = 1.0
     num_supervision_steps: int = 1
+
+    @classmethod
+    def of(cls, config: TrainConfig, head: Head) -> Objective:
+        """Return what `config` trains `head` on."""
+        loss, reasoner = LOSSES.build(config.loss), head.reasoner
+        return cls(loss, reasoner.halting, config.halt_weight, config.path_weight, reasoner.config.num_supervision_steps)
 
 
 def losses(out: StepOutput, batch: Batch, objective: Objective, next_bk: Tensor | None, steps_b: Tensor) -> StepLosses:
