@@ -198,7 +198,7 @@ def test_only_the_main_process_speaks(processes, tiny_folder, tmp_path):
 
 @pytest.mark.slow
 def test_a_process_whose_fellow_is_gone_ends_with_the_reason_and_the_command_resumes(processes, tiny_folder, tmp_path):
-    words = ["train", *command(tiny_folder, tmp_path / "run", "--train.num_steps", "80", "--train.save_every_seconds", "0")]
+    words = ["train", *command(tiny_folder, tmp_path / "run", "--train.num_steps", "40", "--train.save_every_seconds", "0")]
     port = free_port()
     first, second = [processes.start(*words, "--quiet", env=rank_env(rank, 2, port)) for rank in (0, 1)]
     until(lambda: (tmp_path / "run" / "checkpoints" / "step-00000003").is_dir())
@@ -233,7 +233,7 @@ def launcher_env():
 
 @pytest.mark.slow
 def test_kill_9_of_a_launched_process_ends_the_run_with_its_reason_and_the_command_resumes(processes, tiny_folder, tmp_path):
-    words = command(tiny_folder, tmp_path / "run", "--train.num_steps", "80", "--train.save_every_seconds", "0")
+    words = command(tiny_folder, tmp_path / "run", "--train.num_steps", "40", "--train.save_every_seconds", "0")
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(ROOT / "examples" / "ddp.yaml")]
     run = subprocess.Popen(
         [*launch, "--main_process_port", str(free_port()), "-m", "hybrid.train", *words],

@@ -64,6 +64,7 @@ COVERED = {
     "train/__init__.py": "test_structure.py",
     "train/__main__.py": "test_processes.py",
     "train/config.py": "test_train_config.py",
+    "train/resumable.py": "test_trainer.py",
 }
 """Files of hybrid/, adapters/ and train/ whose tests are in a file of another name."""
 

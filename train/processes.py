@@ -19,6 +19,7 @@ from accelerate.utils import (
     DistributedDataParallelKwargs,
     DistributedType,
     FullyShardedDataParallelPlugin,
+    InitProcessGroupKwargs,
     ProjectConfiguration,
     fsdp2_prepare_model,
 )
@@ -103,14 +104,18 @@ def new_accelerator(
     Raises:
         ConfigError: the batch does not split over the processes, or FSDP's first version was asked for.
     """
-    many = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    on_cpu = int(os.environ.get("WORLD_SIZE", "1")) > 1 and not torch.accelerator.is_available()
+    deepspeed = os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true"
+    handlers: list[Any] = [DistributedDataParallelKwargs(static_graph=True)]  # A gradient scheme may leave weights out.
+    if on_cpu and deepspeed:
+        handlers.append(InitProcessGroupKwargs(backend="gloo"))
     accelerator = Accelerator(
         # Without this, processes on a machine without a GPU would each believe to be alone.
-        cpu=many and not torch.accelerator.is_available(),
+        cpu=on_cpu and not deepspeed,
         mixed_precision=mixed_precision,
         log_with=list(trackers) or None,
         project_config=ProjectConfiguration(project_dir=None if folder is None else str(folder)),
-        kwargs_handlers=[DistributedDataParallelKwargs(static_graph=True)],  # A gradient scheme may leave weights out.
+        kwargs_handlers=handlers,
     )
     ranks = accelerator.num_processes
     require(batch_size % ranks == 0, f"train.batch_size {batch_size} does not split over {ranks} processes")

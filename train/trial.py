@@ -80,11 +80,11 @@ def fitting_batch_size(wanted: int, team: Team, attempt: Callable[[int], None]) 
     def halved() -> int:
         nonlocal rows
         rows //= 2
+        if rows == 0:
+            raise TrainingError("not even one slot a process fits into memory; choose a smaller reasoner.width or model")
         return rows
 
     def tried(batch_size: int) -> int:
-        if batch_size == 0:
-            raise TrainingError("not even one slot a process fits into memory; choose a smaller reasoner.width or model")
         full = False
         try:
             attempt(batch_size)
