@@ -25,8 +25,8 @@ class HybridConfig:
         encoder: encoder adapter, from hidden states to the workspace.
         reasoner: the recursion.
         decoder: decoder adapter, from the answer state to symbols.
-        tuner: what trains inside the language model together with the head, PEFT's own configs included; None for nothing.
         task: plain data that names the task the head was trained on; kept with the head, not read here.
+        tuner: what trains inside the language model together with the head, PEFT's own configs included; None for nothing.
     """
 
     layout: LayoutConfig
@@ -35,8 +35,8 @@ class HybridConfig:
     encoder: Any = family_field(ENCODERS, Aligned.Config)
     reasoner: ReasonerConfig = field(default_factory=ReasonerConfig)
     decoder: Any = family_field(DECODERS, Classes.Config)
-    tuner: Any = field(default=None, metadata={"kinds": TUNERS})
     task: Any = None
+    tuner: Any = field(default=None, metadata={"kinds": TUNERS})
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tuner", as_config(self.tuner))

@@ -27,7 +27,7 @@ def parse(command: type[Any], argv: Sequence[str], program: str) -> Any:
     """
     import jsonargparse
 
-    argv, given = _take_config(list(argv))
+    argv, given = _take_config([_with_underscores(word) for word in argv])
     argv = [_long_name(command, word) for word in argv]
     _choose_kinds(command, "", argv, given)
     parser = jsonargparse.ArgumentParser(prog=program, description=command.__doc__, exit_on_error=False)
@@ -87,6 +87,12 @@ def _families(command: type[Any], prefix: str) -> dict[str, tuple[Kinds[Any], st
         elif dataclasses.is_dataclass(hints[field.name]):
             found |= _families(typing.cast(type[Any], hints[field.name]), f"{name}.")
     return found
+
+
+def _with_underscores(word: str) -> str:
+    """Turn `--dry-run` into `--dry_run`."""
+    name, equals, value = word.partition("=")
+    return f"--{name[2:].replace('-', '_')}{equals}{value}" if re.fullmatch(r"--[\w.-]+", name) else word
 
 
 def _long_name(command: type[Any], word: str) -> str:

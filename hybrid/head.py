@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from torch import Tensor, nn
 
@@ -16,9 +16,8 @@ from hybrid.reasoner import Reasoner
 from hybrid.recursion import State
 
 
-@dataclass(frozen=True)
-class StepOutput:
-    """What one supervision step gives.
+class StepOutput(NamedTuple):
+    """What one supervision step gives; a tuple, in which torch's wrappers for many processes find the tensors.
 
     Args:
         state: tensors (b, l, d), with gradient as the gradient scheme says.

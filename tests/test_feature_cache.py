@@ -12,7 +12,8 @@ import torch
 from hybrid.backbone import Backbone
 from hybrid.errors import StorageError
 from hybrid.train import feature_cache
-from hybrid.train.feature_cache import LiveFeatures, Reading, bytes_needed, cached_features
+from hybrid.train.feature_cache import LiveFeatures, Reading, bytes_needed, cached_features, missing_readings
+from hybrid.train.processes import Team
 
 ROWS = 20
 
@@ -223,3 +224,22 @@ def test_the_default_folder_is_not_touched_by_these_tests():
     import os
 
     assert Path(os.environ["HYBRID_CACHE"]) != Path.home() / ".cache"
+
+
+def test_each_process_computes_its_share_of_the_missing_shards(backbone, readings, tmp_path, monkeypatch):
+    written, real = [], feature_cache._write
+    monkeypatch.setattr(feature_cache, "_write", lambda file, rows: (written.append(len(rows)), real(file, rows)))
+    monkeypatch.setattr(Team, "shared", lambda self, value: value)
+    first = []
+    monkeypatch.setattr(Team, "wait", lambda self: first.append(list(written)))
+    found = cached_features(backbone, readings, folder=tmp_path, team=Team(1, 2))
+    assert first == [[8]]  # The second of three shards; the others are not found, as if no disk were shared.
+    assert sorted(written) == [4, 8, 8]
+    whole = cached_features(backbone, readings, folder=tmp_path)
+    assert all(torch.equal(a, b) for a, b in zip(found.rows(range(ROWS)), whole.rows(range(ROWS)), strict=True))
+
+
+def test_missing_readings_are_those_of_shards_that_are_not_there(backbone, readings, tmp_path):
+    assert missing_readings(backbone, readings, tmp_path) == list(readings)
+    cached_features(backbone, readings[:16], folder=tmp_path)
+    assert missing_readings(backbone, readings, tmp_path) == list(readings[16:])

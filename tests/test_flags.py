@@ -147,3 +147,14 @@ def test_text_is_read_from_a_file_and_must_be_utf8(tmp_path):
     (tmp_path / "file").write_bytes(b"ab\xff")
     with pytest.raises(InputError, match=r"is not UTF-8 text \(byte 2\)"):
         read_text(str(tmp_path / "file"))
+
+
+def test_a_dash_in_a_flag_is_an_underscore_and_its_value_stays():
+    @dataclass(frozen=True)
+    class Paint:
+        num_coats: int = 1
+        colour_name: str = "red"
+        dry_run: bool = False
+
+    found = parse(Paint, ["--num-coats", "2", "--colour-name=blue-green", "--dry-run"], "paint")
+    assert found == Paint(2, "blue-green", True)

@@ -18,7 +18,7 @@ def folder(tmp_path):
 
 
 def checkpoint(folder, step, text="state"):
-    with folder.new_checkpoint(step, main=True, wait=lambda: None) as place:
+    with folder.new_checkpoint(step) as place:
         (place / "deep").mkdir()
         (place / "deep" / "file").write_text(text)
 
@@ -76,7 +76,7 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_warning(folder, damage):
 
 def test_a_checkpoint_that_fails_halfway_is_not_there(folder):
     checkpoint(folder, 1)
-    with pytest.raises(KeyError), folder.new_checkpoint(2, main=True, wait=lambda: None) as place:
+    with pytest.raises(KeyError), folder.new_checkpoint(2) as place:
         (place / "file").write_text("half")
         raise KeyError
     assert [entry.name for entry in folder.checkpoints.iterdir()] == ["step-00000001"]
@@ -85,7 +85,7 @@ def test_a_checkpoint_that_fails_halfway_is_not_there(folder):
 def test_a_full_disk_while_saving_is_a_storage_error_and_the_last_checkpoint_stays(folder):
     checkpoint(folder, 1)
     with pytest.raises(StorageError, match=r"No space left on device; the last good one is kept"):
-        with folder.new_checkpoint(2, main=True, wait=lambda: None):
+        with folder.new_checkpoint(2):
             raise OSError(28, "No space left on device")
     assert folder.newest_checkpoint().name == "step-00000001" and len(list(folder.checkpoints.iterdir())) == 1
 

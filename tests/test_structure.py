@@ -43,15 +43,17 @@ LAYERS = [
     "hybrid.model",
     "hybrid.official",
     # Training.
-    "hybrid.train.optimizer hybrid.train.ema hybrid.train.progress hybrid.train.run_folder hybrid.train.feature_cache",
-    "hybrid.train.config hybrid.train.dataset",
+    "hybrid.train.optimizer hybrid.train.ema hybrid.train.progress hybrid.train.run_folder hybrid.train.processes",
+    "hybrid.train.config hybrid.train.feature_cache hybrid.train.run_state",
+    "hybrid.train.dataset",
     "hybrid.train.slots hybrid.train.step hybrid.train.evaluate hybrid.train.boundary",
+    "hybrid.train.resumable hybrid.train.trial",
     "hybrid.train.trainer",
     "hybrid.train",
     # Evaluation, then the command line.
     "hybrid.eval",
     "hybrid.cli",
-    "hybrid.__main__",
+    "hybrid.__main__ hybrid.train.__main__",
 ]
 """A file imports from layers above its own line only; in eval and cli, also from files beside it."""
 RANKS = {name: rank for rank, names in enumerate(LAYERS) for name in names.split()}
@@ -61,7 +63,9 @@ COVERED = {
     "hybrid/__main__.py": "test_cli.py",
     "adapters/__init__.py": "test_structure.py",
     "train/__init__.py": "test_structure.py",
+    "train/__main__.py": "test_processes.py",
     "train/config.py": "test_train_config.py",
+    "train/resumable.py": "test_trainer.py",
 }
 """Files of hybrid/, adapters/ and train/ whose tests are in a file of another name."""
 

@@ -375,6 +375,6 @@ def test_a_disk_that_is_full_while_saving_ends_in_words_and_keeps_the_last_check
 
 
 def test_a_batch_that_does_not_split_over_processes_is_refused(new_model, monkeypatch, tmp_path):
-    monkeypatch.setattr(trainer.Accelerator, "num_processes", 3)
+    monkeypatch.setattr("accelerate.Accelerator.num_processes", 3)
     with pytest.raises(ConfigError, match="batch_size 4 does not split over 3 processes"):
         train(new_model(), [], [], CONFIG, tmp_path, show=False)

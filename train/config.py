@@ -19,6 +19,7 @@ class TrainConfig:
         max_seconds: stop earlier after this much training time, evaluation and saving not counted; None for no limit.
             The learning-rate schedule then follows whichever limit is nearer, and a resumed run may differ in its bits.
         batch_size: slots, over all processes together.
+        auto_batch_size: where batch_size does not fit into memory, halve it until a step does, before the run begins.
         seed: of data order and exploration; the command line also seeds the head's first weights with it.
         optimizer: optimizer and learning rate.
         loss: answer loss.
@@ -40,6 +41,7 @@ class TrainConfig:
     num_steps: int = 3000
     max_seconds: float | None = None
     batch_size: int = 64
+    auto_batch_size: bool = False
     seed: int = 0
     optimizer: Any = family_field(OPTIMIZERS, OptimizerConfig)
     loss: Any = family_field(LOSSES, Softmax.Config)

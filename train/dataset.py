@@ -17,6 +17,7 @@ from hybrid.losses import IGNORE
 from hybrid.model import HybridModel
 from hybrid.problem import Problem
 from hybrid.train.feature_cache import CachedFeatures, LiveFeatures, Reading, cached_features
+from hybrid.train.processes import Team
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class Dataset:
         cache: bool = True,
         say: Callable[[str], None] = lambda text: None,
         progress: Callable[[int], None] = lambda rows: None,
+        team: Team | None = None,
     ) -> None:
         if not problems:
             raise InputError("there are no problems to train on; give at least one")
@@ -75,7 +77,7 @@ class Dataset:
         for place, row in zip(self.labels, rows, strict=True):
             place[: len(row)] = torch.tensor(row)
         self.features: CachedFeatures | LiveFeatures = (
-            cached_features(model.backbone, readings, say=say, progress=progress)
+            cached_features(model.backbone, readings, say=say, progress=progress, team=team)
             if cache
             else LiveFeatures(model.backbone, readings)
         )

@@ -14,6 +14,7 @@ from hybrid.losses import IGNORE
 from hybrid.search import SearchConfig
 from hybrid.search import search as noisy_search
 from hybrid.train.dataset import Dataset
+from hybrid.train.processes import Team
 
 
 @dataclass(frozen=True)
@@ -44,21 +45,34 @@ def evaluate(
     halting: Any = None,
     search: SearchConfig | None = None,
     batch_size: int = 128,
+    team: Team | None = None,
 ) -> Evaluation:
-    """Answer all problems of `dataset` with up to `num_steps` steps; `halting` is a config, None for fixed."""
+    """Answer all problems of `dataset` with up to `num_steps` steps.
+
+    Args:
+        head: whole, the same in all processes.
+        dataset: problems, the same in all processes.
+        num_steps: most supervision steps.
+        halting: a config; None for fixed.
+        search: noisy trajectories; None thinks once.
+        batch_size: problems answered together.
+        team: processes that each answer some of the batches and then know the whole result; None for this one alone.
+    """
+    team = team or Team()
     rule = HALTING.build(halting or HALTING["fixed"].Config())  # type: ignore[attr-defined]
     device = head.reasoner.initial.device
-    right_steps, symbols, steps = [], [], []
-    for start in range(0, len(dataset), batch_size):
+    answered: list[tuple[int, Tensor, Tensor, Tensor]] = []
+    for start in team.share(range(0, len(dataset), batch_size)):
         batch = dataset.batch(range(start, min(start + batch_size, len(dataset)))).to(device)
         labels = batch.answer_labels()[:, : int(batch.features.num_answers.max())].cpu()
         thoughts = noisy_search(head, batch.features, rule, num_steps, labels.shape[1], search or SearchConfig())
         kept = labels != IGNORE
         match = (thoughts.symbols == labels[:, None]) | ~kept[:, None]
         whole = match.all(-1)
-        right_steps.append(torch.cat([whole, whole[:, -1:].expand(-1, num_steps - whole.shape[1])], dim=1))
-        symbols.append(((match[:, -1] & kept).sum(-1) / kept.sum(-1)).float())
-        steps.append(thoughts.steps.float())
-    right = torch.cat(right_steps)
+        whole = torch.cat([whole, whole[:, -1:].expand(-1, num_steps - whole.shape[1])], dim=1)
+        share = ((match[:, -1] & kept).sum(-1) / kept.sum(-1)).float()
+        answered.append((start, whole, share, thoughts.steps.float()))
+    parts = sorted(team.together(answered), key=lambda part: part[0])
+    right, symbols, steps = (torch.cat(column) for column in list(zip(*parts, strict=True))[1:])
     by_step = right.float().mean(0).tolist()
-    return Evaluation(by_step, by_step[-1], float(torch.cat(symbols).mean()), float(torch.cat(steps).mean()), right[:, -1])
+    return Evaluation(by_step, by_step[-1], float(symbols.mean()), float(steps.mean()), right[:, -1])

@@ -26,6 +26,7 @@ from hybrid.default_backbone import cache_folder
 from hybrid.errors import StorageError
 from hybrid.offsets import Encoded
 from hybrid.problem import Span
+from hybrid.train.processes import Team
 
 SHARD_ROWS = 256
 FORMAT = 2
@@ -86,6 +87,13 @@ def bytes_needed(backbone: Backbone, readings: Sequence[Reading]) -> int:
     return positions * len(backbone.layers) * backbone.hidden_size * backbone.dtype.itemsize
 
 
+def missing_readings(backbone: Backbone, readings: Sequence[Reading], folder: Path | None = None) -> list[Reading]:
+    """Return those of `readings` that `cached_features` would have to compute; nothing is read but names."""
+    folder = folder or cache_folder() / "features"
+    cuts = [readings[i : i + SHARD_ROWS] for i in range(0, len(readings), SHARD_ROWS)]
+    return [reading for cut in cuts if not (folder / f"{_key(backbone, cut)}.safetensors").is_file() for reading in cut]
+
+
 def cached_features(
     backbone: Backbone,
     readings: Sequence[Reading],
@@ -93,8 +101,12 @@ def cached_features(
     folder: Path | None = None,
     say: Callable[[str], None] = lambda text: None,
     progress: Callable[[int], None] = lambda rows: None,
+    team: Team | None = None,
 ) -> CachedFeatures:
     """Return the features of `readings`, computing the shards that the cache does not hold.
+
+    Several processes each compute some of the missing shards and then open those of all. Where they do not share a disk,
+    each computes what it does not find.
 
     Args:
         backbone: the language model with its chosen layers.
@@ -102,6 +114,7 @@ def cached_features(
         folder: of the cache; None for `features` in the user's cache folder.
         say: gets one line with the size of what will be written.
         progress: gets the number of rows done after every shard.
+        team: processes that all ask for these features; None for this one alone.
 
     Raises:
         StorageError: the disk is too small or the folder cannot be written; nothing is written then.
@@ -109,10 +122,17 @@ def cached_features(
     folder = folder or cache_folder() / "features"
     cuts = [readings[i : i + SHARD_ROWS] for i in range(0, len(readings), SHARD_ROWS)]
     files = [folder / f"{_key(backbone, cut)}.safetensors" for cut in cuts]
+    team = team or Team()
     found = [_open(file) for file in files]
     missing = [cut for cut, shard in zip(cuts, found, strict=True) if shard is None]
     if missing:
         _check_space(folder, sum(bytes_needed(backbone, cut) for cut in missing), say)
+    if team.size > 1:
+        for place in team.share(team.shared([place for place, shard in enumerate(found) if shard is None])):
+            if found[place] is None:
+                _write(files[place], run(backbone, cuts[place]))
+        team.wait()
+        found = [shard or _open(file) for shard, file in zip(found, files, strict=True)]
     for place, (cut, file) in enumerate(zip(cuts, files, strict=True)):
         if found[place] is None:
             _write(file, run(backbone, cut))

@@ -1,7 +1,7 @@
 """The folder of a run: its record, its metrics, and checkpoints that are whole or not there.
 
 A checkpoint is a folder written under another name and renamed when complete; a manifest holds the digest of each
-file. The newest intact one is resumed. Weights, optimizer and random states inside are Accelerate's files.
+file. The newest intact one is resumed. What is inside is run_state.py's. Only the main process comes here.
 """
 
 from __future__ import annotations
@@ -77,41 +77,29 @@ class RunFolder:
                 file.unlink(missing_ok=True)
 
     @contextlib.contextmanager
-    def new_checkpoint(self, step: int, *, main: bool, wait: Any) -> Iterator[Path]:
-        """Yield a folder for the state after `step`; every process writes there, the main one puts it in place.
-
-        Args:
-            step: supervision steps done.
-            main: whether this process is the main one.
-            wait: a barrier over all processes.
-        """
+    def new_checkpoint(self, step: int) -> Iterator[Path]:
+        """Yield a folder for the state after `step` supervision steps, which is put in place when the block ends well."""
         work, target = self.checkpoints / f".step-{step:08d}", self.checkpoints / f"step-{step:08d}"
         try:
-            if main:
-                shutil.rmtree(work, ignore_errors=True)
-                work.mkdir(parents=True)
-            wait()
+            shutil.rmtree(work, ignore_errors=True)
+            work.mkdir(parents=True)
             yield work
-            wait()
-            if main:
-                files = sorted(file for file in work.rglob("*") if file.is_file())
-                manifest = {str(file.relative_to(work)): file_digest(file) for file in files}
-                (work / "manifest.json").write_text(json.dumps(manifest, indent=2))
-                for file in [*files, work / "manifest.json"]:
-                    with file.open("rb") as handle:
-                        os.fsync(handle.fileno())
-                shutil.rmtree(target, ignore_errors=True)
-                work.rename(target)
-                self._prune()
-            wait()
+            files = sorted(file for file in work.rglob("*") if file.is_file())
+            manifest = {str(file.relative_to(work)): file_digest(file) for file in files}
+            (work / "manifest.json").write_text(json.dumps(manifest, indent=2))
+            for file in [*files, work / "manifest.json"]:
+                with file.open("rb") as handle:
+                    os.fsync(handle.fileno())
+            shutil.rmtree(target, ignore_errors=True)
+            work.rename(target)
+            self._prune()
         except OSError as error:
             raise StorageError(
                 f"cannot write a checkpoint in {self.checkpoints}: {error.strerror or error}; the last good one is kept, "
                 "free some space and run the same command again"
             ) from None
         finally:
-            if main:
-                shutil.rmtree(work, ignore_errors=True)
+            shutil.rmtree(work, ignore_errors=True)
 
     def _prune(self) -> None:
         for old in self._found()[:-KEEP]:

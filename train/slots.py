@@ -60,10 +60,11 @@ class Slots:
         self.levels = [problem.difficulty for problem in dataset.problems]
         self.ranked = sorted(self.levels)
         self.share = FIRST_SHARE if curriculum else 1.0
-        self.indices = self._share(self.order.take(batch_size, self._allowed))
+        self.indices = self.own(self.order.take(batch_size, self._allowed))
         self.batch: Batch = dataset.batch(self.indices).to(accelerator.device)
 
-    def _share(self, values: Any) -> Any:
+    def own(self, values: Any) -> Any:
+        """Return this process's part of what there is one of for every slot."""
         return values[self.rank * self.local_size : (self.rank + 1) * self.local_size]
 
     def _allowed(self, index: int) -> bool:
@@ -80,7 +81,7 @@ class Slots:
         everywhere = self.accelerator.gather(halted) if self.accelerator.num_processes > 1 else halted
         flags = everywhere.tolist()
         fresh = iter(self.order.take(sum(flags), self._allowed))
-        places = self._share([next(fresh) if flag else -1 for flag in flags])
+        places = self.own([next(fresh) if flag else -1 for flag in flags])
         taken = [(slot, index) for slot, index in enumerate(places) if index >= 0]
         if not taken:
             return
@@ -95,22 +96,25 @@ class Slots:
 
     def draw(self) -> Tensor:
         """Return one uniform random number a local slot, the same for any number of processes."""
-        numbers: Tensor = self._share(torch.rand(self.batch_size, generator=self.draws))
+        numbers: Tensor = self.own(torch.rand(self.batch_size, generator=self.draws))
         return numbers.to(self.accelerator.device)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Return what a resumed run needs, as tensors."""
+        """Return what a resumed run needs, as tensors: the slots of all processes."""
+        indices = torch.tensor(self.indices, device=self.accelerator.device)
+        if self.accelerator.num_processes > 1:
+            indices = self.accelerator.gather(indices)
         return {
             "position": torch.tensor(self.order.position),
-            "indices": torch.tensor(self.indices),
+            "indices": indices.cpu(),
             "draws": self.draws.get_state(),
             "share": torch.tensor(self.share, dtype=torch.float64),
         }
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Go on where `state_dict` was taken."""
+        """Go on where `state_dict` was taken, by any number of processes."""
         self.order.position = int(state["position"])
-        self.indices = state["indices"].tolist()
+        self.indices = self.own(state["indices"].tolist())
         self.draws.set_state(state["draws"])
         self.share = float(state["share"])
         self.batch = self.dataset.batch(self.indices).to(self.accelerator.device)

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from hybrid.carry import Carry
 from hybrid.halting import Halting
-from hybrid.head import StepOutput
-from hybrid.losses import AnswerLoss, whole_answer_right
+from hybrid.head import Head, StepOutput
+from hybrid.losses import LOSSES, AnswerLoss, whole_answer_right
+from hybrid.train.config import TrainConfig
 from hybrid.train.dataset import Batch
 
 
@@ -47,6 +48,13 @@ class Objective:
     def supervises(self, steps_b: Tensor) -> Tensor:
         """Return which rows (b,) bool take a loss after `steps_b` steps."""
         return steps_b >= (1 if self.deep_supervision else self.num_supervision_steps)
+
+    @classmethod
+    def of(cls, config: TrainConfig, head: Head) -> Objective:
+        """Return what `config` trains `head` on."""
+        loss, reasoner = LOSSES.build(config.loss), head.reasoner
+        weights, most = (config.halt_weight, config.path_weight), reasoner.config.num_supervision_steps
+        return cls(loss, reasoner.halting, *weights, most, config.deep_supervision)
 
 
 def losses(out: StepOutput, batch: Batch, objective: Objective, next_bk: Tensor | None, steps_b: Tensor) -> StepLosses:

@@ -1,39 +1,36 @@
 """The trainer: supervision steps over a persistent carry, on as many processes as Accelerate has.
 
 Selection is by exact match on the dev split, with averaged weights. Everything that decides the next step is in a
-checkpoint, so a killed run goes on with the same bits. The backbone is outside `prepare`: it is frozen.
+checkpoint, so a killed run goes on with the same bits. The backbone is outside `prepare`: it is frozen. What many
+processes need is in processes.py, what a checkpoint holds in resumable.py.
 """
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
-from accelerate.utils import ProjectConfiguration
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 
 from hybrid.block import Network
 from hybrid.carry import Carry
-from hybrid.errors import TrainingError
 from hybrid.head import Head, StepOutput
-from hybrid.kinds import require, to_dict
-from hybrid.losses import LOSSES
+from hybrid.kinds import to_dict
 from hybrid.model import HybridModel
 from hybrid.problem import Problem
+from hybrid.train import processes, run_state, trial
 from hybrid.train import step as one_step
 from hybrid.train.config import TrainConfig
 from hybrid.train.dataset import Batch, Dataset
 from hybrid.train.ema import averaged
 from hybrid.train.evaluate import Evaluation, evaluate
 from hybrid.train.optimizer import OPTIMIZERS
+from hybrid.train.processes import Team
 from hybrid.train.progress import ProgressBar
+from hybrid.train.resumable import Resumable
 from hybrid.train.run_folder import RunFolder
 from hybrid.train.slots import Slots
 
@@ -76,55 +73,62 @@ def train(
     Raises:
         ConfigError: `output` holds another run, or the batch does not split over the processes.
         StorageError: a folder cannot be written or the disk is too small.
-        TrainingError: the loss became NaN or infinite.
+        TrainingError: the loss became NaN or infinite, or another process of the run ended.
     """
     return Trainer(model, config, RunFolder(output), show).run(train_problems, dev_problems, overwrite)
 
 
-class Trainer:
-    """State of one run."""
+class Trainer(Resumable):
+    """One run: its loop. What it stores and goes on from is Resumable's."""
 
     def __init__(self, model: HybridModel, config: TrainConfig, folder: RunFolder, show: bool) -> None:
-        project = ProjectConfiguration(project_dir=str(folder.path))
-        trackers = list(config.trackers) or None
-        self.accelerator = Accelerator(mixed_precision=config.mixed_precision, log_with=trackers, project_config=project)
-        ranks = self.accelerator.num_processes
-        require(config.batch_size % ranks == 0, f"train.batch_size {config.batch_size} does not split over {ranks} processes")
+        self.accelerator = processes.new_accelerator(
+            config.batch_size, mixed_precision=config.mixed_precision, trackers=config.trackers, folder=folder.path
+        )
+        self.team = Team.current()
         self.model, self.config, self.folder = model, config, folder
-        self.show = show and self.accelerator.is_main_process
-        self.step, self.seconds = 0, 0.0
-        self.best_exact, self.best_step, self.perfect = -1.0, 0, 0
+        self.show = show and self.team.main
 
     def run(self, train_problems: Sequence[Problem], dev_problems: Sequence[Problem], overwrite: bool) -> Outcome:
         """See `train`."""
-        main = self.accelerator.is_main_process
-        if main:
+        try:
+            return self._run(train_problems, dev_problems, overwrite)
+        except RuntimeError as error:
+            raise processes.lost(error) or error from None
+
+    def _run(self, train_problems: Sequence[Problem], dev_problems: Sequence[Problem], overwrite: bool) -> Outcome:
+        finished = None
+        if self.team.main:
             if overwrite:
                 self.folder.clear()
             self.folder.open(self._record(train_problems, dev_problems))
-        self.accelerator.wait_for_everyone()
-        finished = (self.folder.read_record() or {}).get("finished")
+            finished = (self.folder.read_record() or {}).get("finished")
+        finished = self.team.shared(finished)
         if finished is not None:
             self._keep_best()
             return Outcome(**finished)
         self.model.to(self.accelerator.device)
         with ProgressBar(self.config.num_steps, show=self.show, max_seconds=self.config.max_seconds) as self.bar:
             cache = self.config.cache
-            self.data = Dataset(self.model, train_problems, cache=cache, say=self.bar.say)
-            self.dev = Dataset(self.model, dev_problems, cache=cache, say=self.bar.say)
+            self.data = Dataset(self.model, train_problems, cache=cache, say=self.bar.say, team=self.team)
+            self.dev = Dataset(self.model, dev_problems, cache=cache, say=self.bar.say, team=self.team)
+            stored = self._stored()
+            if self.config.auto_batch_size:
+                self._choose_batch_size(stored)
             self._prepare()
-            self._resume()
+            self._resume(stored)
             try:
                 self._loop()
             except KeyboardInterrupt:
-                self._save()
+                if self.team.size == 1:  # Several processes are interrupted at different places: none can wait for another.
+                    self._save()
                 raise
         outcome = Outcome(self.step, round(self.seconds, 3), self.best_exact, self.best_step)
-        if main:
+        if self.team.main:
             self.folder.finish(vars(outcome))
-        self.accelerator.wait_for_everyone()
         self._keep_best()
-        self.accelerator.end_training()
+        for tracker in self.accelerator.trackers:
+            tracker.finish()
         return outcome
 
     def _record(self, train_problems: Sequence[Problem], dev_problems: Sequence[Problem]) -> dict[str, Any]:
@@ -138,24 +142,31 @@ class Trainer:
             "data": hashlib.sha256(texts.encode()).hexdigest(),
         }
 
+    def _choose_batch_size(self, stored: dict[str, run_state.State] | None) -> None:
+        """Take the largest batch that fits, or the one that the run to be resumed has."""
+        wanted = self.config.batch_size
+        if stored is not None:
+            found = len(stored["carry"]["steps"])
+        else:
+            found = trial.fitting_batch_size(
+                wanted, self.team, lambda rows: trial.TrialStep(self.model, self.data, self.config, rows)()
+            )
+        if found != wanted:
+            self.bar.say(f"train.batch_size {wanted} does not fit into memory: the batch has {found} slots")
+        self.config = replace(self.config, batch_size=found)
+
     def _prepare(self) -> None:
         head = self.model.head
-        optimizers = OPTIMIZERS.build(self.config.optimizer).build(head)
-        self.objective = one_step.Objective(
-            LOSSES.build(self.config.loss),
-            head.reasoner.halting,
-            self.config.halt_weight,
-            self.config.path_weight,
-            head.reasoner.config.num_supervision_steps,
-            self.config.deep_supervision,
-        )
+        self.trained = processes.to_train(head, self.accelerator, self.team)
+        optimizers = OPTIMIZERS.build(self.config.optimizer).build(self.trained)
+        self.objective = one_step.Objective.of(self.config, head)
         self.average = averaged(head, self.config.ema_decay) if self.config.ema_decay else None
         if self.config.compile:
-            for network in (module for module in head.reasoner.core.modules() if isinstance(module, Network)):
+            for network in (module for module in self.trained.modules() if isinstance(module, Network)):
                 network.compile()
-        self.prepared, *self.optimizers = self.accelerator.prepare(head, *optimizers)
+        self.prepared, *self.optimizers = self.accelerator.prepare(self.trained, *optimizers)
         if self.average is not None:
-            self.accelerator.register_for_checkpointing(self.average)
+            processes.shard_like(self.average.module, self.accelerator)
         self.slots = Slots(
             self.data, self.config.batch_size, self.config.seed, self.accelerator, curriculum=self.config.curriculum
         )
@@ -170,16 +181,15 @@ class Trainer:
         while not self._done():
             began = time.perf_counter()
             self._one_step()
-            self.seconds += time.perf_counter() - began
+            taken, waited = time.perf_counter() - began, time.monotonic() - saved_at
+            taken, due = self.team.figures([taken, waited > config.save_every_seconds], self.accelerator.device)
+            self.seconds += taken
             self.step += 1
             if self.step % LOG_EVERY_STEPS == 0:
                 self._log()
             if self.step % config.eval_every_steps == 0 or self._done():
                 self._evaluate()
-            due = torch.tensor(time.monotonic() - saved_at > config.save_every_seconds, device=self.accelerator.device)
-            if self.accelerator.num_processes > 1:
-                due = self.accelerator.gather(due[None])[0]
-            if bool(due) and not self._done():
+            if due and not self._done():
                 self._save()
                 saved_at = time.monotonic()
 
@@ -213,8 +223,8 @@ class Trainer:
 
     def _learn(self, batch: Batch, out: StepOutput) -> None:
         """Take an optimizer step from the output of a supervision step, and count what the metrics tell."""
-        head, carry = self.model.head, self.carry
-        ahead = one_step.look_ahead(head, batch, out, self.objective.halting)
+        carry = self.carry
+        ahead = one_step.look_ahead(self.trained, batch, out, self.objective.halting)
         result = one_step.losses(out, batch, self.objective, ahead, carry.steps)
         self.accelerator.backward(result.total)
         self.accelerator.clip_grad_norm_(self.prepared.parameters(), self.config.optimizer.max_norm)
@@ -222,19 +232,9 @@ class Trainer:
             optimizer.step()
             optimizer.zero_grad()
         if self.average is not None:
-            self.average.update_parameters(head)
+            self.average.update_parameters(self.trained)
         ended = (carry.halted.sum(), (result.right & carry.halted).sum(), (carry.steps * carry.halted).sum())
         self.sums += torch.stack([torch.ones_like(result.answer), result.answer, result.halt, *ended]).double()
-
-    def _finite_sums(self) -> torch.Tensor:
-        """Return the sums over all processes; raise TrainingError where a loss became NaN or infinite."""
-        sums: torch.Tensor = self.accelerator.reduce(self.sums, "sum") if self.accelerator.num_processes > 1 else self.sums
-        if not bool(torch.isfinite(sums).all()):
-            raise TrainingError(
-                f"the loss became {float(sums[1:3].sum())} at step {self.step}; the last good checkpoint is kept in "
-                f"{self.folder.path}: lower optimizer.learning_rate and give another --output, or run again to resume"
-            )
-        return sums
 
     def _log(self) -> None:
         count, answer, halt, ended, right, steps = self._finite_sums().tolist()
@@ -256,72 +256,27 @@ class Trainer:
         self._write(line)
 
     def _write(self, line: dict[str, Any]) -> None:
-        if self.accelerator.is_main_process:
+        if self.team.main:
             self.folder.write_metrics({"step": self.step, "seconds": round(self.seconds, 3)} | line)
         if self.config.trackers:
             self.accelerator.log({k: v for k, v in line.items() if isinstance(v, float)}, step=self.step)
 
     def _averaged_head(self) -> Head:
-        return self.model.head if self.average is None else self.average.module  # type: ignore[return-value]
+        """Return the head to evaluate and to save, whole in every process."""
+        averaged = self.trained if self.average is None else self.average.module
+        if not processes.is_sharded(self.accelerator):
+            return averaged  # type: ignore[return-value]
+        run_state.load_module_state(self.model.head, run_state.module_state(averaged))
+        return self.model.head
 
     def _evaluate(self) -> Evaluation:
         self._finite_sums()
         head = self._averaged_head()
-        found = evaluate(head, self.dev, num_steps=head.reasoner.config.num_supervision_steps)
+        found = evaluate(head, self.dev, num_steps=head.reasoner.config.num_supervision_steps, team=self.team)
         self._write({"dev_exact": found.exact, "dev_symbols": found.symbols, "dev_exact_by_step": found.exact_by_step})
         self.perfect = self.perfect + 1 if found.exact >= self.config.target else 0
         if found.exact >= self.best_exact:
             self.best_exact, self.best_step = found.exact, self.step
-            if self.accelerator.is_main_process:
+            if self.team.main:
                 self.model.save_head(head, self.folder.path)
         return found
-
-    def _keep_best(self) -> None:
-        """Load the selected head from disk into the model."""
-        from hybrid import checkpoint
-
-        saved = checkpoint.load(self.folder.path)
-        checkpoint.restore(self.model.head, saved.tensors, str(self.folder.path))
-
-    def _save(self) -> None:
-        main, wait = self.accelerator.is_main_process, self.accelerator.wait_for_everyone
-        self._finite_sums()
-        with self.folder.new_checkpoint(self.step, main=main, wait=wait) as place, _as_os_error():
-            self.accelerator.save_state(str(place), safe_serialization=True)
-            figures = torch.tensor([self.step, self.seconds, self.best_exact, self.best_step, self.perfect], dtype=torch.float64)
-            state = {f"state{i}": part.cpu().contiguous() for i, part in enumerate(self.carry.state)}
-            own = {
-                "steps": self.carry.steps.cpu(),
-                "halted": self.carry.halted.cpu(),
-                "figures": figures,
-                "sums": self.sums.cpu(),
-            }
-            save_file(state | own | self.slots.state_dict(), place / f"rank-{self.accelerator.process_index}.safetensors")
-
-    def _resume(self) -> None:
-        place = self.folder.newest_checkpoint()
-        if place is None:
-            if self.accelerator.is_main_process:
-                self.folder.rewind_metrics(0)
-            return
-        self.accelerator.load_state(str(place))
-        own = load_file(place / f"rank-{self.accelerator.process_index}.safetensors")
-        device = self.accelerator.device
-        states = tuple(own[f"state{i}"].to(device) for i in range(len(self.carry.state)))
-        self.carry = Carry(states, own["steps"].to(device), own["halted"].to(device))
-        self.slots.load_state_dict(own)
-        self.sums = own["sums"].to(device)
-        step, self.seconds, self.best_exact, best_step, perfect = own["figures"].tolist()
-        self.step, self.best_step, self.perfect = int(step), int(best_step), int(perfect)
-        if self.accelerator.is_main_process:
-            self.folder.rewind_metrics(self.step)
-        self.bar.say(f"resumed at step {self.step}")
-
-
-@contextlib.contextmanager
-def _as_os_error() -> Iterator[None]:
-    """Turn what safetensors and torch.save raise on a full disk into the OSError that it is."""
-    try:
-        yield
-    except (SafetensorError, RuntimeError) as error:
-        raise OSError((str(error).strip() or type(error).__name__).splitlines()[0]) from None

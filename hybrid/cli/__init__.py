@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,6 +29,7 @@ COMMANDS: dict[str, Any] = {
     "tasks": TasksCommand,
     "import-checkpoint": ImportCommand,
 }
+PATIENCE_SECONDS = 3.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,14 +46,25 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise ConfigError(f'command "{words[0]}" is unknown; choose one of: {", ".join(COMMANDS)}')
         parse(COMMANDS[words[0]], words[1:], f"hybrid {words[0]}").run()
     except HybridError as error:
-        print(f"hybrid: {' '.join(str(error).split())}", file=sys.stderr)
+        _complain(" ".join(str(error).split()))
         return 2
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
-        print("hybrid: interrupted; the same command resumes", file=sys.stderr)
+        _complain("interrupted; the same command resumes")
         return 130
     return 0
+
+
+def _complain(text: str) -> None:
+    """Print one line on standard error; of many processes, the main one alone where all make the same mistake.
+
+    The others wait: a launcher ends them as soon as the main one has ended, and only a mistake of their own is then told.
+    """
+    rank = int(os.environ.get("RANK", "0"))
+    if rank:
+        time.sleep(PATIENCE_SECONDS)
+    print(f"hybrid: {f'process {rank}: ' if rank else ''}{text}", file=sys.stderr)
 
 
 def entry() -> None:

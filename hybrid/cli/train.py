@@ -24,6 +24,7 @@ class TrainCommand:
         num_dev: problems that select the best head.
         overwrite: start anew where the folder holds another run.
         quiet: no progress bar.
+        dry_run: say what memory, disk and time the run will take, from a few measured steps, and write nothing.
         backbone: the language model.
         encoder: encoder adapter.
         reasoner: the recursion.
@@ -37,6 +38,7 @@ class TrainCommand:
     num_dev: int = 300
     overwrite: bool = False
     quiet: bool = False
+    dry_run: bool = False
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
     encoder: Any = family_field(ENCODERS, Aligned.Config)
     reasoner: ReasonerConfig = field(default_factory=ReasonerConfig)
@@ -54,6 +56,8 @@ class TrainCommand:
         import hybrid
         from hybrid.config import HybridConfig
         from hybrid.train import train
+        from hybrid.train.processes import Team, leave
+        from hybrid.train.trial import survey
 
         task = TASKS.build(self.task)
         named = TASKS.to_dict(self.task)
@@ -61,8 +65,15 @@ class TrainCommand:
         problems = task.problems("train", self.num_train), task.problems("dev", self.num_dev)
         torch.manual_seed(self.train.seed)
         model = hybrid.attach(None, config)
+        if self.dry_run:
+            needs = survey(model, *problems, self.train)
+            if Team.current().main:
+                print(needs.text(self.output))
+            return leave()
         outcome = train(model, *problems, self.train, self.output, overwrite=self.overwrite, show=not self.quiet)
-        print(
-            f"{self.output}: dev exact match {100 * outcome.best_exact:.1f}% at step {outcome.best_step}, "
-            f"{outcome.step} steps in {outcome.seconds:.0f} s of training"
-        )
+        if Team.current().main:
+            print(
+                f"{self.output}: dev exact match {100 * outcome.best_exact:.1f}% at step {outcome.best_step}, "
+                f"{outcome.step} steps in {outcome.seconds:.0f} s of training"
+            )
+        leave()

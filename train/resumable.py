@@ -1,0 +1,135 @@
+"""What a run stores and goes on from: its figures, weights, moments, slots and carry, over all processes together.
+
+Holds no loop (trainer.py), no format of whole tensors (run_state.py), no folders (run_folder.py).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from hybrid.carry import Carry
+from hybrid.errors import TrainingError
+from hybrid.model import HybridModel
+from hybrid.train import run_state
+from hybrid.train.processes import Team
+from hybrid.train.progress import ProgressBar
+from hybrid.train.run_folder import RunFolder
+from hybrid.train.slots import Slots
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+    from torch.optim.swa_utils import AveragedModel
+
+
+class Resumable:
+    """State of one run.
+
+    Args:
+        step: supervision steps done.
+        seconds: of training, as the main process's clock counts them.
+        best_exact: dev exact match of the head that was kept, -1 before the first evaluation.
+        best_step: when it was kept.
+        perfect: evaluations in a row with every answer right.
+        trained: the head that is trained, maybe cut over processes.
+        average: its averaged weights, cut alike.
+        sums: steps that learned, answer loss, halt loss, problems ended, right, and their steps, of this process since the
+            last line of metrics, (6,) float64.
+    """
+
+    accelerator: Accelerator
+    team: Team
+    model: HybridModel
+    folder: RunFolder
+    bar: ProgressBar
+    slots: Slots
+    carry: Carry
+    trained: nn.Module
+    average: AveragedModel | None
+    optimizers: list[Any]
+    sums: Tensor
+    step: int = 0
+    seconds: float = 0.0
+    best_exact: float = -1.0
+    best_step: int = 0
+    perfect: int = 0
+
+    def _finite_sums(self) -> torch.Tensor:
+        """Return the sums over all processes; raise TrainingError where a loss became NaN or infinite."""
+        sums: torch.Tensor = self.accelerator.reduce(self.sums, "sum") if self.accelerator.num_processes > 1 else self.sums
+        if not bool(torch.isfinite(sums).all()):
+            raise TrainingError(
+                f"the loss became {float(sums[1:3].sum())} at step {self.step}; the last good checkpoint is kept in "
+                f"{self.folder.path}: lower optimizer.learning_rate and give another --output, or run again to resume"
+            )
+        return sums
+
+    def _keep_best(self) -> None:
+        """Load the selected head from disk into the model."""
+        from hybrid import checkpoint
+
+        tensors = self.team.shared(checkpoint.load(self.folder.path).tensors if self.team.main else {})
+        checkpoint.restore(self.model.head, tensors, str(self.folder.path))
+
+    def _save(self) -> None:
+        parts = self._state()
+        if self.team.main:
+            with self.folder.new_checkpoint(self.step) as place:
+                run_state.write(place, parts)
+
+    def _state(self) -> dict[str, run_state.State]:
+        """Return what decides the next step, over all processes; every process must ask."""
+        carry, team, device = self.carry, self.team, self.accelerator.device
+        held = {f"state{i}": part for i, part in enumerate(carry.state)} | {"steps": carry.steps, "halted": carry.halted}
+        if team.size > 1:
+            held = {name: self.accelerator.gather(part) for name, part in held.items()}
+        figures = [self.step, self.seconds, self.best_exact, self.best_step, self.perfect]
+        run = {"figures": torch.tensor(figures, dtype=torch.float64), "sums": self._finite_sums().cpu() / self._counts()}
+        modules = {"model": self.trained} | ({} if self.average is None else {"average": self.average})
+        return {
+            **{name: run_state.module_state(module) for name, module in modules.items()},
+            **{f"optimizer{i}": run_state.optimizer_state(o.optimizer, self.trained) for i, o in enumerate(self.optimizers)},
+            "carry": {name: part.cpu().contiguous() for name, part in held.items()},
+            "slots": self.slots.state_dict(),
+            "run": run,
+            "random": run_state.random_state(device, team),
+            "scaler": run_state.scaler_state(self.accelerator.scaler),
+        }
+
+    def _counts(self) -> torch.Tensor:
+        """Return by what the sums over all processes grow with their number: steps and losses are of each, the rest counts."""
+        ranks = self.team.size
+        return torch.tensor([ranks, ranks, ranks, 1, 1, 1], dtype=torch.float64)
+
+    def _stored(self) -> dict[str, run_state.State] | None:
+        """Return what the newest checkpoint holds, in all processes; None where there is none."""
+        place = self.folder.newest_checkpoint() if self.team.main else None
+        return self.team.shared(None if place is None else run_state.read(place))
+
+    def _resume(self, parts: dict[str, run_state.State] | None) -> None:
+        """Go on from what `_stored` returned, or from the start."""
+        if parts is not None:
+            self._load_state(parts)
+            self.bar.say(f"resumed at step {self.step}")
+        if self.team.main:
+            self.folder.rewind_metrics(self.step)
+
+    def _load_state(self, parts: dict[str, run_state.State]) -> None:
+        device, own = self.accelerator.device, self.slots.own
+        run_state.load_module_state(self.trained, parts["model"])
+        if self.average is not None:
+            run_state.load_module_state(self.average, parts["average"])
+        for i, optimizer in enumerate(self.optimizers):
+            run_state.load_optimizer_state(optimizer.optimizer, self.trained, parts[f"optimizer{i}"])
+        held = {name: own(part).to(device) for name, part in parts["carry"].items()}
+        states = tuple(held[f"state{i}"] for i in range(len(self.carry.state)))
+        self.carry = Carry(states, held["steps"], held["halted"])
+        self.slots.load_state_dict(parts["slots"])
+        sums = parts["run"]["sums"] * self._counts()
+        self.sums = (sums if self.team.main else torch.zeros_like(sums)).to(device)
+        step, self.seconds, self.best_exact, best_step, perfect = parts["run"]["figures"].tolist()
+        self.step, self.best_step, self.perfect = int(step), int(best_step), int(perfect)
+        run_state.load_random_state(parts["random"], device, self.team)
+        run_state.load_scaler_state(self.accelerator.scaler, parts["scaler"])

@@ -1,0 +1,217 @@
+"""Trial steps: what a run will need, and which batch fits, found out before it begins. Nothing is written or kept."""
+
+from __future__ import annotations
+
+import copy
+import math
+import resource
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import torch
+from accelerate.utils import find_executable_batch_size
+from accelerate.utils.memory import should_reduce_batch_size
+
+from hybrid.carry import Carry
+from hybrid.default_backbone import cache_folder
+from hybrid.errors import TrainingError
+from hybrid.halting import Fixed
+from hybrid.inference import think
+from hybrid.train import step as one_step
+from hybrid.train.config import TrainConfig
+from hybrid.train.dataset import Dataset
+from hybrid.train.feature_cache import LiveFeatures, Reading, bytes_needed, missing_readings
+from hybrid.train.optimizer import OPTIMIZERS, trainable
+from hybrid.train.processes import Team, new_accelerator
+from hybrid.train.run_folder import KEEP
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hybrid.model import HybridModel
+    from hybrid.problem import Problem
+
+TIMED_STEPS = 3
+EVALUATED_TOGETHER = 128
+T = TypeVar("T")
+
+
+class TrialStep:
+    """Supervision steps on a copy of the head, with the first rows of a dataset in the slots of one process."""
+
+    def __init__(self, model: HybridModel, data: Dataset, config: TrainConfig, rows: int) -> None:
+        self.head, self.config = copy.deepcopy(model.head), config
+        self.optimizers = OPTIMIZERS.build(config.optimizer).build(self.head)
+        self.objective = one_step.Objective.of(config, self.head)
+        self.batch = data.batch([row % len(data) for row in range(rows)]).to(model.device)
+        self.carry = Carry.start(self.head.start(self.batch.features))
+
+    def __call__(self) -> None:
+        """Take one step."""
+        kind, half = self.batch.labels.device.type, torch.float16 if self.config.mixed_precision == "fp16" else torch.bfloat16
+        with torch.autocast(kind, half, enabled=self.config.mixed_precision != "no"):
+            out = one_step.forward(self.head, self.batch, self.carry)
+            ahead = one_step.look_ahead(self.head, self.batch, out, self.objective.halting)
+        result = one_step.losses(out, self.batch, self.objective, ahead, self.carry.steps + 1)
+        result.total.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.head.parameters(), self.config.optimizer.max_norm)
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
+
+
+def fitting_batch_size(wanted: int, team: Team, attempt: Callable[[int], None]) -> int:
+    """Return `wanted` or the first half, quarter, ... of it that fits into the memory of every process.
+
+    Args:
+        wanted: slots over all processes together.
+        team: processes that all ask.
+        attempt: takes a step with so many slots in this process, or fails for want of memory.
+
+    Raises:
+        TrainingError: not even one slot a process fits.
+    """
+    rows = wanted // team.size
+
+    def halved() -> int:
+        nonlocal rows
+        rows //= 2
+        if rows == 0:
+            raise TrainingError("not even one slot a process fits into memory; choose a smaller reasoner.width or model")
+        return rows
+
+    def tried(batch_size: int) -> int:
+        full = False
+        try:
+            attempt(batch_size)
+        except RuntimeError as error:
+            full = should_reduce_batch_size(error)
+            if not full:
+                raise
+        if any(team.together([full])):
+            raise RuntimeError("a process is out of memory.")  # In the words that Accelerate looks for.
+        return batch_size
+
+    found: int = find_executable_batch_size(tried, starting_batch_size=rows, reduce_batch_size_fn=halved)()
+    return found * team.size
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a run will need.
+
+    Args:
+        weights: trained ones.
+        feature_bytes: of all features on disk; 0 without a cache.
+        missing_bytes: of those that are not there yet.
+        checkpoint_bytes: of the checkpoints that are kept, and the one that is written.
+        peak_bytes: memory of one process in a step, with the language model.
+        slots: of one process.
+        feature_seconds: to compute the missing features.
+        step_seconds: of one supervision step.
+        num_steps: supervision steps, at most.
+        train_seconds: of all steps.
+        evaluation_seconds: of all evaluations.
+    """
+
+    weights: int
+    feature_bytes: int
+    missing_bytes: int
+    checkpoint_bytes: int
+    peak_bytes: int
+    slots: int
+    feature_seconds: float
+    step_seconds: float
+    num_steps: int
+    train_seconds: float
+    evaluation_seconds: float
+
+    def text(self, output: str | Path) -> str:
+        """Return the lines that `hybrid train --dry-run` prints for a run in the folder `output`."""
+        features, runs = cache_folder() / "features", Path(output).absolute()
+        total = self.feature_seconds + self.train_seconds + self.evaluation_seconds
+        lines = {
+            "trained weights": f"{self.weights:,}",
+            "features": f"{_size(self.feature_bytes)}, {_size(self.missing_bytes)} of it still to be computed; "
+            f"{_room(features, self.missing_bytes)}",
+            "checkpoints": f"up to {_size(self.checkpoint_bytes)}; {_room(runs, self.checkpoint_bytes)}",
+            "memory": f"{_size(self.peak_bytes)} a process at the peak of a step with {self.slots} slots",
+            "time": f"about {_time(total)}: features {_time(self.feature_seconds)}, at most {self.num_steps} steps of "
+            f"{self.step_seconds:.3g} s {_time(self.train_seconds)}, evaluations {_time(self.evaluation_seconds)}",
+        }
+        return "\n".join(f"{name:<16} {line}" for name, line in lines.items())
+
+
+def survey(model: HybridModel, train_problems: Sequence[Problem], dev_problems: Sequence[Problem], config: TrainConfig) -> Needs:
+    """Measure a few steps at the real batch size and return what the whole run will need; see `hybrid.train.train`."""
+    accelerator, team = new_accelerator(config.batch_size, mixed_precision=config.mixed_precision), Team.current()
+    model.to(accelerator.device)
+    rows = config.batch_size // team.size
+    sets = [Dataset(model, problems, cache=False) for problems in (train_problems, dev_problems)]
+    readings = [list(each.features.readings) for each in sets if isinstance(each.features, LiveFeatures)]
+    read_seconds, step = _seconds(lambda: TrialStep(model, sets[0], config, rows))
+    step()
+    step_seconds = sum(_seconds(step)[0] for _ in range(TIMED_STEPS)) / TIMED_STEPS
+    head, dev = step.head, sets[1].batch(range(min(EVALUATED_TOGETHER, len(sets[1])))).to(model.device)
+    think_seconds, _ = _seconds(
+        lambda: think(head, dev.features, Fixed(Fixed.Config()), head.reasoner.config.num_supervision_steps, dev.labels.shape[1])
+    )
+    peak = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else _resident_peak()
+
+    token_seconds = read_seconds / sum(_tokens(readings[0][row % len(readings[0])]) for row in range(rows))
+    missing = [reading for each in readings for reading in missing_readings(model.backbone, each)] if config.cache else []
+    if not config.cache:
+        step_seconds += read_seconds
+    train_seconds = min(config.num_steps * step_seconds, config.max_seconds or math.inf)
+    evaluations = max(1, round(train_seconds / step_seconds / config.eval_every_steps))
+    moments = sum(m.nbytes for o in step.optimizers for state in o.state.values() for m in state.values())
+    copies = sum(tensor.nbytes for tensor in head.state_dict().values()) * (2 if config.ema_decay else 1)
+    return Needs(
+        weights=sum(weight.numel() for weight in trainable(head)),
+        feature_bytes=sum(bytes_needed(model.backbone, each) for each in readings) if config.cache else 0,
+        missing_bytes=bytes_needed(model.backbone, missing),
+        checkpoint_bytes=(KEEP + 1) * (moments + copies),
+        peak_bytes=peak,
+        slots=rows,
+        feature_seconds=token_seconds * sum(map(_tokens, missing)) / team.size,
+        step_seconds=step_seconds,
+        num_steps=config.num_steps,
+        train_seconds=train_seconds,
+        evaluation_seconds=evaluations * think_seconds * math.ceil(len(sets[1]) / EVALUATED_TOGETHER / team.size),
+    )
+
+
+def _tokens(reading: Reading) -> int:
+    return len(reading.encoded.ids)
+
+
+def _seconds(work: Callable[[], T]) -> tuple[float, T]:
+    """Return how long `work` takes, and what it returns."""
+    began = time.perf_counter()
+    made = work()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - began, made
+
+
+def _resident_peak() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:,.2f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB"
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"
+
+
+def _room(folder: Path, needed: int) -> str:
+    """Say how much is free where `folder` is or will be."""
+    there = next(place for place in (folder, *folder.parents) if place.is_dir())
+    free = shutil.disk_usage(there).free
+    return f"{_size(free)} free in {there}" + ("" if free > needed else ": not enough")
