@@ -301,7 +301,15 @@ def test_two_hosts_have_the_curve_of_one_process(hosts, processes, tiny_folder, 
             [
                 *("ip", "netns", "exec", name, sys.executable, "-m", "torch.distributed.run", *rendezvous),
                 # A machine's name leads to its address; a namespace has none, so it is told who waits for whom.
-                *("--rdzv_conf", f"is_host={int(number == 1)}", "--local_addr", f"10.77.0.{number}", "-m", "hybrid.train", *words),
+                *(
+                    "--rdzv_conf",
+                    f"is_host={int(number == 1)}",
+                    "--local_addr",
+                    f"10.77.0.{number}",
+                    "-m",
+                    "hybrid.train",
+                    *words,
+                ),
             ],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -333,7 +341,7 @@ def test_alone_a_team_tells_itself():
 
 def test_work_is_cut_so_that_each_part_is_done_once():
     parts = [Team(rank, 3).share(range(10)) for rank in range(3)]
-    assert parts[0] == [0, 3, 6, 9] and sorted(sum(parts, [])) == list(range(10))
+    assert parts[0] == [0, 3, 6, 9] and sorted(value for part in parts for value in part) == list(range(10))
 
 
 def test_only_what_a_lost_process_causes_is_called_so():
