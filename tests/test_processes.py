@@ -22,10 +22,6 @@ ROOT = Path(__file__).resolve().parents[1]
 FSDP = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2", "FSDP_AUTO_WRAP_POLICY": "NO_WRAP"}
 JOB = """
 import json, random, torch, hybrid
-from dataclasses import replace
-from hybrid.cores import CORES
-from hybrid.gradients import GRADIENTS
-from hybrid.halting import HALTING
 from hybrid.kinds import from_dict
 from hybrid.layout import LayoutConfig, SpanPattern
 from hybrid.problem import Problem
@@ -75,8 +71,8 @@ def team(processes, tiny_folder, tmp_path):
     def run(output, size=1, env=None, code=0, **job):
         fields = {"backbone": str(tiny_folder), "output": str(tmp_path / output), "reasoner": {}, "train": {}, "stop": None}
         text = JOB.replace("JOB)", f"{json.dumps(fields | job)!r})", 1)
-        started = [processes.start(code=text, env=rank_env(rank, size, PORTS[0]) | (env or {})) for rank in range(size)]
-        PORTS[0] = free_port()
+        port = free_port()
+        started = [processes.start(code=text, env=rank_env(rank, size, port) | (env or {})) for rank in range(size)]
         ended = [process.wait() for process in started]
         assert [end.code for end in ended] == [code] * size, "\n".join(end.err for end in ended)
         return [json.loads(end.out) for end in ended if end.out]
@@ -88,9 +84,6 @@ def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
-
-
-PORTS = [free_port()]
 
 
 def rank_env(rank, size, port):
@@ -192,8 +185,7 @@ def test_only_the_main_process_speaks(processes, tiny_folder, tmp_path):
     first, second = [processes.start(*words, env=rank_env(rank, 2, port)) for rank in (0, 1)]
     ended = first.wait()
     assert ended.code == 0 and "dev exact match" in ended.out and ended.err == ""
-    silent = second.wait()
-    assert (silent.code, silent.out, silent.err) == (0, "", "")
+    assert vars(second.wait()) == {"code": 0, "out": "", "err": ""}
 
 
 @pytest.mark.slow
@@ -244,9 +236,8 @@ def test_kill_9_of_a_launched_process_ends_the_run_with_its_reason_and_the_comma
     )
     until(lambda: (tmp_path / "run" / "checkpoints" / "step-00000003").is_dir())
     os.kill(worker(run.pid, rank=1), signal.SIGKILL)
-    began = time.monotonic()
     _, err = run.communicate(timeout=60)
-    assert time.monotonic() - began < 60 and run.returncode == 1
+    assert run.returncode == 1
     assert "Signal 9 (SIGKILL)" in err and "rank      : 1" in err
     resumed(processes, ["train", *words], tmp_path)
 
@@ -260,9 +251,8 @@ def worker(launcher, rank):
 
 
 def can_make_namespaces():
-    if shutil.which("ip") is None:
-        return False
-    made = subprocess.run(["ip", "netns", "add", "hybrid-probe"], capture_output=True, check=False).returncode == 0
+    add = ["ip", "netns", "add", "hybrid-probe"]
+    made = shutil.which("ip") is not None and subprocess.run(add, capture_output=True, check=False).returncode == 0
     if made:
         subprocess.run(["ip", "netns", "del", "hybrid-probe"], check=True)
     return made
@@ -323,8 +313,7 @@ def test_two_hosts_have_the_curve_of_one_process(hosts, processes, tiny_folder, 
     try:
         ended = [run.communicate(timeout=120) for run in started]
     finally:
-        for run in started:
-            run.kill()
+        [run.kill() for run in started]
     assert [run.returncode for run in started] == [0, 0], ended
     assert sorted("dev exact match" in out for out, _ in ended) == [False, True]
     same_curve(tmp_path / "two", tmp_path / "one")
