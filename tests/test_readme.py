@@ -123,6 +123,13 @@ def test_every_hybrid_command_parses(line, capsys):
         assert isinstance(parse(COMMANDS[command], flags, f"hybrid {command}"), COMMANDS[command])
 
 
+@pytest.mark.parametrize("line", [*command_lines("accelerate"), *command_lines("torchrun")], ids=str)
+def test_every_launched_command_parses(line):
+    launcher, _, flags = line.partition(" -m hybrid.train ")
+    assert isinstance(parse(COMMANDS["train"], shlex.split(flags), "hybrid train"), COMMANDS["train"])
+    assert all(exists(path) for path in re.findall(r"--config_file (\S+)", launcher))
+
+
 def test_every_command_of_the_program_is_shown():
     assert {line.split()[1] for line in command_lines("hybrid")} == set(COMMANDS)
 

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from hybrid.errors import TrainingError
 from hybrid.train import run_state
 from hybrid.train.ema import averaged
 from hybrid.train.optimizer import OPTIMIZERS
@@ -70,6 +71,32 @@ def test_a_scale_comes_back():
     run_state.load_scaler_state(again, state)
     assert again.state_dict() == scaler.state_dict()
     run_state.load_scaler_state(None, run_state.scaler_state(None))
+
+
+class Partitioned:
+    """Looks like DeepSpeed's optimizer: an object in its state, and a list of all partitions to load."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def state_dict(self):
+        return {"base_optimizer_state": {"state": {0: torch.full((3,), self.value)}}, "loss_scaler": object(), "zero_stage": 2}
+
+    def load_state_dict(self, parts, load_from_fp32_weights):
+        assert load_from_fp32_weights
+        self.value = float(parts[0]["base_optimizer_state"]["state"][0][0])
+
+
+def test_the_partitions_of_deepspeed_come_back_and_fit_nothing_else(tmp_path):
+    run_state.write(tmp_path, {"optimizer0": run_state.partition_state(Partitioned(4.0), Team())})
+    state, again = run_state.read(tmp_path)["optimizer0"], Partitioned(0.0)
+    run_state.load_partition_state(again, Team(), state)
+    assert again.value == 4.0
+    with pytest.raises(TrainingError, match="not of 2 DeepSpeed processes"):
+        run_state.load_partition_state(again, Team(0, 2), state)
+    module = network(0)
+    with pytest.raises(TrainingError, match="the checkpoint is DeepSpeed's"):
+        run_state.load_optimizer_state(torch.optim.AdamW(module.parameters()), module, state)
 
 
 def test_a_place_that_cannot_be_written_is_an_os_error(tmp_path):

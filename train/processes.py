@@ -91,18 +91,24 @@ class Team:
 
 
 def new_accelerator(
-    batch_size: int, *, mixed_precision: str = "no", trackers: Sequence[str] = (), folder: Path | None = None
+    batch_size: int,
+    *,
+    mixed_precision: str = "no",
+    max_norm: float = 1.0,
+    trackers: Sequence[str] = (),
+    folder: Path | None = None,
 ) -> Accelerator:
     """Return an Accelerator for the processes that the launcher made; gloo joins them where there is no accelerator.
 
     Args:
         batch_size: slots over all processes together.
         mixed_precision: no, bf16 or fp16.
+        max_norm: gradients are clipped to this norm; DeepSpeed does it itself.
         trackers: names of Accelerate trackers.
         folder: of the run, for the trackers.
 
     Raises:
-        ConfigError: the batch does not split over the processes, or FSDP's first version was asked for.
+        ConfigError: the batch does not split over the processes, or FSDP 1 or DeepSpeed's third stage was asked for.
     """
     on_cpu = int(os.environ.get("WORLD_SIZE", "1")) > 1 and not torch.accelerator.is_available()
     deepspeed = os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true"
@@ -125,7 +131,10 @@ def new_accelerator(
         version = accelerator.state.fsdp_plugin.fsdp_version
         require(version == 2, f"FSDP version {version} is not supported; set fsdp_version: 2 in the Accelerate config")
     if accelerator.distributed_type == DistributedType.DEEPSPEED:
-        accelerator.deepspeed_plugin.deepspeed_config["train_micro_batch_size_per_gpu"] = batch_size // ranks
+        stage = accelerator.deepspeed_plugin.zero_stage
+        require(stage <= 2, f"DeepSpeed's zero_stage {stage} is not supported; give 1 or 2, the head is small")
+        sizes = {"train_micro_batch_size_per_gpu": batch_size // ranks, "gradient_clipping": max_norm}
+        accelerator.deepspeed_plugin.deepspeed_config.update(sizes)
     return accelerator
 
 
@@ -142,6 +151,11 @@ def _shard_on_cpu(accelerator: Accelerator, mixed_precision: str) -> None:
 def is_sharded(accelerator: Accelerator) -> bool:
     """Say whether weights are cut over the processes (FSDP)."""
     return bool(accelerator.distributed_type == DistributedType.FSDP)
+
+
+def is_partitioned(accelerator: Accelerator) -> bool:
+    """Say whether the optimizer's moments are DeepSpeed's, cut over the processes as it likes."""
+    return bool(accelerator.distributed_type == DistributedType.DEEPSPEED)
 
 
 def to_train(module: nn.Module, accelerator: Accelerator, team: Team) -> nn.Module:

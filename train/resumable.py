@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from hybrid.carry import Carry
 from hybrid.errors import TrainingError
 from hybrid.model import HybridModel
-from hybrid.train import run_state
+from hybrid.train import processes, run_state
 from hybrid.train.processes import Team
 from hybrid.train.progress import ProgressBar
 from hybrid.train.run_folder import RunFolder
@@ -90,13 +90,18 @@ class Resumable:
         modules = {"model": self.trained} | ({} if self.average is None else {"average": self.average})
         return {
             **{name: run_state.module_state(module) for name, module in modules.items()},
-            **{f"optimizer{i}": run_state.optimizer_state(o.optimizer, self.trained) for i, o in enumerate(self.optimizers)},
+            **{f"optimizer{i}": self._moments(optimizer.optimizer) for i, optimizer in enumerate(self.optimizers)},
             "carry": {name: part.cpu().contiguous() for name, part in held.items()},
             "slots": self.slots.state_dict(),
             "run": run,
             "random": run_state.random_state(device, team),
             "scaler": run_state.scaler_state(self.accelerator.scaler),
         }
+
+    def _moments(self, optimizer: Any) -> run_state.State:
+        if processes.is_partitioned(self.accelerator):
+            return run_state.partition_state(optimizer, self.team)
+        return run_state.optimizer_state(optimizer, self.trained)
 
     def _counts(self) -> torch.Tensor:
         """Return by what the sums over all processes grow with their number: steps and losses are of each, the rest counts."""
@@ -122,7 +127,10 @@ class Resumable:
         if self.average is not None:
             run_state.load_module_state(self.average, parts["average"])
         for i, optimizer in enumerate(self.optimizers):
-            run_state.load_optimizer_state(optimizer.optimizer, self.trained, parts[f"optimizer{i}"])
+            if processes.is_partitioned(self.accelerator):
+                run_state.load_partition_state(optimizer.optimizer, self.team, parts[f"optimizer{i}"])
+            else:
+                run_state.load_optimizer_state(optimizer.optimizer, self.trained, parts[f"optimizer{i}"])
         held = {name: own(part).to(device) for name, part in parts["carry"].items()}
         states = tuple(held[f"state{i}"] for i in range(len(self.carry.state)))
         self.carry = Carry(states, held["steps"], held["halted"])

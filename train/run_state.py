@@ -1,13 +1,15 @@
 """The state of a run: everything that decides its next step, as whole tensors, the same for any number of processes.
 
 Weights and optimizer moments that are cut over processes are put together before they are written, and cut again as the
-resuming run needs them; so a run goes on with more or fewer processes, and with another way of sharing the work. Holds no
-choice of folders: train/run_folder.py makes checkpoints whole or not there.
+resuming run needs them; so a run goes on with more or fewer processes, and with another way of sharing the work. Only
+DeepSpeed's moments cannot be put together: they go on with as many processes as they had. Holds no choice of folders:
+run_folder.py makes checkpoints whole or not there.
 """
 
 from __future__ import annotations
 
 import contextlib
+import io
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,9 +19,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from hybrid.errors import TrainingError
 from hybrid.train.processes import Team, cut_like, whole
 
 State = dict[str, Tensor]
+NOT_KEPT = ("loss_scaler", "param_slice_mappings", "zero_stage")
+"""Objects in a DeepSpeed optimizer's state that it makes anew."""
 
 
 def module_state(module: nn.Module) -> State:
@@ -44,6 +49,8 @@ def optimizer_state(optimizer: torch.optim.Optimizer, module: nn.Module) -> Stat
 
 def load_optimizer_state(optimizer: torch.optim.Optimizer, module: nn.Module, state: Mapping[str, Tensor]) -> None:
     """Put back what `optimizer_state` returned; rates and decays are the config's."""
+    if "partition-0" in state:
+        raise TrainingError("the checkpoint is DeepSpeed's; resume as it was begun, or give another --output")
     weights = dict(module.named_parameters())
     optimizer.state.clear()
     for name, moment in state.items():
@@ -51,6 +58,25 @@ def load_optimizer_state(optimizer: torch.optim.Optimizer, module: nn.Module, st
         place = weights[weight]
         cut = cut_like(moment, place) if moment.shape == place.shape else moment.to(place.device)
         optimizer.state[place][kind] = cut.clone()
+
+
+def partition_state(optimizer: Any, team: Team) -> State:
+    """Return DeepSpeed's partitions, one a process, each in torch's own format as bytes; every process must ask."""
+    kept = {name: value for name, value in optimizer.state_dict().items() if name not in NOT_KEPT}
+    file = io.BytesIO()
+    torch.save(kept, file)
+    own = torch.frombuffer(bytearray(file.getvalue()), dtype=torch.uint8)
+    return {f"partition-{rank}": part for rank, part in enumerate(team.together([own]))}
+
+
+def load_partition_state(optimizer: Any, team: Team, state: Mapping[str, Tensor]) -> None:
+    """Put back what `partition_state` returned; raise TrainingError for another number of processes."""
+    if len(state) != team.size or "partition-0" not in state:
+        raise TrainingError(
+            f"the checkpoint is not of {team.size} DeepSpeed processes; resume as it was begun, or give another --output"
+        )
+    parts = [torch.load(io.BytesIO(state[f"partition-{rank}"].numpy().tobytes())) for rank in range(team.size)]
+    optimizer.load_state_dict(parts, load_from_fp32_weights=True)
 
 
 def random_state(device: torch.device, team: Team) -> State:

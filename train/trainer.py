@@ -83,7 +83,11 @@ class Trainer(Resumable):
 
     def __init__(self, model: HybridModel, config: TrainConfig, folder: RunFolder, show: bool) -> None:
         self.accelerator = processes.new_accelerator(
-            config.batch_size, mixed_precision=config.mixed_precision, trackers=config.trackers, folder=folder.path
+            config.batch_size,
+            mixed_precision=config.mixed_precision,
+            max_norm=config.optimizer.max_norm,
+            trackers=config.trackers,
+            folder=folder.path,
         )
         self.team = Team.current()
         self.model, self.config, self.folder = model, config, folder
