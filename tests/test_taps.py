@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 from transformers import AlbertConfig, AlbertModel, ViTConfig, ViTModel
+from transformers.modeling_outputs import BaseModelOutput
 
 from hybrid import taps
 from hybrid.errors import BackboneError
@@ -64,6 +65,29 @@ def test_layers_that_are_run_several_times_are_read_as_transformers_does():
         expected = body(input_ids=IDS, output_hidden_states=True).hidden_states
     for mine, layer in zip(found, (0, 2, 3), strict=True):
         assert torch.equal(mine, expected[layer])
+
+
+def test_looped_layers_are_read_the_first_time_wherever_the_pass_ends():
+    from transformers.modeling_layers import GradientCheckpointingLayer
+
+    class Layer(GradientCheckpointingLayer):
+        def forward(self, hidden_states):
+            return hidden_states + 1
+
+    class Body(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = nn.ModuleList([Layer(), Layer()])
+
+        def forward(self, input_ids):
+            states = input_ids[:, :, None].float()
+            for layer in [*self.layers, *self.layers]:
+                states = layer(states)
+            return BaseModelOutput(last_hidden_state=states)
+
+    with torch.no_grad():
+        early, whole = read_states(Body(), (0, 1)), read_states(Body(), (0, 1, 2))
+    assert torch.equal(early[1], whole[1]) and [int(state[0, 0, 0]) for state in whole] == [1, 2, 5]
 
 
 def test_a_model_that_does_not_run_its_layers_in_sight_is_read_as_transformers_does(llama):
