@@ -111,11 +111,15 @@ def device_name() -> str:
 
 
 def forward_seconds(backbone: Backbone, problems: Sequence[Problem]) -> list[float]:
-    """Return the seconds of the language model's own forward pass over each prompt alone, tokens to logits."""
+    """Return the seconds of the language model's own forward pass over each prompt alone, tokens to logits.
+
+    Of an encoder-decoder it is the encoder's, which alone reads the prompt.
+    """
+    reads = backbone.body if backbone.model.config.is_encoder_decoder else backbone.model
     encoded = backbone.encode([problem.prompt for problem in problems])
     rows = [torch.tensor([tokens.ids], device=backbone.device) for tokens in encoded]
     with torch.inference_mode():
-        return seconds_each(lambda ids: backbone.model(input_ids=ids, use_cache=False), rows, warmup=2)
+        return seconds_each(lambda ids: reads(input_ids=ids, use_cache=False), rows, warmup=2)
 
 
 def write_attempts(path: Path, problems: Sequence[Problem], measured: Sequence[Measured]) -> None:

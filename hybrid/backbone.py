@@ -126,7 +126,11 @@ class Backbone:
     @property
     def num_layers(self) -> int:
         """Layers above the embedding layer."""
-        return len(layer_modules(self.body)) or int(self.text_config.num_hidden_layers)
+        return len(self._layer_modules) or int(self.text_config.num_hidden_layers)
+
+    @cached_property
+    def _layer_modules(self) -> list[nn.Module]:
+        return layer_modules(self.body)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -211,7 +215,7 @@ class Backbone:
         recurrent model reads no padding before it.
         """
         order = mask.long().argsort(dim=1, descending=True, stable=True)
-        states = read_states(self.body, self.layers, input_ids.gather(1, order), mask.gather(1, order))
+        states = read_states(self.body, self._layer_modules, self.layers, input_ids.gather(1, order), mask.gather(1, order))
         place = order.argsort(dim=1)[:, :, None]
         return torch.stack([state.take_along_dim(place, 1) for state in states], dim=2)
 

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 UNRELATED = {
-    "_name_or_path",
     "architectures",
+    "bos_token_id",
     "dtype",
+    "eos_token_id",
     "id2label",
     "label2id",
     "output_attentions",
@@ -24,6 +25,7 @@ UNRELATED = {
     "return_dict",
     "torch_dtype",
     "transformers_version",
+    "unk_token_id",
     "use_cache",
 }
 """Fields of a config that do not decide the hidden states, or that the weights and the precision say already."""
@@ -55,7 +57,9 @@ def tokenizer_digest(tokenizer: Any) -> str:
 def settings(config: Any) -> str:
     """Return what besides the weights decides the hidden states (rotary base, epsilons, ...), as JSON text."""
     fields = json.loads(config.to_json_string(use_diff=True))
-    return json.dumps({name: value for name, value in fields.items() if name not in UNRELATED}, sort_keys=True)
+    return json.dumps(
+        {name: value for name, value in fields.items() if name not in UNRELATED and not name.startswith("_")}, sort_keys=True
+    )
 
 
 def differences(wanted: dict[str, str], found: dict[str, str]) -> list[str]:

@@ -59,13 +59,14 @@ def layer_modules(body: Any) -> list[nn.Module]:
     return max(outer, key=lambda found: (len(found) == expected, len(found)), default=[])
 
 
-def read_states(body: Any, layers: Sequence[int], input_ids: Tensor, mask: Tensor) -> list[Tensor]:
+def read_states(body: Any, modules: Sequence[nn.Module], layers: Sequence[int], input_ids: Tensor, mask: Tensor) -> list[Tensor]:
     """Run a body and return the chosen states, each (b, s, h).
 
     The pass ends at the deepest chosen layer. A model without marked layers runs whole.
 
     Args:
         body: from `text_body`.
+        modules: its layers, from `layer_modules`.
         layers: chosen layers, 0 the embedding layer.
         input_ids: (b, s) int64, padded on the right.
         mask: (b, s) bool.
@@ -76,12 +77,12 @@ def read_states(body: Any, layers: Sequence[int], input_ids: Tensor, mask: Tenso
     inputs: dict[str, Any] = {"input_ids": input_ids, "attention_mask": mask.long(), "use_cache": False}
     accepted = inspect.signature(body.forward).parameters
     inputs = {name: value for name, value in inputs.items() if name in accepted}
-    states = _tapped(lambda: body(**inputs).last_hidden_state, layer_modules(body), layers)
+    states = _tapped(lambda: body(**inputs).last_hidden_state, modules, layers)
     if not states.keys() >= set(layers):  # Layers unmarked, or run out of our sight: transformers' own collection, whole.
         states = dict(enumerate(body(**inputs, output_hidden_states=True).hidden_states or ()))
     chosen = [states[layer][:, : input_ids.shape[1]] if layer in states else None for layer in layers]
     widths = {state.shape[-1] for state in chosen if state is not None}
-    if any(state is None or state.shape[:2] != input_ids.shape for state in chosen) or len(widths) > 1:
+    if any(state is None or state.ndim != 3 or state.shape[:2] != input_ids.shape for state in chosen) or len(widths) > 1:
         found = {layer: tuple(states[layer].shape) for layer in layers if layer in states}
         raise BackboneError(f"{type(body).__name__} gives states of the shapes {found}; choose layers with one vector a token")
     return [state.to(input_ids.device) for state in chosen if state is not None]

@@ -7,6 +7,7 @@ import torch
 
 import hybrid
 from hybrid.backbone import Backbone, BackboneConfig
+from hybrid.eval.benchmark import forward_seconds
 from hybrid.model import HybridModel
 from hybrid.train import TrainConfig, train
 
@@ -161,6 +162,12 @@ def test_the_context_is_what_the_models_positions_hold(read, family, limit):
     assert backbone.context_length == limit
     with torch.no_grad():  # As many positions as that can be read.
         backbone.hidden_states([[5] * (limit or 200)])
+
+
+@pytest.mark.parametrize("family", ["Llama", "T5", "BERT", "Mamba"])
+def test_a_forward_pass_can_be_timed(read, problems, family):
+    seconds = forward_seconds(read(family), problems(2))
+    assert len(seconds) == 2 and min(seconds) > 0
 
 
 def test_the_families_that_are_promised_are_among_them():

@@ -15,6 +15,7 @@ def test_settings_say_what_decides_the_states_and_not_where_the_model_came_from(
     again = type(model).from_pretrained(tmp_path)
     again.config.use_cache = False
     again.config.output_hidden_states = True
+    again.config.eos_token_id = 7
     assert settings(again.config) == settings(model.config)
     assert json.loads(settings(model.config))["rms_norm_eps"] == model.config.rms_norm_eps
     assert settings(new_llama(300, rms_norm_eps=0.1).config) != settings(model.config)

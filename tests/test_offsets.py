@@ -159,6 +159,36 @@ def test_what_could_stand_in_two_places_gets_no_offsets_and_says_so_when_a_span_
         tokens_of_spans(unsure, [(0, 1)])
 
 
+def test_an_unknown_word_that_holds_a_known_one_is_not_mistaken_for_it(wordpiece):
+    """Three sevens could be the one token; to take the first would be a guess."""
+    (encoded,) = encode(wordpiece, ["q7 7 7q"])
+    assert wordpiece.convert_ids_to_tokens(encoded.ids)[1:-1] == ["[UNK]", "7", "[UNK]"] and encoded.offsets is None
+
+
+class _Chunks:
+    """A tokenizer whose tokens are any chunks of bytes."""
+
+    all_special_ids, unk_token_id = (), None
+
+    def __init__(self, *chunks):
+        self.chunks = [*chunks, b"x"]
+
+    def __call__(self, texts, **options):
+        return {"input_ids": [list(range(len(self.chunks))) for _ in texts]}
+
+    def decode(self, ids, **options):
+        return b"".join(self.chunks[i] for i in ids).decode("utf-8", "replace")
+
+    def convert_ids_to_tokens(self, ids):
+        return [repr(self.chunks[i]) for i in ids]
+
+
+def test_a_token_may_end_one_character_and_begin_the_next():
+    tokenizer = _Chunks(b"\xc3", b"\xa9\xc3", b"\x9f 7", b"7\xf0\x9f", b"\x99\x82")
+    (encoded,) = encode(tokenizer, ["éß 77🙂x"])
+    assert encoded.offsets == [(0, 1), (0, 2), (1, 4), (4, 6), (5, 6), (6, 7)]
+
+
 @pytest.mark.parametrize("text", TEXTS[:6])
 def test_tokens_that_are_bytes_share_their_character(text):
     from transformers import ByT5Tokenizer

@@ -4,13 +4,19 @@ import pytest
 import torch
 from torch import nn
 from transformers import AlbertConfig, AlbertModel, ViTConfig, ViTModel
+from transformers.modeling_outputs import BaseModelOutput
 
+from hybrid import taps
 from hybrid.errors import BackboneError
-from hybrid.taps import layer_modules, read_states, text_body
+from hybrid.taps import layer_modules, text_body
 
 SIZES = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4}
 IDS = torch.tensor([[1, 2, 3, 4]])
 MASK = torch.ones(1, 4, dtype=torch.bool)
+
+
+def read_states(body, layers):
+    return taps.read_states(body, layer_modules(body), layers, IDS, MASK)
 
 
 @pytest.fixture
@@ -55,10 +61,33 @@ def test_layers_that_are_run_several_times_are_read_as_transformers_does():
     body = AlbertModel(AlbertConfig(vocab_size=30, embedding_size=16, **SIZES)).eval()
     assert layer_modules(body) == []
     with torch.no_grad():
-        found = read_states(body, (0, 2, 3), IDS, MASK)
+        found = read_states(body, (0, 2, 3))
         expected = body(input_ids=IDS, output_hidden_states=True).hidden_states
     for mine, layer in zip(found, (0, 2, 3), strict=True):
         assert torch.equal(mine, expected[layer])
+
+
+def test_looped_layers_are_read_the_first_time_wherever_the_pass_ends():
+    from transformers.modeling_layers import GradientCheckpointingLayer
+
+    class Layer(GradientCheckpointingLayer):
+        def forward(self, hidden_states):
+            return hidden_states + 1
+
+    class Body(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = nn.ModuleList([Layer(), Layer()])
+
+        def forward(self, input_ids):
+            states = input_ids[:, :, None].float()
+            for layer in [*self.layers, *self.layers]:
+                states = layer(states)
+            return BaseModelOutput(last_hidden_state=states)
+
+    with torch.no_grad():
+        early, whole = read_states(Body(), (0, 1)), read_states(Body(), (0, 1, 2))
+    assert torch.equal(early[1], whole[1]) and [int(state[0, 0, 0]) for state in whole] == [1, 2, 5]
 
 
 def test_a_model_that_does_not_run_its_layers_in_sight_is_read_as_transformers_does(llama):
@@ -68,13 +97,13 @@ def test_a_model_that_does_not_run_its_layers_in_sight_is_read_as_transformers_d
         llama.model.forward = lambda input_ids, output_hidden_states=False: type(
             "Output", (), {"hidden_states": expected, "last_hidden_state": expected[-1]}
         )
-        assert all(torch.equal(a, b) for a, b in zip(read_states(llama.model, (0, 1), IDS, MASK), expected, strict=False))
+        assert all(torch.equal(a, b) for a, b in zip(read_states(llama.model, (0, 1)), expected, strict=False))
 
 
 def test_states_that_are_not_one_vector_a_token_are_refused(llama):
     llama.model.layers[1].register_forward_pre_hook(lambda module, args: (args[0][:, :2], *args[1:]))
     with torch.no_grad(), pytest.raises(BackboneError, match=r"states of the shapes \{1: \(1, 2, 32\)\}"):
-        read_states(llama.model, (1,), IDS, MASK)
+        read_states(llama.model, (1,))
 
 
 def test_states_of_two_widths_are_refused():
@@ -84,6 +113,6 @@ def test_states_of_two_widths_are_refused():
     sizes = {"hidden_size": 32, "ffn_dim": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "word_embed_proj_dim": 16}
     body = text_body(OPTModel(OPTConfig(vocab_size=30, max_position_embeddings=20, **sizes)).eval())
     with torch.no_grad():
-        assert read_states(body, (0, 1), IDS, MASK)[1].shape == (1, 4, 32)
+        assert read_states(body, (0, 1))[1].shape == (1, 4, 32)
         with pytest.raises(BackboneError, match=r"2: \(1, 4, 16\)"):
-            read_states(body, (0, 2), IDS, MASK)
+            read_states(body, (0, 2))
