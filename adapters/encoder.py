@@ -60,7 +60,8 @@ def answer_slots(features: Features, slots: Tensor) -> tuple[Tensor, Tensor]:
     if most > len(slots):
         raise InputError(f"the answer has {most} positions, but encoder.max_answers is {len(slots)}; attach with a larger one")
     rows = features.states.shape[0]
-    return slots.expand(rows, -1, -1), features.answer_mask(len(slots))
+    # A copy: torch's FLOP counter trips over a parameter's view where gradients are off.
+    return slots.repeat(rows, 1, 1), features.answer_mask(len(slots))
 
 
 def dense(mask: Tensor) -> Tensor | None:
