@@ -23,13 +23,14 @@ class Encoder(nn.Module):
 
     `reads` says what the backbone must hand over: the mean hidden state of each span, or every prompt token.
     `normalise` says whether the workspace is scaled to root mean square 1; `num_prefix` counts workspace positions in
-    front of the answers.
+    front of the answers. `longest` is the most feature positions it takes, None for any number.
     Members are built as cls(config, num_layers, backbone_width, width).
     """
 
     reads: ClassVar[Literal["spans", "tokens"]] = "tokens"
     normalise: ClassVar[bool] = True
     num_prefix: int = 0
+    longest: int | None = None
 
     def forward(self, features: Features) -> Workspace:
         """Return the workspace of a batch."""
