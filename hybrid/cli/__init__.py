@@ -1,7 +1,8 @@
 """The command line: hybrid train | solve | bench | inspect | tasks | import-checkpoint.
 
 Every config field is a flag, and `--config FILE` takes the same as YAML. A user's mistake is one line on standard
-error and exit code 2. Holds the list of commands and the exit codes; each command is a dataclass in its own file.
+error (faults of data: one line each) and exit code 2. Holds the list of commands and the exit codes; each command is a
+dataclass in its own file.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from hybrid.cli.show import InspectCommand
 from hybrid.cli.solve import SolveCommand
 from hybrid.cli.tasks import TasksCommand
 from hybrid.cli.train import TrainCommand
-from hybrid.errors import ConfigError, HybridError
+from hybrid.errors import ConfigError, DataError, HybridError
 from hybrid.flags import parse
 
 COMMANDS: dict[str, Any] = {
@@ -44,7 +45,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise ConfigError(f'command "{words[0]}" is unknown; choose one of: {", ".join(COMMANDS)}')
         parse(COMMANDS[words[0]], words[1:], f"hybrid {words[0]}").run()
     except HybridError as error:
-        print(f"hybrid: {' '.join(str(error).split())}", file=sys.stderr)
+        # Faults of data stand one a line; any other message is one line.
+        for line in str(error).splitlines() if isinstance(error, DataError) else [str(error)]:
+            print(f"hybrid: {' '.join(line.split())}", file=sys.stderr)
         return 2
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
