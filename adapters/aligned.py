@@ -30,6 +30,7 @@ class Aligned(Encoder):
 
     def __init__(self, config: Config, num_layers: int, backbone_width: int, width: int) -> None:
         super().__init__()
+        self.longest = config.max_positions
         self.mix = LayerMix(num_layers, backbone_width, width)
         self.positions = Positions(config.max_positions, width, "max_positions")
         self.roles = nn.Parameter(torch.randn(2, width) * width**-0.5)

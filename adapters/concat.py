@@ -27,6 +27,7 @@ class Concat(Encoder):
 
     def __init__(self, config: Config, num_layers: int, backbone_width: int, width: int) -> None:
         super().__init__()
+        self.longest = config.max_tokens
         self.mix = LayerMix(num_layers, backbone_width, width)
         self.slots = Positions(config.max_answers, width, "max_answers")
         self.tokens = Positions(config.max_tokens, width, "max_tokens")

@@ -61,6 +61,7 @@ class CrossAttention(Encoder):
 
     def __init__(self, config: Config, num_layers: int, backbone_width: int, width: int) -> None:
         super().__init__()
+        self.longest = config.max_tokens
         heads = config.num_heads
         require(width % heads == 0, f"width {width} is no multiple of encoder.num_heads {heads}; change one of them")
         self.mix = LayerMix(num_layers, backbone_width, width)

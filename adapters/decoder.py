@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from torch import Tensor, nn
 
 from hybrid.errors import InputError
 from hybrid.kinds import Kinds
+from hybrid.layout import END
 
 
 class Vocabulary(Protocol):
-    """The side of a backbone that a decoder may look at."""
+    """The side of a backbone that a decoder may look at: its tokenizer, None where it has none, and its output matrix."""
+
+    tokenizer: Any
 
     def token_id(self, symbol: str) -> int:
         """Return the id of the one token that `symbol` is; raise InputError where it is none or several."""
@@ -25,12 +28,16 @@ class Vocabulary(Protocol):
 
 
 class Decoder(nn.Module):
-    """Base of the family, built as cls(config, width, symbols, vocabulary)."""
+    """Base of the family, built as cls(config, width, symbols, vocabulary).
+
+    `end` is the logit's place of END, None where every slot holds a symbol of the answer.
+    """
 
     def __init__(self, symbols: Sequence[str]) -> None:
         super().__init__()
         self.symbols = tuple(symbols)
         self._index = {symbol: index for index, symbol in enumerate(self.symbols)}
+        self.end = self._index.get(END)
 
     def index(self, symbol: str) -> int:
         """Return the logit's place of `symbol`; raise InputError where the head has no such symbol."""
@@ -42,6 +49,18 @@ class Decoder(nn.Module):
     def text(self, index: int) -> str:
         """Return the symbol of a logit's place."""
         return self.symbols[index]
+
+    def labels(self, answer: Sequence[str]) -> list[int]:
+        """Return the logits' places of a whole answer; raise InputError where it cannot be written."""
+        return [self.index(symbol) for symbol in answer]
+
+    def answer(self, indices: Sequence[int]) -> tuple[str, ...]:
+        """Return the answer that these places give, up to the first END."""
+        return tuple(self.text(index) for index in self._before_end(indices))
+
+    def _before_end(self, indices: Sequence[int]) -> list[int]:
+        found = list(indices)
+        return found[: found.index(self.end)] if self.end in found else found
 
     def forward(self, y_bad: Tensor) -> Tensor:
         """Map answer states (b, a, d) to logits (b, a, v)."""

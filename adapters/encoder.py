@@ -23,13 +23,14 @@ class Encoder(nn.Module):
 
     `reads` says what the backbone must hand over: the mean hidden state of each span, or every prompt token.
     `normalise` says whether the workspace is scaled to root mean square 1; `num_prefix` counts workspace positions in
-    front of the answers.
+    front of the answers. `longest` is the most feature positions it takes, None for any number.
     Members are built as cls(config, num_layers, backbone_width, width).
     """
 
     reads: ClassVar[Literal["spans", "tokens"]] = "tokens"
     normalise: ClassVar[bool] = True
     num_prefix: int = 0
+    longest: int | None = None
 
     def forward(self, features: Features) -> Workspace:
         """Return the workspace of a batch."""
@@ -60,7 +61,8 @@ def answer_slots(features: Features, slots: Tensor) -> tuple[Tensor, Tensor]:
     if most > len(slots):
         raise InputError(f"the answer has {most} positions, but encoder.max_answers is {len(slots)}; attach with a larger one")
     rows = features.states.shape[0]
-    return slots.expand(rows, -1, -1), features.answer_mask(len(slots))
+    # A copy: torch's FLOP counter trips over a parameter's view where gradients are off.
+    return slots.repeat(rows, 1, 1), features.answer_mask(len(slots))
 
 
 def dense(mask: Tensor) -> Tensor | None:

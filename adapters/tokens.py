@@ -9,11 +9,16 @@ from torch import Tensor
 
 from hybrid.adapters.decoder import DECODERS, Decoder, Vocabulary
 from hybrid.block import linear
+from hybrid.errors import ConfigError, InputError
+from hybrid.layout import END
 
 
 @DECODERS.register("tokens")
 class Tokens(Decoder):
-    """Logits = frozen output rows times a learned map of the answer state; the rows are not trained and not saved."""
+    """Logits = frozen output rows times a learned map of the answer state; the rows are not trained and not saved.
+
+    Without symbols the vocabulary is open: an answer is one text, and its tokens fill the slots.
+    """
 
     rows: Tensor
 
@@ -26,8 +31,10 @@ class Tokens(Decoder):
     def __init__(self, config: Config, width: int, symbols: Sequence[str], vocabulary: Vocabulary) -> None:
         super().__init__(symbols)
         self.whole = config.whole
-        self.vocabulary = vocabulary
-        ids = [vocabulary.token_id(symbol) for symbol in symbols]
+        self.vocabulary, self.open = vocabulary, config.whole and not symbols
+        ids = [_end_id(vocabulary) if symbol == END else vocabulary.token_id(symbol) for symbol in symbols]
+        if self.open or (config.whole and END in symbols):
+            self.end = _end_id(vocabulary)
         rows_vh = vocabulary.output_rows(None if config.whole else ids)
         # Rows of an output matrix differ in length by a factor of two; at unit length the logits start alike.
         self.register_buffer("rows", rows_vh / rows_vh.norm(dim=-1, keepdim=True).clamp(min=1e-6), persistent=False)
@@ -35,13 +42,42 @@ class Tokens(Decoder):
 
     def index(self, symbol: str) -> int:
         """See Decoder.index; the token's id where the whole vocabulary is scored."""
-        return self.vocabulary.token_id(symbol) if self.whole else super().index(symbol)
+        if self.whole and symbol != END:
+            return self.vocabulary.token_id(symbol)
+        return self.end if self.whole and self.end is not None else super().index(symbol)
 
     def text(self, index: int) -> str:
         """See Decoder.text."""
         return self.vocabulary.token_text(index) if self.whole else super().text(index)
 
+    def labels(self, answer: Sequence[str]) -> list[int]:
+        """See Decoder.labels; the tokens of the text where the vocabulary is open."""
+        return self._tokens("".join(answer)) if self.open else super().labels(answer)
+
+    def answer(self, indices: Sequence[int]) -> tuple[str, ...]:
+        """See Decoder.answer; one text where the vocabulary is open."""
+        return (self._text(self._before_end(indices)),) if self.open else super().answer(indices)
+
+    def _tokens(self, text: str) -> list[int]:
+        ids = [int(i) for i in self.vocabulary.tokenizer(text, add_special_tokens=False)["input_ids"]]
+        if self._text(ids) != text.strip():
+            raise InputError(f"the model's tokens write {text[:60]!r} as {self._text(ids)[:60]!r}; change the answer")
+        if self.end in ids:
+            raise InputError(f"the answer {text[:60]!r} holds the token that ends a text; change the answer")
+        return ids
+
+    def _text(self, token_ids: Sequence[int]) -> str:
+        return str(self.vocabulary.tokenizer.decode(list(token_ids), clean_up_tokenization_spaces=False)).strip()
+
     def forward(self, y_bad: Tensor) -> Tensor:
         """See Decoder.forward."""
         logits: Tensor = self.out(y_bad) @ self.rows.to(y_bad.dtype).T
         return logits
+
+
+def _end_id(vocabulary: Vocabulary) -> int:
+    """Return the id of the token that ends a text; raise ConfigError where the tokenizer has none."""
+    end = getattr(vocabulary.tokenizer, "eos_token_id", None)
+    if end is None:
+        raise ConfigError("the language model has no token that ends a text; use the classes decoder")
+    return int(end)

@@ -8,6 +8,7 @@ incomplete one, or two that differ. No reader raises, whatever the string, and a
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Collection, Sequence
 
 MAX_CHARACTERS = 20_000
@@ -23,6 +24,7 @@ _BULLET = re.compile(r"(?m)^[ \t]*[-\u2022+][ \t]+")
 _PARAGRAPH = re.compile(r"\n[ \t\r]*\n")
 _BETWEEN = re.compile(r"(?:[\s,;|<>&\[\](){}\"'\u2264\u2192\\]|->|=>|\band\b|\bthen\b)*", re.IGNORECASE)
 _ROW_LABEL = re.compile(r"(?i)^[ \t|]*(?:row|r|line)[ \t]*[0-9][ \t]*[:|=)-]")
+_MARKS, _QUOTES = ".:!? ", "\"'()[]{}\u201c\u201d "
 _GRID_MARKS = re.compile(r"[\s,;|&\[\](){}\"'+=\u2500-\u257f:/\\.-]")
 
 
@@ -70,6 +72,33 @@ def read_sequence(text: str, symbols: Collection[str], count: int, *, restated: 
     if len(found) > 1:
         found.discard(tuple(restated))
     return found.pop() if len(found) == 1 else None
+
+
+def read_text(text: str, answer: Sequence[str], separator: str) -> tuple[str, ...] | None:
+    """Return `answer` where the final part of `text`, or its first line, says the same; else what stands there.
+
+    The same means equal but for case, blanks, commas, markdown, quotes and a full stop.
+
+    Example:
+        >>> read_text("It is far. **Answer:** 'New  York'.", ["New York"], " ")
+        ('New York',)
+        >>> read_text("Answer: 3 1", ["1", "3"], " ")
+        ('3 1',)
+    """
+    part = final_part(text).strip()
+    candidates = [part, *part.splitlines()[:1]]
+    wanted = _plain(separator.join(answer))
+    if any(_plain(candidate) == wanted for candidate in candidates):
+        return tuple(answer)
+    return (candidates[-1].strip(),) if part else None
+
+
+def _plain(text: str) -> str:
+    """Return text without what does not tell one short answer from another; all of it where nothing else is left."""
+    normal = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    bare = re.sub(r"[\s,;]+", " ", _MARKUP.sub(" ", normal)).strip()
+    bare = bare.rstrip(_MARKS).strip(_QUOTES).rstrip(_MARKS)
+    return bare or normal
 
 
 def _runs(part: str, token: re.Pattern[str]) -> list[list[str]]:

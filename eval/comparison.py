@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from pathlib import Path
 
 from hybrid.eval.baselines import HeadMethod, Method
@@ -25,7 +26,7 @@ class Plan:
     """How many problems each side answers.
 
     Args:
-        num_problems: test problems for heads.
+        num_problems: test problems for heads; None for the task's usual number.
         num_text_problems: the first of them, for methods that write text.
         num_latency: the first of them, one by one, for seconds.
         num_shown: problems shown solving themselves in the report.
@@ -33,7 +34,7 @@ class Plan:
         wording: train, or held_out for wordings that no training prompt has.
     """
 
-    num_problems: int = 500
+    num_problems: int | None = None
     num_text_problems: int = 32
     num_latency: int = 10
     num_shown: int = 3
@@ -128,12 +129,12 @@ def _ratios(model: HybridModel, problems: Sequence[Problem], measured: Sequence[
 
 def solved(model: HybridModel, task: Task, problem: Problem, measured: Sequence[Measured], index: int) -> SolvedProblem:
     """Return a problem with the head's answer after every step, and what the text methods wrote."""
-    solution = model.solve([problem.prompt])[0]
+    solution = model.solve([problem])[0]
     steps, captions = [], []
     previous: tuple[str, ...] | None = None
     for number, symbols in enumerate(solution.trajectory, 1):
         steps.append(task.show_html(problem.prompt, symbols, previous))
-        wrong = sum(a != b for a, b in zip(symbols, problem.answer, strict=True))
+        wrong = sum(a != b for a, b in zip_longest(symbols, problem.answer))
         captions.append(f"step {number}: " + (f"{wrong} wrong" if wrong else "right"))
         previous = symbols
     texts = {

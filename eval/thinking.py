@@ -104,7 +104,7 @@ def _draw_answer(axis: Any, task: Task, prompt: str, solution: Solution, step: i
 
     before = solution.trajectory[step - 1] if step else None
     picture = task.picture(prompt, solution.trajectory[step], before)
-    rows, columns = len(picture.rows), max(map(len, picture.rows))
+    rows, columns = len(picture.rows), max(1, *map(len, picture.rows))
     axis.set(xlim=(0, columns), ylim=(rows, 0), aspect="equal", title=f"step {step + 1}")
     axis.axis("off")
     for r, row in enumerate(picture.rows):

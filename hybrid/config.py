@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hybrid import kinds
-from hybrid.adapters import DECODERS, ENCODERS, Aligned, Classes
+from hybrid.adapters import DECODERS, ENCODERS, Aligned, Classes, Tokens
 from hybrid.backbone import BackboneConfig
 from hybrid.kinds import family_field, require
-from hybrid.layout import LayoutConfig
+from hybrid.layout import END, LayoutConfig
 from hybrid.reasoner import ReasonerConfig
 from hybrid.tuner import TUNERS, as_config
 
@@ -20,7 +20,8 @@ class HybridConfig:
 
     Args:
         layout: where answers stand in a prompt, and how they are written.
-        symbols: the closed answer vocabulary, in a fixed order.
+        symbols: the closed answer vocabulary, in a fixed order; with END, answers may be shorter than layout.num_answers.
+            Empty for an open vocabulary: answers are any text of up to num_answers tokens, for the `tokens` decoder.
         backbone: the language model.
         encoder: encoder adapter, from hidden states to the workspace.
         reasoner: the recursion.
@@ -40,11 +41,19 @@ class HybridConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tuner", as_config(self.tuner))
-        require(len(self.symbols) >= 2, f"symbols has {len(self.symbols)} entries; an answer vocabulary needs at least 2")
+        is_open = not self.symbols and isinstance(self.decoder, Tokens.Config) and self.decoder.whole
+        enough = is_open or len(self.symbols) >= 2
+        hint = "; without symbols, give the decoder tokens with whole" if not self.symbols else ""
+        require(enough, f"symbols has {len(self.symbols)} entries; an answer vocabulary needs at least 2{hint}")
         require(len(set(self.symbols)) == len(self.symbols), "symbols repeats an entry; give each symbol once")
         reads = ENCODERS[ENCODERS.name_of(self.encoder)].reads
-        spans = self.layout.answer is not None or reads == "tokens"
+        spans = self.layout.aligned or reads == "tokens"
         require(spans, "the aligned encoder needs layout.answer; give a pattern, or use cross_attention")
+        ends = is_open or END in self.symbols
+        require(not (ends and self.layout.aligned), "answers that end early need slots: layout.num_answers and no spans")
+        slots, room = self.layout.num_answers, getattr(self.encoder, "max_answers", None)
+        fits = self.layout.aligned or slots is None or room is None or slots <= room
+        require(fits, f"answers have {slots} positions, but encoder.max_answers is {room}; give at least {slots}")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the config as plain data for JSON or YAML."""

@@ -3,6 +3,7 @@
     HybridError                  everything below; the command line turns it into one line and exit code 2
     ├── ConfigError              a field is unknown, ill-typed or out of range
     ├── InputError               a prompt, file or table cannot be used
+    │   └── DataError            rows of a data set cannot be used, each named
     ├── BackboneError            the language model cannot be found, loaded, or is not the one a head was made for
     ├── CheckpointError          a saved file is missing, damaged or does not fit
     ├── StorageError             a folder cannot be written or the disk is too small
@@ -24,6 +25,10 @@ class ConfigError(HybridError, ValueError):
 
 class InputError(HybridError, ValueError):
     """A prompt, file or table cannot be used."""
+
+
+class DataError(InputError):
+    """Rows of a data set cannot be used; the message has one line for each of the first."""
 
 
 class BackboneError(HybridError):

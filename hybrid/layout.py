@@ -14,6 +14,13 @@ from hybrid.errors import InputError
 from hybrid.kinds import require
 from hybrid.problem import Span
 
+END = "<end>"
+"""The symbol behind the last one of an answer that has fewer symbols than slots; never part of an answer.
+
+A head whose symbols hold END may answer shorter than `LayoutConfig.num_answers`. It learns where an answer ends from
+the first END; slots behind that are neither taught nor read.
+"""
+
 
 @dataclass(frozen=True)
 class SpanPattern:
@@ -49,11 +56,13 @@ class LayoutConfig:
     """How a prompt maps to workspace positions, and symbols to text.
 
     Args:
-        answer: pattern of the A answer positions' own spans; None where the prompt has no place for them.
+        answer: pattern of the A answer positions' own spans; None where the prompt has no place for them, or where the
+            spans come with each problem and a bare prompt need not be read.
         context: pattern of C further workspace positions; None for none.
         num_answers: A, when every answer has the same length; None when the number of spans gives it.
         separator: text between two symbols of an answer.
         row_length: symbols a line; None for one line.
+        given: whether answer spans come with each problem (`Problem.spans`). They go before those of the pattern.
     """
 
     answer: SpanPattern | None = None
@@ -61,15 +70,21 @@ class LayoutConfig:
     num_answers: int | None = None
     separator: str = " "
     row_length: int | None = None
+    given: bool = False
 
     def __post_init__(self) -> None:
         for name in ("num_answers", "row_length"):
             value = getattr(self, name)
             require(value is None or value >= 1, f"layout.{name} is {value}; give a count of at least 1, or none")
-        require(self.answer is not None or self.num_answers is not None, "layout needs `answer` or `num_answers`")
+        require(self.aligned or self.num_answers is not None, "layout needs `answer`, `given` spans or `num_answers`")
 
-    def spans(self, prompt: str) -> tuple[tuple[Span, ...], tuple[Span, ...]]:
-        """Return (answer spans, context spans) of `prompt`.
+    @property
+    def aligned(self) -> bool:
+        """Whether each answer position is a span of the prompt; otherwise the answer has `num_answers` slots."""
+        return self.answer is not None or self.given
+
+    def spans(self, prompt: str, own: tuple[Span, ...] = ()) -> tuple[tuple[Span, ...], tuple[Span, ...]]:
+        """Return (answer spans, context spans) of `prompt`; `own` are the answer spans that come with it.
 
         Raises:
             InputError: the prompt is empty, or does not hold the answer positions that this layout expects.
@@ -77,7 +92,15 @@ class LayoutConfig:
         if not prompt.strip():
             raise InputError("the prompt is empty; give the text of a problem")
         context = self.context.find(prompt) if self.context else ()
+        if own and self.aligned:
+            for start, end in own:
+                if not 0 <= start < end <= len(prompt):
+                    raise InputError(f"the span {start} to {end} is outside the prompt of {len(prompt)} characters; mend it")
+            return tuple(own), context
         if self.answer is None:
+            if self.given:
+                hint = "give Problem(prompt, spans=...), or `spans` beside `prompt` in a .jsonl file"
+                raise InputError(f"this head needs the answer's spans; {hint}")
             return (), context
         answer = self.answer.find(prompt)
         if not answer or (self.num_answers is not None and len(answer) != self.num_answers):
@@ -90,7 +113,7 @@ class LayoutConfig:
 
     def length(self, answer_spans: Sequence[Span]) -> int:
         """Return A for a prompt with these answer spans."""
-        return len(answer_spans) if self.answer is not None else int(self.num_answers or 0)
+        return len(answer_spans) if self.aligned else int(self.num_answers or 0)
 
     def write(self, symbols: Sequence[str]) -> str:
         """Return the symbols of one answer as text.

@@ -25,6 +25,7 @@ from hybrid.head import Head
 from hybrid.inference import Thoughts
 from hybrid.kinds import require
 from hybrid.no_backbone import NO_BACKBONE, NoBackbone
+from hybrid.problem import Problem
 from hybrid.search import SearchConfig
 from hybrid.search import search as noisy_search
 from hybrid.tuner import tune
@@ -36,7 +37,7 @@ class Solution:
 
     Args:
         text: the answer as text.
-        symbols: the same, one symbol an answer position.
+        symbols: the same, one symbol an answer position; a single text where the answer vocabulary is open.
         steps: supervision steps taken.
         halted: whether the reasoner stopped by itself before the most steps allowed.
         confidence: the halt head's probability that the whole answer is right.
@@ -80,14 +81,15 @@ class HybridModel(nn.Module):
         self.backbone.model.to(self.device)
         return self
 
-    def read(self, prompts: Sequence[str]) -> Features:
+    def read(self, prompts: Sequence[str | Problem]) -> Features:
         """Run the backbone on prompts and return what the encoder reads, on the head's device.
 
         Raises:
             InputError: a prompt is empty, longer than the context, or does not fit the layout.
         """
-        spans = [self.config.layout.spans(prompt) for prompt in prompts]
-        encoded = self.backbone.encode(prompts)
+        asked = [prompt if isinstance(prompt, Problem) else Problem(prompt, ()) for prompt in prompts]
+        spans = [self.config.layout.spans(problem.prompt, problem.spans) for problem in asked]
+        encoded = self.backbone.encode([problem.prompt for problem in asked])
         positions = [answer + context for answer, context in spans] if self.head.encoder.reads == "spans" else None
         rows = self.backbone.features(encoded, positions)
         return Features.pad(rows, [self.config.layout.length(answer) for answer, _ in spans]).to(self.device)
@@ -103,7 +105,7 @@ class HybridModel(nn.Module):
 
     def solve(
         self,
-        prompts: Sequence[str],
+        prompts: Sequence[str | Problem],
         *,
         halting: Any = None,
         num_steps: int | None = None,
@@ -113,7 +115,8 @@ class HybridModel(nn.Module):
         """Answer prompts.
 
         Args:
-            prompts: texts, in any wording whose answer positions the layout finds.
+            prompts: texts, in any wording whose answer positions the layout finds; or problems, whose own spans are
+                read where they have some. Their answers are not looked at.
             halting: halting config for this call; None takes the trained one.
             num_steps: most supervision steps; None takes the trained N.
             search: think several times with noise and choose; None thinks once.
@@ -137,7 +140,7 @@ class HybridModel(nn.Module):
         trails, lengths = thoughts.symbols.tolist(), features.num_answers.tolist()
         solutions = []
         for row, (steps, length) in enumerate(zip(thoughts.steps.tolist(), lengths, strict=True)):
-            trail = tuple(tuple(self.head.decoder.text(i) for i in step[:length]) for step in trails[row][:steps])
+            trail = tuple(self.head.decoder.answer(step[:length]) for step in trails[row][:steps])
             motion = tuple(thoughts.motion[row, :steps].tolist())
             text = self.config.layout.write(trail[-1])
             halted, total = bool(thoughts.halted[row]), int(thoughts.total_steps[row])

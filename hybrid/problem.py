@@ -23,6 +23,9 @@ class Problem:
         trace: a worked solution in words that ends with the answer, for chain-of-thought prompts.
         difficulty: the task's own count (blanks, numbers to sort, swaps).
         key: name of the problem's equivalence class; two problems with one key never stand in two splits.
+        spans: the answer positions' own places in the prompt, where they come with the problem; empty where the layout's
+            pattern finds them, or where the answer has no places.
+        where: where the problem was read ("my.csv row 3"), for messages.
     """
 
     prompt: str
@@ -31,3 +34,5 @@ class Problem:
     trace: str = ""
     difficulty: int = 0
     key: str = ""
+    spans: tuple[Span, ...] = ()
+    where: str = ""

@@ -68,19 +68,23 @@ def search(head: Head, features: Features, halting: Halting, num_steps: int, num
     scale_b[::count] = 0.0
     disturb = noisy(scale_b, torch.Generator().manual_seed(config.seed))
     thoughts = think(head, repeated, halting, num_steps, num_outputs, disturb=disturb)
-    chosen = torch.tensor([row * count + pick for row, pick in enumerate(_choices(thoughts, features, config))])
+    chosen = torch.tensor(
+        [row * count + pick for row, pick in enumerate(_choices(thoughts, features, config, head.decoder.answer))]
+    )
     total = thoughts.steps.view(rows, count).sum(1)
     picked = {name: value[chosen] for name, value in vars(thoughts).items()}
     return replace(thoughts, **(picked | {"total_steps": total}))
 
 
-def _choices(thoughts: Thoughts, features: Features, config: SearchConfig) -> list[int]:
+def _choices(
+    thoughts: Thoughts, features: Features, config: SearchConfig, write: Callable[[list[int]], tuple[str, ...]]
+) -> list[int]:
     count = config.num_trajectories
     halt = thoughts.halt[:, -1, 0].view(-1, count).tolist()
     answers = thoughts.symbols[:, -1].view(len(halt), count, -1).tolist()
     choices = []
     for row, length in enumerate(features.num_answers.tolist()):
-        given = [tuple(answer[:length]) for answer in answers[row]]
+        given = [write(answer[:length]) for answer in answers[row]]
         votes = Counter(given) if config.choose == "majority" else Counter()
         choices.append(max(range(count), key=lambda k, v=votes, g=given, h=halt[row]: (v[g[k]], h[k])))  # type: ignore[misc]
     return choices

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hybrid.eval.answers import final_part, read_assignment, read_grid, read_sequence
+from hybrid.eval.answers import final_part, read_assignment, read_grid, read_sequence, read_text
 
 DIGITS = [str(digit) for digit in range(10)]
 TENS = [str(number) for number in range(10, 100)]
@@ -168,3 +168,18 @@ def test_endless_texts_are_read_in_no_time(piece):
     read_grid(text, 4)
     read_assignment(text, NAMES, COLOURS)
     assert time.perf_counter() - started < 2
+
+
+@pytest.mark.parametrize("text", ["new york", "Answer: **New  York**.", 'So.\nAnswer: "New York"\nThat is it.', "New,York"])
+def test_a_short_answer_is_read_whatever_its_marks(text):
+    assert read_text(text, ["New", "York"], " ") == ("New", "York")
+
+
+@pytest.mark.parametrize("text", ["York New", "New York City", "I think New York", "Newyork", ""])
+def test_another_short_answer_is_another(text):
+    assert read_text(text, ["New", "York"], " ") != ("New", "York")
+
+
+def test_signs_points_and_marks_alone_tell_answers_apart():
+    for one, other in (("-1", "1"), (".5", "5"), ("1.5", "15"), ("?", "!")):
+        assert read_text(one, [other], "") != (other,) and read_text(one, [one], "") == (one,)

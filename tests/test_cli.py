@@ -164,6 +164,9 @@ train: {{num_steps: 2, batch_size: 3, optimizer: {{learning_rate: 0.5}}}}
         (("tasks", "sort", "--num_problems", "-1"), "count is -1"),
         (("tasks", "--task", "sort", "--task.length", "1"), "sort.length is 1"),
         (("tasks", "--task", "sort", "--task.size", "3"), "size"),
+        (("tasks", "table"), "table.train is missing; give a .csv"),
+        (("tasks", "--task", "table", "--task.train", "none.csv"), "none.csv is not there; give the path"),
+        (("tasks", "--task", "table", "--task.train", "x", "--task.unit", "byte"), "unit"),
         (("train", "--task", "chess", "--output", "x"), 'task "chess" is unknown'),
         (("train", "--task", "sort"), "--output is missing"),
         (("train", "--output", "x"), "--task is missing"),
@@ -224,6 +227,7 @@ def test_without_a_command_the_usage_is_shown_and_the_code_is_two(processes):
         ("broken.jsonl", b'{"prompt": ', "line 1 of"),
         ("list.jsonl", b"[1]", "line 1 of"),
         ("number.jsonl", b'{"prompt": 3}', '"prompt" in line 1'),
+        ("spans.jsonl", b'{"prompt": "a", "spans": [1]}', '"spans" in line 1 of'),
         ("half.jsonl", b'{"prompt": "' + PROMPT.encode() + b'"}\n{"prompt": ""}', "the prompt is empty"),
     ],
 )

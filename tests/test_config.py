@@ -9,7 +9,7 @@ from hybrid.adapters import CrossAttention, Tokens
 from hybrid.config import HybridConfig
 from hybrid.errors import ConfigError
 from hybrid.halting import Converged
-from hybrid.layout import LayoutConfig
+from hybrid.layout import END, LayoutConfig
 from hybrid.reasoner import ReasonerConfig
 
 
@@ -48,3 +48,25 @@ def test_unknown_and_ill_typed_fields_are_refused_with_their_place(config):
         HybridConfig.from_dict(data | {"reasoner": {"widht": 3}})
     with pytest.raises(ConfigError, match="backbone.layers"):
         HybridConfig.from_dict(data | {"backbone": {"layers": ["first"]}})
+
+
+def test_an_open_vocabulary_needs_the_tokens_decoder(config):
+    slots = replace(config, layout=LayoutConfig(num_answers=3), encoder=CrossAttention.Config())
+    assert replace(slots, symbols=(), decoder=Tokens.Config(whole=True)).symbols == ()
+    for decoder in (config.decoder, Tokens.Config()):
+        with pytest.raises(ConfigError, match="symbols has 0 entries.*give the decoder tokens with whole"):
+            replace(slots, symbols=(), decoder=decoder)
+
+
+def test_answers_that_end_early_need_slots(config):
+    with pytest.raises(ConfigError, match="answers that end early need slots"):
+        replace(config, symbols=(*config.symbols, END))
+
+
+def test_given_spans_are_enough_for_the_aligned_encoder(config):
+    replace(config, layout=LayoutConfig(given=True))
+
+
+def test_more_slots_than_the_encoder_has_are_refused_at_once(config):
+    with pytest.raises(ConfigError, match=r"answers have 9 positions, but encoder.max_answers is 8; give at least 9"):
+        replace(config, layout=LayoutConfig(num_answers=9), encoder=CrossAttention.Config(max_answers=8))

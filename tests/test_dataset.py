@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from hybrid.adapters import Concat
-from hybrid.errors import InputError
-from hybrid.layout import LayoutConfig, SpanPattern
+from hybrid.adapters import Concat, Tokens
+from hybrid.errors import DataError, InputError
+from hybrid.layout import END, LayoutConfig, SpanPattern
 from hybrid.losses import IGNORE
 from hybrid.problem import Problem
 from hybrid.train.dataset import Dataset
@@ -57,7 +57,7 @@ def test_features_are_those_that_the_model_reads_when_it_answers(model, problems
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"answer": ("1",)}, "problem 0 has 1 answer symbols where its prompt has 3 places"),
+        ({"answer": ("1",)}, "problem 0: there are 1 answer symbols where the prompt has 3 places"),
         ({"answer": ("1", "2", "x")}, 'answer symbol "x" is not among the 10 symbols'),
         ({"prompt": ""}, "the prompt is empty"),
         ({"prompt": "none"}, "holds 0 answer positions"),
@@ -69,7 +69,7 @@ def test_problems_that_do_not_fit_are_refused(model, problems, change, message):
 
 
 def test_a_path_of_another_length_is_refused(new_model):
-    with pytest.raises(InputError, match="problem 0 has 2 path symbols where its prompt has 3 places"):
+    with pytest.raises(InputError, match="problem 0: there are 2 path symbols where the prompt has 3 places"):
         Dataset(new_model(layout=PATHS), [Problem("Know: 4 5 6. Ask: 7 8", ("1", "2"), path=("3", "4"))])
 
 
@@ -89,3 +89,45 @@ def test_replacing_rows_keeps_the_others(model, problems):
     assert torch.equal(batch.labels, expected.labels) and torch.equal(before.labels, data.labels[[0, 1, 2]])
     kept = batch.select(torch.tensor([1]))
     assert torch.equal(kept.labels, data.labels[[1]]) and len(kept.features.states) == 1
+
+
+def test_a_shorter_answer_is_taught_up_to_its_end(new_model):
+    model = new_model(layout=LayoutConfig(num_answers=4), encoder=Concat.Config(), symbols=(*"0123456789", END))
+    batch = Dataset(model, [Problem("a", ("1",)), Problem("b", tuple("1234"))]).batch([0, 1])
+    assert batch.labels.tolist() == [[1, 10, IGNORE, IGNORE], [1, 2, 3, 4]]
+    assert batch.features.num_answers.tolist() == [4, 4] == model.read(["a", "b"]).num_answers.tolist()
+    with pytest.raises(DataError, match="problem 0: the answer takes 5 places of 4; give layout.num_answers 5"):
+        Dataset(model, [Problem("a", tuple("12345"))])
+
+
+def test_an_answer_in_an_open_vocabulary_takes_a_slot_a_token(new_model):
+    model = new_model(layout=LayoutConfig(num_answers=4), encoder=Concat.Config(), symbols=(), decoder=Tokens.Config(whole=True))
+    data = Dataset(model, [Problem("a", ("42",)), Problem("b", ("1234",))])
+    labels = data.batch([0]).labels[0].tolist()
+    assert model.head.decoder.answer(labels[:3]) == ("42",) and labels[2:] == [model.head.decoder.end, IGNORE]
+    with pytest.raises(DataError, match="my.csv row 3: the answer takes 5 places of 4"):
+        Dataset(model, [Problem("a", ("12345",), where="my.csv row 3")])
+
+
+def test_spans_that_come_with_problems_are_read(new_model):
+    model = new_model(layout=LayoutConfig(given=True))
+    problem = Problem("Sort: 3 1", ("1", "3"), spans=((8, 9), (6, 7)))
+    batch = Dataset(model, [problem]).batch([0])
+    torch.testing.assert_close(batch.features.states, model.read([problem]).states)
+    mirrored = model.read([replace(problem, spans=problem.spans[::-1])]).states
+    torch.testing.assert_close(batch.features.states.flip(1), mirrored)
+
+
+def test_every_problem_that_does_not_fit_is_named_where_it_was_read(model, problems):
+    bad = [Problem("Sort: " + "1 " * 300, ("1",), where="my.csv row 2"), Problem(" ", ("1",), where="my.csv row 5")]
+    with pytest.raises(DataError) as error:
+        Dataset(model, [*problems(1), bad[0], *problems(2), bad[1]])
+    count, first, second = str(error.value).splitlines()
+    assert count == "the data has 2 faults:" and first.startswith("my.csv row 2: the prompt has ") and "the context of" in first
+    assert second.startswith("my.csv row 5: the prompt is empty")
+
+
+def test_a_prompt_longer_than_the_encoders_room_is_named_before_anything_is_computed(new_model, problems):
+    model = new_model(encoder=Concat.Config(max_tokens=8), layout=LayoutConfig(num_answers=3))
+    with pytest.raises(DataError, match=r"problem 1: .* positions, but encoder.max_tokens is 8"):
+        Dataset(model, [replace(problems(1)[0], prompt="S 3"), *problems(1, length=8)])

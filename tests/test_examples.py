@@ -36,7 +36,7 @@ def run(processes, script, folder, output):
 
 def test_every_example_has_a_test_and_says_how_it_is_run():
     scripts = {path.name for path in EXAMPLES.glob("*.py")}
-    assert scripts == {"quickstart.py", "your_own_task.py", "your_own_adapter.py"}
+    assert scripts == {"quickstart.py", "your_own_task.py", "your_own_data.py", "your_own_adapter.py"}
     assert all(f"python examples/{name}" in (EXAMPLES / name).read_text() for name in scripts)
 
 
@@ -65,6 +65,15 @@ def test_a_task_of_ones_own_is_taught(processes, folder, tmp_path):
     prompt = "Bits: 1 0 1\nFor each bit, is the count of ones so far odd (1) or even (0)?"
     (solution,) = HybridModel.from_pretrained(tmp_path / "parity").solve([prompt])
     assert len(solution.symbols) == 3
+
+
+def test_data_of_ones_own_is_checked_and_taught(processes, folder, tmp_path):
+    ended = run(processes, "your_own_data.py", folder, tmp_path / "data")
+    assert "as it should be: " in ended.out and 'has no column "solution"; choose from its columns: question, answer' in ended.out
+    assert "symbols 0 2 4 6 8 none <end>; up to 5 an answer" in ended.out
+    assert "unseen rows right; Numbers: " in ended.out
+    solutions = HybridModel.from_pretrained(tmp_path / "data" / "head").solve(["Numbers: 3 8. Which of them are even?"])
+    assert set(solutions[0].symbols) <= {*"02468", "none"}
 
 
 def test_an_adapter_of_ones_own_is_trained_saved_and_loaded(processes, folder, tmp_path):

@@ -4,13 +4,14 @@ import pytest
 import torch
 
 from hybrid import BackboneConfig, HybridConfig, ReasonerConfig, attach
-from hybrid.adapters import Structured
+from hybrid.adapters import Concat, CrossAttention, Pooled, Structured
 from hybrid.block import AttentionBlock, MLPBlock
 from hybrid.cores import TRM
 from hybrid.eval.baselines import HeadMethod
 from hybrid.eval.cost import count_flops
 from hybrid.eval.tasks import Sort
 from hybrid.halting import Fixed, Learned
+from hybrid.layout import LayoutConfig
 from hybrid.problem import Problem
 
 TASK = Sort(Sort.Config(length=4))
@@ -136,3 +137,19 @@ def test_a_head_without_language_model_costs_its_recursion_alone():
     (attempt,) = method.attempt(TASK.problems("test", 1))
     block = 2 * 4 * (4 * D * D + 3 * D * INNER) + 4 * 4 * 4 * D
     assert attempt.flops == pytest.approx(2 * (T * (N + 1) * LAYERS * block + 2 * 4 * D * 10 + 2 * D), rel=1e-9)
+
+
+@pytest.mark.parametrize("encoder", [Concat, CrossAttention, Pooled])
+def test_heads_with_slots_have_a_cost_too(new_model, encoder):
+    model = new_model(layout=LayoutConfig(num_answers=4), symbols=TASK.symbols, encoder=encoder.Config())
+    (attempt,) = method_of(model, num_steps=1).attempt(TASK.problems("test", 1))
+    assert attempt.flops > 0
+
+
+def test_problems_are_asked_with_their_own_spans(new_model):
+    model = new_model(layout=LayoutConfig(given=True), symbols=TASK.symbols)
+    problem = TASK.problems("test", 1)[0]
+    own = Problem(problem.prompt, problem.answer[:2], spans=TASK.layout.spans(problem.prompt)[0][:2])
+    method = method_of(model, num_steps=1)
+    vars(method)["_flops"] = (1.0, 1.0)
+    assert len(method.attempt([own])[0].text.split()) == 2 and len(method.depth_curve([own], 2)) == 2

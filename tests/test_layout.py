@@ -64,3 +64,18 @@ def test_layouts_that_say_too_little_or_nonsense_are_refused(fields):
 def test_a_broken_regular_expression_is_refused_with_its_fault():
     with pytest.raises(ConfigError, match=r"layout item '\(' is no regular expression: missing \)"):
         SpanPattern("a", "(")
+
+
+def test_spans_that_come_with_a_problem_go_before_the_patterns():
+    assert PAIRS.spans("Ask: Bob? Cid?", ((0, 3),)) == (((0, 3),), ())
+    given = LayoutConfig(given=True)
+    assert given.spans("two words", ((4, 9), (0, 3)))[0] == ((4, 9), (0, 3)) and given.length([(0, 1)]) == 1
+    assert LayoutConfig(num_answers=2).spans("any text", ((0, 3),)) == ((), ())
+    with pytest.raises(InputError, match="this head needs the answer's spans"):
+        given.spans("two words")
+
+
+@pytest.mark.parametrize("span", [(-1, 2), (3, 3), (3, 2), (3, 10)])
+def test_spans_outside_the_prompt_are_refused(span):
+    with pytest.raises(InputError, match="is outside the prompt of 9 characters"):
+        LayoutConfig(given=True).spans("two words", (span,))

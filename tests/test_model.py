@@ -9,6 +9,8 @@ import hybrid
 from hybrid.adapters import Concat, CrossAttention, Pooled, Tokens
 from hybrid.errors import BackboneError, ConfigError, InputError
 from hybrid.halting import Converged, Fixed, Learned
+from hybrid.layout import END, LayoutConfig
+from hybrid.problem import Problem
 
 PROMPTS = ["Sort: 3 1 2", "Sort: 9 8 7 6 5", "Sort: 4 4"]
 
@@ -115,3 +117,26 @@ def test_a_head_in_another_precision_answers_too(model):
 
 def test_a_learned_rule_with_a_high_bar_does_not_halt(model):
     assert model.solve(PROMPTS[:1], halting=Learned.Config(probability=0.999999))[0].steps == 3
+
+
+def test_a_problem_is_solved_by_its_own_spans(new_model):
+    model = new_model(layout=LayoutConfig(given=True))
+    asked = [Problem("Sort: 3 1 2", (), spans=((6, 7), (8, 9), (10, 11))), Problem("Sort: 4 4", (), spans=((6, 7),))]
+    assert [len(solution.symbols) for solution in model.solve(asked)] == [3, 1]
+    with pytest.raises(InputError, match="this head needs the answer's spans"):
+        model.solve(PROMPTS)
+
+
+def test_an_answer_may_end_before_its_slots_do(new_model):
+    model = new_model(layout=LayoutConfig(num_answers=4), encoder=Concat.Config(), symbols=("a", "b", END))
+    features = model.read(["one prompt"])
+    thoughts = model.think(features, halting=Fixed.Config(), num_steps=2)
+    written = torch.tensor([[[0, 1, 1, 0], [1, 0, 2, 1]]])
+    (solution,) = model.write(replace(thoughts, symbols=written), features)
+    assert solution.trajectory == (("a", "b", "b", "a"), ("b", "a")) and solution.text == "b a"
+
+
+def test_an_open_vocabulary_answers_with_one_text(new_model):
+    model = new_model(layout=LayoutConfig(num_answers=3), encoder=Concat.Config(), symbols=(), decoder=Tokens.Config(whole=True))
+    (solution,) = model.solve(["Sort: 3 1"])
+    assert solution.symbols == (solution.text,)

@@ -23,7 +23,7 @@ LAYERS = [
     # The foundation: knows no adapter and no model.
     "hybrid.errors hybrid.problem hybrid.recursion hybrid.fingerprint",
     "hybrid.taps hybrid.offsets",
-    "hybrid.kinds hybrid.default_backbone hybrid.carry hybrid.checkpoint",
+    "hybrid.faults hybrid.kinds hybrid.default_backbone hybrid.carry hybrid.checkpoint",
     "hybrid.layout hybrid.block hybrid.losses hybrid.halting hybrid.flags",
     "hybrid.cores hybrid.backbone",
     "hybrid.gradients hybrid.no_backbone hybrid.tuner",

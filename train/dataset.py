@@ -13,8 +13,10 @@ from torch import Tensor
 
 from hybrid.adapters import Features
 from hybrid.errors import InputError
+from hybrid.faults import Faults
 from hybrid.losses import IGNORE
 from hybrid.model import HybridModel
+from hybrid.offsets import Encoded
 from hybrid.problem import Problem
 from hybrid.train.feature_cache import CachedFeatures, LiveFeatures, Reading, cached_features
 from hybrid.train.processes import Team
@@ -47,8 +49,22 @@ class Batch:
         return self.labels.where(self.features.answer_mask(self.labels.shape[1]), torch.full_like(self.labels, IGNORE))
 
 
+@dataclass(frozen=True)
+class Row:
+    """One problem as the dataset keeps it: what the backbone reads, answer positions, labels (answers, then path)."""
+
+    reading: Reading
+    num_answers: int
+    labels: list[int]
+
+
 class Dataset:
-    """Problems with their features; rows are taken by index, padded to the longest problem of all."""
+    """Problems with their features; rows are taken by index, padded to the longest problem of all.
+
+    Raises:
+        DataError: problems are empty, longer than the model's context or the encoder's room, or do not fit the layout;
+            the message names each by where it was read, or by its index.
+    """
 
     def __init__(
         self,
@@ -63,34 +79,18 @@ class Dataset:
         if not problems:
             raise InputError("there are no problems to train on; give at least one")
         self.problems = tuple(problems)
-        spans = [model.config.layout.spans(problem.prompt) for problem in problems]
-        reads_spans = model.head.encoder.reads == "spans"
-        encoded = model.backbone.encode([problem.prompt for problem in problems])
-        readings = [
-            Reading(tokens, answer + context if reads_spans else None)
-            for tokens, (answer, context) in zip(encoded, spans, strict=True)
-        ]
+        rows = _checked(model, self.problems)
+        readings = [row.reading for row in rows]
         self.num_positions = max(reading.num_positions for reading in readings)
-        self.num_answers = [len(problem.answer) for problem in problems]
-        rows = [self._labels(model, i, len(s[0]), len(s[1]) if reads_spans else 0) for i, s in enumerate(spans)]
-        self.labels = torch.full((len(rows), max(map(len, rows))), IGNORE)
+        self.num_answers = [row.num_answers for row in rows]
+        self.labels = torch.full((len(rows), max(len(row.labels) for row in rows)), IGNORE)
         for place, row in zip(self.labels, rows, strict=True):
-            place[: len(row)] = torch.tensor(row)
+            place[: len(row.labels)] = torch.tensor(row.labels)
         self.features: CachedFeatures | LiveFeatures = (
             cached_features(model.backbone, readings, say=say, progress=progress, team=team)
             if cache
             else LiveFeatures(model.backbone, readings)
         )
-
-    def _labels(self, model: HybridModel, row: int, num_spans: int, num_context: int) -> list[int]:
-        problem, layout = self.problems[row], model.config.layout
-        wanted = num_spans if layout.answer is not None else layout.num_answers
-        if len(problem.answer) != wanted:
-            raise InputError(f"problem {row} has {len(problem.answer)} answer symbols where its prompt has {wanted} places")
-        if problem.path and num_context and len(problem.path) != num_context:
-            raise InputError(f"problem {row} has {len(problem.path)} path symbols where its prompt has {num_context} places")
-        symbols = problem.answer + (problem.path if num_context else ())
-        return [model.head.decoder.index(symbol) for symbol in symbols]
 
     def __len__(self) -> int:
         return len(self.problems)
@@ -100,3 +100,55 @@ class Dataset:
         rows = self.features.rows(indices)
         features = Features.pad(rows, [self.num_answers[i] for i in indices], self.num_positions)
         return Batch(features, self.labels[list(indices)])
+
+
+def _checked(model: HybridModel, problems: Sequence[Problem]) -> list[Row]:
+    rows, faults = [], Faults()
+    for number, (problem, tokens) in enumerate(zip(problems, _encoded(model, problems), strict=True)):
+        try:
+            if isinstance(tokens, InputError):
+                raise tokens
+            rows.append(_row(model, problem, tokens))
+        except InputError as error:
+            faults.add(f"{problem.where or f'problem {number}'}: {error}")
+    faults.check()
+    return rows
+
+
+def _encoded(model: HybridModel, problems: Sequence[Problem]) -> Sequence[Encoded | InputError]:
+    """Return the tokens of each prompt, or what is wrong with it."""
+    try:
+        return model.backbone.encode([problem.prompt for problem in problems])
+    except InputError as error:
+        if len(problems) == 1:
+            return [error]
+        return [tokens for problem in problems for tokens in _encoded(model, [problem])]
+
+
+def _row(model: HybridModel, problem: Problem, tokens: Encoded) -> Row:
+    layout, encoder = model.config.layout, model.head.encoder
+    answer, context = layout.spans(problem.prompt, problem.spans)
+    reads_spans = encoder.reads == "spans"
+    reading = Reading(tokens, answer + context if reads_spans else None)
+    if encoder.longest is not None and reading.num_positions > encoder.longest:
+        name = "max_positions" if reads_spans else "max_tokens"
+        raise InputError(f"{reading.num_positions} positions, but encoder.{name} is {encoder.longest}; attach with a larger one")
+    places = layout.length(answer)
+    labels = _answer_labels(model, problem, places)
+    if reads_spans and context and problem.path:
+        if len(problem.path) != len(context):
+            raise InputError(f"there are {len(problem.path)} path symbols where the prompt has {len(context)} places")
+        labels += [model.head.decoder.index(symbol) for symbol in problem.path]
+    return Row(reading, places, labels)
+
+
+def _answer_labels(model: HybridModel, problem: Problem, places: int) -> list[int]:
+    """Return one label a place; behind the END of an answer that is shorter stands IGNORE."""
+    decoder = model.head.decoder
+    labels = decoder.labels(problem.answer)
+    if decoder.end is None and len(labels) != places:
+        raise InputError(f"there are {len(labels)} answer symbols where the prompt has {places} places")
+    if len(labels) > places:
+        raise InputError(f"the answer takes {len(labels)} places of {places}; give layout.num_answers {len(labels)}, or drop it")
+    ended = labels if decoder.end is None or len(labels) == places else [*labels, decoder.end]
+    return ended + [IGNORE] * (places - len(ended))

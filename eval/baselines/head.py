@@ -39,24 +39,23 @@ class HeadMethod(Method):
         """FLOPs a prompt token (backbone to the deepest layer read, and encoder), and FLOPs a supervision step."""
         problem = self.task.problems("train", 1)[0]
         tokens = len(self.model.backbone.encode([problem.prompt])[0].ids)
-        features = self.model.read([problem.prompt])
+        features = self.model.read([problem])
         fixed = _fixed()
-        read = count_flops(lambda: self.model.read([problem.prompt]))
+        read = count_flops(lambda: self.model.read([problem]))
         one = count_flops(lambda: self.model.think(features, halting=fixed, num_steps=1))
         two = count_flops(lambda: self.model.think(features, halting=fixed, num_steps=2))
         return (read + 2 * one - two) / tokens, float(two - one)
 
     def attempt(self, problems: Sequence[Problem]) -> list[Attempt]:
         """See Method.attempt."""
-        prompts = [problem.prompt for problem in problems]
         solutions = self.model.solve(
-            prompts,
+            problems,
             halting=self.halting,
             num_steps=self.config.num_steps,
             search=self.config.search,
-            batch_size=len(prompts),
+            batch_size=len(problems),
         )
-        encoded = self.model.backbone.encode(prompts)
+        encoded = self.model.backbone.encode([problem.prompt for problem in problems])
         per_token, per_step = self._flops
         return [
             Attempt(
@@ -74,7 +73,7 @@ class HeadMethod(Method):
         right = [0] * depth
         for start in range(0, len(problems), 128):
             part = problems[start : start + 128]
-            solutions = self.model.solve([p.prompt for p in part], halting=_fixed(), num_steps=depth, batch_size=128)
+            solutions = self.model.solve(part, halting=_fixed(), num_steps=depth, batch_size=128)
             for solution, problem in zip(solutions, part, strict=True):
                 for step, symbols in enumerate(solution.trajectory):
                     right[step] += symbols == problem.answer

@@ -1,4 +1,4 @@
-"""The tasks: Sudoku, sorting and state tracking, each in a file of its own.
+"""The tasks: Sudoku, sorting, state tracking and a table of one's own, each in a file of its own.
 
 Holds the registry with all its members; a new task is a new file, one decorator and one line here.
 """
@@ -6,6 +6,7 @@ Holds the registry with all its members; a new task is a new file, one decorator
 from hybrid.eval.tasks.sort import Sort as Sort
 from hybrid.eval.tasks.state_tracking import StateTracking as StateTracking
 from hybrid.eval.tasks.sudoku import Sudoku as Sudoku
+from hybrid.eval.tasks.table import Table as Table
 from hybrid.eval.tasks.task import TASKS as TASKS
 from hybrid.eval.tasks.task import Split as Split
 from hybrid.eval.tasks.task import Task as Task

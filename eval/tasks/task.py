@@ -25,12 +25,15 @@ Split = Literal["train", "dev", "test"]
 Wording = Literal["train", "held_out"]
 Style = Literal["direct", "cot"]
 
+USUAL_COUNT: dict[str, int] = {"train": 2000, "dev": 300, "test": 500}
+"""Problems of each split where no number is asked for."""
+
 _PATIENCE = 5000
 """Draws in a row without a new problem after which a split counts as exhausted."""
 
 
 class Task(ABC):
-    """A family of problems with a closed answer vocabulary.
+    """A family of problems, mostly with a closed answer vocabulary.
 
     Every problem has a `key`, the name of its equivalence class, and a hash of the key alone decides its split. So no
     problem equivalent to a training one is ever in dev or test, whatever the seeds, configs and counts.
@@ -76,16 +79,17 @@ class Task(ABC):
     def _problem(self, instance: Any, key: str, wording: Any, rng: random.Random) -> Problem:
         """Put `instance` into words; `rng` may draw what the wording leaves open."""
 
-    def problems(self, split: Split, count: int, *, seed: int = 0, wording: Wording = "train") -> list[Problem]:
+    def problems(self, split: Split, count: int | None = None, *, seed: int = 0, wording: Wording = "train") -> list[Problem]:
         """Return `count` problems with distinct prompts, the same ones for the same arguments and config.
 
-        A smaller `count` gives the beginning of a greater one. Another `wording` puts the same problems in other
-        words, so that the two can be compared pair by pair.
+        A smaller `count` gives the beginning of a greater one; None takes 2000, 300 or 500 for train, dev or test. Another
+        `wording` puts the same problems in other words, so that the two can be compared pair by pair.
 
         Raises:
             InputError: an argument is unknown, or the split has too few different problems.
         """
-        _check_arguments(split, count, wording)
+        check_arguments(split, count, wording)
+        count = USUAL_COUNT[split] if count is None else count
         draws, words = (random.Random(f"{self.kind} {split} {seed} {use}") for use in ("draw", "word"))
         seen: set[Any] = set()
         found: list[Problem] = []
@@ -160,11 +164,12 @@ def changes(symbols: Sequence[str], previous: Sequence[str] | None) -> list[bool
     return [i >= len(previous) or symbol != previous[i] for i, symbol in enumerate(symbols)]
 
 
-def _check_arguments(split: str, count: int, wording: str) -> None:
+def check_arguments(split: str, count: int | None, wording: str) -> None:
+    """Raise InputError unless these are a split, a count and a wording."""
     for name, value, known in (("split", split, get_args(Split)), ("wording", wording, get_args(Wording))):
         if value not in known:
             raise InputError(f'{name} "{value}" is unknown; choose one of: {", ".join(known)}')
-    if count < 0:
+    if count is not None and count < 0:
         raise InputError(f"count is {count}; give a number of at least 0")
 
 

@@ -1,7 +1,8 @@
 """The command line: hybrid train | solve | bench | inspect | tasks | import-checkpoint.
 
 Every config field is a flag, and `--config FILE` takes the same as YAML. A user's mistake is one line on standard
-error and exit code 2. Holds the list of commands and the exit codes; each command is a dataclass in its own file.
+error (faults of data: one line each) and exit code 2. Holds the list of commands and the exit codes; each command is a
+dataclass in its own file.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from hybrid.cli.show import InspectCommand
 from hybrid.cli.solve import SolveCommand
 from hybrid.cli.tasks import TasksCommand
 from hybrid.cli.train import TrainCommand
-from hybrid.errors import ConfigError, HybridError
+from hybrid.errors import ConfigError, DataError, HybridError
 from hybrid.flags import parse
 
 COMMANDS: dict[str, Any] = {
@@ -46,7 +47,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise ConfigError(f'command "{words[0]}" is unknown; choose one of: {", ".join(COMMANDS)}')
         parse(COMMANDS[words[0]], words[1:], f"hybrid {words[0]}").run()
     except HybridError as error:
-        _complain(" ".join(str(error).split()))
+        # Faults of data stand one a line; any other message is one line.
+        lines = str(error).splitlines() if isinstance(error, DataError) else [str(error)]
+        _complain(*(" ".join(line.split()) for line in lines))
         return 2
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -56,15 +59,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _complain(text: str) -> None:
-    """Print one line on standard error; of many processes, the main one alone where all make the same mistake.
+def _complain(*lines: str) -> None:
+    """Print lines on standard error; of many processes, the main one alone where all make the same mistake.
 
     The others wait: a launcher ends them as soon as the main one has ended, and only a mistake of their own is then told.
     """
     rank = int(os.environ.get("RANK", "0"))
     if rank:
         time.sleep(PATIENCE_SECONDS)
-    print(f"hybrid: {f'process {rank}: ' if rank else ''}{text}", file=sys.stderr)
+    for line in lines:
+        print(f"hybrid: {f'process {rank}: ' if rank else ''}{line}", file=sys.stderr)
 
 
 def entry() -> None:

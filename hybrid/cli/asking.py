@@ -11,6 +11,7 @@ from hybrid.eval.tasks import TASKS
 from hybrid.flags import read_text
 from hybrid.halting import HALTING
 from hybrid.kinds import require
+from hybrid.problem import Problem, Span
 from hybrid.search import SearchConfig
 
 
@@ -25,16 +26,16 @@ class Asking:
     halting: Any = field(default=None, metadata={"kinds": HALTING})
     search: SearchConfig = field(default_factory=SearchConfig)
 
-    def prompts(self) -> list[str]:
-        """Return the prompts: the argument; a file (.jsonl: one `prompt` a line); or standard input."""
+    def prompts(self) -> list[Problem]:
+        """Return the prompts: the argument; a file (.jsonl: one `prompt` a line, also its `spans`); or standard input."""
         if self.prompt is not None:
             require(self.file is None, "give a prompt or --file, not both")
-            found = [self.prompt.replace("\\n", "\n")]
+            found = [Problem(self.prompt.replace("\\n", "\n"), ())]
         elif self.file is not None and self.file.endswith(".jsonl"):
             found = _prompts_of_lines(self.file, read_text(self.file))
         else:
-            found = [read_text(self.file)]
-        if not any(prompt.strip() for prompt in found):
+            found = [Problem(read_text(self.file), ())]
+        if not any(problem.prompt.strip() for problem in found):
             raise InputError("the prompt is empty; give the text of a problem")
         return found
 
@@ -52,15 +53,23 @@ def task_of(model: Any) -> Any:
     return TASKS.build(TASKS.from_dict(model.config.task))
 
 
-def _prompts_of_lines(name: str, text: str) -> list[str]:
+def _prompts_of_lines(name: str, text: str) -> list[Problem]:
     prompts = []
     for number, line in enumerate(text.splitlines(), 1):
         try:
-            prompt = json.loads(line)["prompt"] if line.strip() else None
-        except (ValueError, KeyError, TypeError):
+            record = json.loads(line) if line.strip() else None
+            prompt, spans = (record["prompt"], record.get("spans")) if record is not None else (None, None)
+        except (ValueError, KeyError, TypeError, AttributeError):
             raise InputError(f'line {number} of {name} is no JSON object with a "prompt"; mend the line') from None
         if prompt is not None:
             if not isinstance(prompt, str):
                 raise InputError(f'"prompt" in line {number} of {name} is {prompt!r}; it must be text')
-            prompts.append(prompt)
+            prompts.append(Problem(prompt, (), spans=_spans(spans or (), f"line {number} of {name}")))
     return prompts
+
+
+def _spans(value: Any, where: str) -> tuple[Span, ...]:
+    try:
+        return tuple((int(start), int(end)) for start, end in value)
+    except (TypeError, ValueError):
+        raise InputError(f'"spans" in {where} is {value!r:.60}; give a list of [start, end]') from None

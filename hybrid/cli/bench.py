@@ -25,7 +25,7 @@ class BenchCommand:
         output: folder for results.json, attempts.jsonl and report.html.
         task: task to test on; without it, the one that the head was trained on.
         methods: what is compared: hybrid and names of prompting methods.
-        num_problems: test problems for the head.
+        num_problems: test problems for the head; none takes 500, or all where data of one's own has fewer.
         num_text_problems: the first of them, for methods that write text.
         num_latency: the first of them, one by one, for seconds.
         seed: of the problems.
@@ -39,7 +39,7 @@ class BenchCommand:
     output: str = "runs/bench"
     task: Any = field(default=None, metadata={"kinds": TASKS})
     methods: tuple[str, ...] = ("hybrid", "direct", "zero_shot_cot", "few_shot_cot")
-    num_problems: int = 500
+    num_problems: int | None = None
     num_text_problems: int = 32
     num_latency: int = 10
     seed: int = 0
@@ -50,7 +50,8 @@ class BenchCommand:
 
     def __post_init__(self) -> None:
         for name in ("num_problems", "num_text_problems", "num_latency"):
-            require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}; give at least 1")
+            count = getattr(self, name)
+            require(count is None or count >= 1, f"{name} is {count}; give at least 1")
 
     def run(self) -> None:
         """Measure, print the table, write the files."""

@@ -21,7 +21,7 @@ class InspectCommand(Asking):
     Args:
         prompt: the problem; \\n stands for a new line. Without it, --file or standard input is read.
         model: folder of a trained head.
-        file: text file with one prompt, or .jsonl with a `prompt` in each line.
+        file: text file with one prompt, or .jsonl with a `prompt` in each line (and its `spans`, where the head reads them).
         num_steps: most supervision steps.
         halting: halting rule for this call.
         search: noisy trajectories.
@@ -44,8 +44,9 @@ class InspectCommand(Asking):
         model = self.load()
         task = task_of(model)
         console = Console()
-        for place, prompt in enumerate(self.prompts()):
-            solution = model.solve([prompt], halting=self.halting, num_steps=self.num_steps, search=self.search)[0]
+        for place, problem in enumerate(self.prompts()):
+            prompt = problem.prompt
+            solution = model.solve([problem], halting=self.halting, num_steps=self.num_steps, search=self.search)[0]
             before: Sequence[tuple[str, ...] | None] = (None, *solution.trajectory)
             panels = [
                 Panel(task.show(prompt, symbols, last), title=f"step {number}", subtitle=f"{moved:.2f}", expand=False)

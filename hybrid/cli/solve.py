@@ -15,7 +15,7 @@ class SolveCommand(Asking):
     Args:
         prompt: the problem; \\n stands for a new line. Without it, --file or standard input is read.
         model: folder of a trained head.
-        file: text file with one prompt, or .jsonl with a `prompt` in each line.
+        file: text file with one prompt, or .jsonl with a `prompt` in each line (and its `spans`, where the head reads them).
         num_steps: most supervision steps.
         halting: halting rule for this call.
         search: noisy trajectories.

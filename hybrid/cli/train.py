@@ -20,8 +20,8 @@ class TrainCommand:
     Args:
         task: what is learned.
         output: folder of the run and of the head; the same command again resumes.
-        num_train: training problems.
-        num_dev: problems that select the best head.
+        num_train: training problems; none takes 2000, or all rows of data of one's own.
+        num_dev: problems that select the best head; none takes 300, or all where data of one's own has fewer.
         overwrite: start anew where the folder holds another run.
         quiet: no progress bar.
         dry_run: say what memory, disk and time the run will take, from a few measured steps, and write nothing.
@@ -34,8 +34,8 @@ class TrainCommand:
 
     output: str
     task: Any = field(metadata={"kinds": TASKS})
-    num_train: int = 2000
-    num_dev: int = 300
+    num_train: int | None = None
+    num_dev: int | None = None
     overwrite: bool = False
     quiet: bool = False
     dry_run: bool = False
@@ -46,8 +46,9 @@ class TrainCommand:
     train: TrainConfig = field(default_factory=TrainConfig)
 
     def __post_init__(self) -> None:
-        require(self.num_train >= 1, f"num_train is {self.num_train}; give at least 1")
-        require(self.num_dev >= 1, f"num_dev is {self.num_dev}; give at least 1")
+        for name in ("num_train", "num_dev"):
+            count = getattr(self, name)
+            require(count is None or count >= 1, f"{name} is {count}; give at least 1")
 
     def run(self) -> None:
         """Train and print the outcome."""

@@ -1,0 +1,237 @@
+"""One row of a table as a problem: which columns, how an answer is cut into symbols, and what a good row is.
+
+Holds the settings and the judgement of single rows; what only shows when rows are compared is table_survey.py's.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import blake2b
+from typing import Any, Literal
+
+from hybrid.errors import InputError
+from hybrid.eval.tasks.table_source import Record
+from hybrid.kinds import require
+from hybrid.layout import END, SpanPattern
+from hybrid.problem import Problem, Span
+
+Unit = Literal["word", "character", "whole", "token"]
+
+
+@dataclass(frozen=True)
+class TableConfig:
+    """Where rows of one's own stand and how they are read.
+
+    Args:
+        train: a .csv, .tsv, .jsonl, .parquet or .arrow file, a folder of `Dataset.save_to_disk`, or a data set of the
+            hub, `hub:OWNER/NAME` or `hub:OWNER/NAME/CONFIG:SPLIT`.
+        dev: the same for the dev split; none takes a tenth of the rows of `train`, by a hash of the prompt.
+        test: the same for the test split; none takes another tenth.
+        prompt_column: column of the text that the language model reads.
+        answer_column: column of the answers: text, a whole number, true or false; or a list of symbols.
+        spans_column: column of the answer symbols' own places in the prompt, a list of [start, end) characters, one a
+            symbol (in a CSV, as JSON). Prompts to solve must then bring theirs along, or be read by `item`.
+        item: regular expression of the answer symbols' places in a prompt, its first group where it has one.
+        region: regular expression of the stretches of a prompt in which `item` is looked for.
+        unit: what an answer's symbols are: its words, its characters, the whole answer as one class, or the language
+            model's own tokens (an open vocabulary, any text; with --decoder tokens --decoder.whole true).
+        separator: what stands between two words of an answer; none for blanks.
+        symbols: the closed vocabulary; empty to take the symbols of all answers.
+        num_answers: slots of an answer where it has no places in the prompt; none takes the longest answer, for tokens 16.
+    """
+
+    train: str = ""
+    dev: str | None = None
+    test: str | None = None
+    prompt_column: str = "prompt"
+    answer_column: str = "answer"
+    spans_column: str | None = None
+    item: str | None = None
+    region: str = "(?s).+"
+    unit: Unit = "word"
+    separator: str | None = None
+    symbols: tuple[str, ...] = ()
+    num_answers: int | None = None
+
+    def __post_init__(self) -> None:
+        require(bool(self.train), "table.train is missing; give a .csv, .jsonl or .parquet file, or hub:OWNER/NAME")
+        require(
+            not (self.aligned and self.num_answers), "table.num_answers goes without places in the prompt; leave one of them out"
+        )
+        require(self.num_answers is None or self.num_answers >= 1, f"table.num_answers is {self.num_answers}; give at least 1")
+        is_open = self.unit == "token"
+        require(not (is_open and self.aligned), "table.unit token has no places in the prompt; choose another unit")
+        require(not (is_open and self.symbols), "table.unit token has an open vocabulary; leave out table.symbols")
+        require(len(self.symbols) != 1, "table.symbols has 1 entry; give at least 2")
+        require(self.separator != "", "table.separator is empty; choose table.unit character")
+        words = self.separator is None or self.unit == "word"
+        require(words, f"table.separator goes with table.unit word, not {self.unit}; leave one of them out")
+        require(
+            len(self.columns) == len(set(self.columns)), f"table's columns are {', '.join(self.columns)}; name different ones"
+        )
+        require(END not in self.symbols, f"{END} marks the end of a shorter answer; leave it out of table.symbols")
+        assert self.item is None or self.pattern  # Raises where an expression is none.
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of all columns that are read."""
+        return tuple(name for name in (self.prompt_column, self.answer_column, self.spans_column) if name is not None)
+
+    @property
+    def aligned(self) -> bool:
+        """Whether answers have places in the prompt."""
+        return self.spans_column is not None or self.item is not None
+
+    @property
+    def pattern(self) -> SpanPattern | None:
+        """The pattern of the answer's places, None for none."""
+        return None if self.item is None else SpanPattern(self.region, self.item)
+
+    @property
+    def between(self) -> str:
+        """What is written between two symbols."""
+        return (self.separator or " ") if self.unit == "word" else ""
+
+
+def key_of(prompt: str) -> str:
+    """Return the name of a prompt's class: prompts that differ in blanks alone are the same.
+
+    Example:
+        >>> key_of("1 + 1 =") == key_of(" 1  + 1 =\\n"), key_of("1") == key_of("2")
+        (True, False)
+    """
+    return blake2b(" ".join(prompt.split()).encode(), digest_size=8).hexdigest()
+
+
+class RowReader:
+    """Turns records into problems."""
+
+    def __init__(self, config: TableConfig) -> None:
+        self.config = config
+
+    @cached_property
+    def _known(self) -> frozenset[str]:
+        return frozenset(self.config.symbols)
+
+    @cached_property
+    def _pattern(self) -> SpanPattern | None:
+        return self.config.pattern
+
+    def read(self, record: Record, source: str) -> Problem:
+        """Return the problem of a row.
+
+        Raises:
+            InputError: the row is no problem; what is wrong and what to do, without the row's place.
+        """
+        if record.fault:
+            raise InputError(record.fault)
+        config = self.config
+        prompt = _prompt(record.values.get(config.prompt_column), config.prompt_column)
+        answer = self._symbols(record.values.get(config.answer_column))
+        spans = self._spans(record.values.get(config.spans_column), prompt) if config.spans_column is not None else ()
+        self._check_length(prompt, answer, spans)
+        return Problem(
+            prompt,
+            answer,
+            trace=f"Answer: {config.between.join(answer)}",
+            difficulty=len(answer),
+            key=key_of(prompt),
+            spans=spans,
+            where=f"{source} {record.place}",
+        )
+
+    def _symbols(self, value: Any) -> tuple[str, ...]:
+        name, unit = self.config.answer_column, self.config.unit
+        if isinstance(value, list | tuple):
+            if unit == "token":
+                raise InputError(f'"{name}" is a list; with table.unit token it must be text')
+            symbols = tuple(_scalar(item, name) for item in value)
+        else:
+            text = _scalar(value, name)
+            if unit == "word":
+                symbols = tuple(part.strip() for part in text.split(self.config.separator)) if text else ()
+            else:
+                symbols = tuple(text) if unit == "character" else (text,) if text else ()
+        if not symbols:
+            raise InputError(f'"{name}" is empty; give an answer, or drop the row')
+        for symbol in symbols:
+            if not symbol or symbol == END:
+                raise InputError(f'"{name}" has the symbol {symbol!r}, which no answer may hold; mend {value!r:.60}')
+            if self._known and symbol not in self._known:
+                known = ", ".join(self.config.symbols[:10])
+                raise InputError(
+                    f'"{name}" has the symbol {symbol[:40]!r}, not in table.symbols: {known}; add it, or mend the row'
+                )
+        return symbols
+
+    def _spans(self, value: Any, prompt: str) -> tuple[Span, ...]:
+        name = self.config.spans_column
+        if isinstance(value, str):
+            try:
+                value = json.loads(value)
+            except (ValueError, RecursionError):
+                raise InputError(f'"{name}" is {value[:40]!r}; give JSON such as [[0, 4], [7, 9]]') from None
+        if not isinstance(value, list | tuple) or not value:
+            raise InputError(f'"{name}" is {value!r:.40}; give a list of [start, end], one for each answer symbol')
+        spans = []
+        for span in value:
+            pair = span if isinstance(span, list | tuple) else ()
+            if len(pair) != 2 or not all(isinstance(end, int) and not isinstance(end, bool) for end in pair):
+                raise InputError(f'"{name}" holds {span!r:.40}; give pairs of whole numbers, [start, end]')
+            start, end = pair
+            if start >= end:
+                raise InputError(f'"{name}" holds [{start}, {end}], which is empty; the end stands behind the last character')
+            if start < 0 or end > len(prompt):
+                raise InputError(f'"{name}" holds [{start}, {end}], outside the prompt of {len(prompt)} characters')
+            spans.append((start, end))
+        return tuple(spans)
+
+    def _check_length(self, prompt: str, answer: tuple[str, ...], spans: tuple[Span, ...]) -> None:
+        config, count = self.config, len(answer)
+        if config.spans_column is not None and len(spans) != count:
+            raise InputError(f'"{config.spans_column}" has {len(spans)} spans for {count} answer symbols; give one for each')
+        if self._pattern is not None and not spans and len(places := self._pattern.find(prompt)) != count:
+            raise InputError(
+                f"table.item finds {len(places)} places in the prompt for {count} answer symbols; change one of them"
+            )
+        if config.num_answers is not None and config.unit != "token" and count > config.num_answers:
+            raise InputError(
+                f"the answer has {count} symbols, table.num_answers is {config.num_answers}; raise it, or drop the row"
+            )
+
+
+def _prompt(value: Any, name: str) -> str:
+    if value is None:
+        raise InputError(f'"{name}" is missing (null); write a prompt, or drop the row')
+    if not isinstance(value, str):
+        raise InputError(f'"{name}" is {value!r:.40} of type {type(value).__name__}; it must be text')
+    if not value.strip():
+        raise InputError(f'"{name}" is empty; write a prompt, or drop the row')
+    _check_text(value, name)
+    return value
+
+
+def _scalar(value: Any, name: str) -> str:
+    """Return an answer, or one symbol of it, as text."""
+    if value is None:
+        raise InputError(f'"{name}" is missing (null); give an answer, or drop the row')
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int):
+        return str(value)
+    if not isinstance(value, str):
+        raise InputError(f'"{name}" is {value!r:.40} of type {type(value).__name__}; give text, a whole number or a list of them')
+    _check_text(value, name)
+    return value.strip()
+
+
+def _check_text(text: str, name: str) -> None:
+    for character, what in (("\x00", "a NUL character"), ("\ufffd", "bytes that are no UTF-8")):
+        if character in text:
+            raise InputError(f'"{name}" holds {what} at character {text.index(character)}; save the file as clean UTF-8')
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f'"{name}" holds half of a surrogate pair at character {error.start}; write it whole') from None

@@ -1,0 +1,151 @@
+"""The check of a whole table before training: every row, every fault with its row, and what the answers consist of.
+
+One pass over each source. A row costs 17 bytes of memory (digests of prompt and answer), whatever its length.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from hashlib import blake2b
+
+import numpy as np
+
+from hybrid.errors import InputError
+from hybrid.eval.tasks.table_row import RowReader, TableConfig
+from hybrid.eval.tasks.table_source import records
+from hybrid.faults import Faults
+from hybrid.problem import Problem
+
+MAX_SYMBOLS = 10_000
+"""Different symbols after which answers are no closed vocabulary."""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a table holds.
+
+    Args:
+        rows: good rows of each source.
+        symbols: all symbols of the answers, in a fixed order; empty for an open vocabulary.
+        shortest: symbols of the shortest answer.
+        longest: symbols of the longest answer.
+    """
+
+    rows: Mapping[str, int]
+    symbols: tuple[str, ...]
+    shortest: int
+    longest: int
+
+
+@dataclass
+class _Seen:
+    """One source's rows: digests (zero where a row is bad) by place."""
+
+    source: str
+    prompts: array[int] = field(default_factory=lambda: array("Q"))
+    answers: array[int] = field(default_factory=lambda: array("Q"))
+    good: int = 0
+
+    def add(self, problem: Problem | None) -> None:
+        digest = blake2b("\0".join(problem.answer).encode(), digest_size=8).digest() if problem else b""
+        self.prompts.append(int(problem.key, 16) if problem else 0)
+        self.answers.append(int.from_bytes(digest, "big"))
+        self.good += problem is not None
+
+
+def sources(config: TableConfig) -> dict[str, str]:
+    """Return the source of each split that has one of its own, train first."""
+    given = {"train": config.train, "dev": config.dev, "test": config.test}
+    return {split: source for split, source in given.items() if source is not None}
+
+
+def good_rows(config: TableConfig, source: str, faults: Faults) -> Iterator[Problem | None]:
+    """Yield the problem of each row of `source`, None for a bad one, whose fault is noted."""
+    reader = RowReader(config)
+    empty = True
+    try:
+        for record in records(source, config.columns):
+            empty = False
+            try:
+                yield reader.read(record, source)
+            except InputError as error:
+                faults.add(f"{source} {record.place}: {error}")
+                yield None
+        if empty:
+            faults.add(f"{source} holds no rows; give a file with at least one")
+    except InputError as error:
+        faults.add(str(error))
+
+
+def survey(config: TableConfig) -> Survey:
+    """Check every row of every source.
+
+    Raises:
+        DataError: names the faults with their rows.
+    """
+    faults = Faults()
+    symbols: set[str] = set()
+    lengths: set[int] = set()
+    seen = []
+    for source in sources(config).values():
+        rows = _Seen(source)
+        for problem in good_rows(config, source, faults):
+            rows.add(problem)
+            if problem is not None:
+                lengths.add(len(problem.answer))
+                if config.unit != "token" and len(symbols) <= MAX_SYMBOLS:
+                    symbols.update(problem.answer)
+        seen.append(rows)
+    _check_twins(seen, faults)
+    if faults.count == 0 and config.unit != "token" and not config.symbols:
+        _check_symbols(symbols, config, faults)
+    faults.check()
+    ordered = config.symbols or tuple(sorted(symbols, key=_order))
+    return Survey({rows.source: rows.good for rows in seen}, ordered, min(lengths), max(lengths))
+
+
+def _order(symbol: str) -> tuple[bool, int, str]:
+    """Numbers by size, then words."""
+    number = symbol.isascii() and symbol.isdecimal() and len(symbol) < 20
+    return not number, int(symbol) if number else 0, symbol
+
+
+def _check_symbols(symbols: set[str], config: TableConfig, faults: Faults) -> None:
+    if len(symbols) > MAX_SYMBOLS:
+        faults.add(
+            f"{config.train}: the answers have more than {MAX_SYMBOLS:,} different symbols by table.unit {config.unit}; choose "
+            "character, or token for free text"
+        )
+    if len(symbols) < 2:
+        faults.add(f"{config.train}: all answers are {', '.join(symbols)!r}; there is nothing to learn")
+
+
+def _check_twins(seen: list[_Seen], faults: Faults) -> None:
+    """Note rows with the same prompt that stand in two sources, or in one with two answers."""
+    ends = np.cumsum([len(rows.prompts) for rows in seen])
+    prompts, answers = (
+        np.concatenate([np.frombuffer(getattr(rows, side), dtype=np.uint64) for rows in seen]) for side in ("prompts", "answers")
+    )
+    order = np.argsort(prompts, kind="stable")
+    ordered = prompts[order]
+    twins = np.flatnonzero((ordered[1:] == ordered[:-1]) & (ordered[1:] != 0))
+    first, second = order[twins], order[twins + 1]
+    elsewhere = np.searchsorted(ends, first, side="right") != np.searchsorted(ends, second, side="right")
+    for a, b in sorted(
+        zip(*(row[elsewhere | (answers[first] != answers[second])].tolist() for row in (first, second)), strict=True)
+    ):
+        (one, one_row), (other, other_row) = (_place(seen, ends, row) for row in (a, b))
+        if one is other:
+            faults.add(f"{one.source} row {other_row}: the prompt of row {one_row} with another answer; keep one of them")
+        else:
+            faults.add(
+                f"{one.source} row {one_row}: its prompt stands in {other.source} row {other_row} too; a problem belongs to one "
+                "split, drop it from one"
+            )
+
+
+def _place(seen: list[_Seen], ends: np.ndarray, row: int) -> tuple[_Seen, int]:
+    index = int(np.searchsorted(ends, row, side="right"))
+    return seen[index], row - (int(ends[index - 1]) if index else 0) + 1
