@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 
 @dataclass(frozen=True)
@@ -32,9 +33,7 @@ class Features:
         """Stack rows (p_i, k, h) of different lengths, padded with zeros to `num_positions` or to the longest."""
         lengths = torch.tensor([len(row) for row in rows])
         longest = num_positions or int(lengths.max())
-        states = rows[0].new_zeros(len(rows), longest, *rows[0].shape[1:])
-        for place, row in zip(states, rows, strict=True):
-            place[: len(row)] = row
+        states = torch.stack([F.pad(row, (0, 0, 0, 0, 0, longest - len(row))) for row in rows])
         return cls(states, torch.arange(longest) < lengths[:, None], torch.tensor(list(num_answers)))
 
     def to(self, device: torch.device | str) -> Features:

@@ -195,6 +195,17 @@ class HybridModel(nn.Module):
         checkpoint.restore(model.head, saved.tensors, str(folder))
         return model
 
+    def start_from(self, folder: str | Path) -> None:
+        """Take over the weights of a trained head of the same sizes: a warm start, from a frozen run for one with a tuner.
+
+        Raises:
+            CheckpointError: files are missing or damaged, or the sizes differ.
+            BackboneError: the head was made for another language model.
+        """
+        saved = checkpoint.load(folder)
+        checkpoint.check_backbone(saved.fingerprint, self.backbone.fingerprint, self.backbone.name)
+        checkpoint.restore(self.head, saved.tensors, str(folder))
+
     def load_head(self, folder: str | Path, name: str) -> None:
         """Load another head for the same language model under `name`, to be used after `set_head(name)`.
 

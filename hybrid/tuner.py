@@ -168,15 +168,15 @@ def tuned_parameters(backbone: Backbone) -> list[torch.nn.Parameter]:
     return [p for p in backbone.model.parameters() if p.requires_grad] if backbone.tuned else []
 
 
-def state(backbone: Backbone) -> dict[str, Tensor]:
-    """Return the tuner's weights by name, detached copies."""
-    from peft import get_peft_model_state_dict
+def read(folder: Path) -> dict[str, Tensor]:
+    """Return the tuner's weights that were saved in `folder`, by PEFT's names."""
+    from safetensors.torch import load_file
 
-    return {name: value.detach().clone() for name, value in get_peft_model_state_dict(backbone.model).items()}
+    return load_file(folder / WEIGHTS)
 
 
 def restore(backbone: Backbone, weights: Mapping[str, Tensor]) -> None:
-    """Put weights from `state` back."""
+    """Put weights from `read` into the tuner."""
     from peft import set_peft_model_state_dict
 
     set_peft_model_state_dict(backbone.model, dict(weights))

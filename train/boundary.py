@@ -7,26 +7,30 @@ graph of the model and one cycle of the recursion, whatever the number of superv
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import torch
 from accelerate import Accelerator
+from torch import Tensor
 
 from hybrid import tuner
 from hybrid.backbone import Backbone
+from hybrid.block import at_least_float32
+from hybrid.train.config import TrainConfig
 from hybrid.train.dataset import Batch, Dataset
 
 
 class Boundary:
     """A tuned backbone in training: its optimizer, and the batch that is on its way."""
 
-    def __init__(self, backbone: Backbone, learning_rate: float, accelerator: Accelerator) -> None:
+    def __init__(self, backbone: Backbone, config: TrainConfig, accelerator: Accelerator) -> None:
         self.backbone, self.accelerator = backbone, accelerator
         self.parameters = tuner.tuned_parameters(backbone)
-        self.optimizer = torch.optim.AdamW(self.parameters, lr=learning_rate, weight_decay=0.0)
-        self.learning_rate = learning_rate
+        self.learning_rate = config.backbone_learning_rate
+        self.optimizer = torch.optim.AdamW(self.parameters, lr=self.learning_rate, weight_decay=0.0)
+        if config.gradient_checkpointing:
+            backbone.model.gradient_checkpointing_enable({"use_reentrant": False})
         self.output = self.leaf = torch.empty(0)
 
     def read(self, data: Dataset, indices: Sequence[int]) -> Batch:
@@ -37,7 +41,7 @@ class Boundary:
         finally:
             self.backbone.model.eval()
         self.output = batch.features.states
-        self.leaf = self.output.detach().requires_grad_()
+        self.leaf = at_least_float32(self.output.detach()).clone().requires_grad_()  # Gradients of many steps add up in it.
         return replace(batch, features=replace(batch.features, states=self.leaf))
 
     def learn(self, share: float, max_norm: float) -> None:
@@ -49,7 +53,7 @@ class Boundary:
         """
         if self.leaf.grad is None:
             return
-        self.output.backward(self.leaf.grad)  # type: ignore[no-untyped-call]
+        self.output.backward(self.leaf.grad.to(self.output.dtype))  # type: ignore[no-untyped-call]
         self.output = self.leaf = torch.empty(0)
         if self.accelerator.num_processes > 1:
             for parameter in self.parameters:
@@ -61,11 +65,21 @@ class Boundary:
         self.optimizer.step()
         self.optimizer.zero_grad()
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return what a resumed run needs: the tuner's weights and its optimizer."""
-        return {"tuner": tuner.state(self.backbone), "optimizer": self.optimizer.state_dict()}
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return what a resumed run needs, as tensors on the CPU: the tuner's weights and its moments."""
+        state = {f"weight|{i}": parameter.detach() for i, parameter in enumerate(self.parameters)}
+        for i, parameter in enumerate(self.parameters):
+            state |= {f"moment|{i}|{kind}": moment for kind, moment in self.optimizer.state.get(parameter, {}).items()}
+        return {name: tensor.cpu().contiguous().clone() for name, tensor in state.items()}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    @torch.no_grad()
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Go on where `state_dict` was taken."""
-        tuner.restore(self.backbone, state["tuner"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.optimizer.state.clear()
+        for name, tensor in state.items():
+            part, index, *kind = name.split("|")
+            parameter = self.parameters[int(index)]
+            if part == "weight":
+                parameter.copy_(tensor)
+            else:
+                self.optimizer.state[parameter][kind[0]] = tensor.clone() if tensor.ndim == 0 else tensor.to(parameter.device)

@@ -33,6 +33,8 @@ class TrainConfig:
         curriculum: take the easiest quarter of the problems first, and harder ones whenever 70% of the problems that end
             are right (curriculum learning, Bengio et al. 2009).
         deep_supervision: a loss at every supervision step; without, at a problem's last one only.
+        backbone_learning_rate: peak rate of a tuner inside the language model; the optimizer's course holds for it too.
+        gradient_checkpointing: let the tuned language model recompute its activations: less memory, more time.
         compile: compile the recursion's networks with torch.compile: a minute at the start, then faster steps.
         cache: keep the backbone's features on disk; without, the backbone runs on the whole batch at every step.
         trackers: names of Accelerate trackers (tensorboard, wandb, ...).
@@ -54,6 +56,8 @@ class TrainConfig:
     target: float = 1.0
     curriculum: bool = False
     deep_supervision: bool = True
+    backbone_learning_rate: float = 1e-4
+    gradient_checkpointing: bool = False
     compile: bool = False
     cache: bool = True
     mixed_precision: Literal["no", "bf16", "fp16"] = "no"
@@ -65,6 +69,8 @@ class TrainConfig:
         limit = self.max_seconds
         require(limit is None or limit > 0, f"train.max_seconds is {limit}; give a positive number or none")
         require(self.patience is None or self.patience >= 1, f"train.patience is {self.patience}; give at least 1 or none")
+        rate = self.backbone_learning_rate
+        require(rate > 0, f"train.backbone_learning_rate is {rate}; give a positive number")
         require(0 < self.target <= 1, f"train.target is {self.target}; give a share in (0, 1]")
         require(0 <= self.ema_decay < 1, f"train.ema_decay is {self.ema_decay}; give a number in [0, 1)")
         for name in ("halt_weight", "path_weight", "save_every_seconds"):

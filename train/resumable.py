@@ -14,6 +14,7 @@ from hybrid.carry import Carry
 from hybrid.errors import TrainingError
 from hybrid.model import HybridModel
 from hybrid.train import processes, run_state
+from hybrid.train.boundary import Boundary
 from hybrid.train.processes import Team
 from hybrid.train.progress import ProgressBar
 from hybrid.train.run_folder import RunFolder
@@ -35,6 +36,7 @@ class Resumable:
         perfect: evaluations in a row with every answer right.
         trained: the head that is trained, maybe cut over processes.
         average: its averaged weights, cut alike.
+        boundary: to a tuned language model, None to a frozen one.
         sums: steps that learned, answer loss, halt loss, problems ended, right, and their steps, of this process since the
             last line of metrics, (6,) float64.
     """
@@ -48,6 +50,7 @@ class Resumable:
     carry: Carry
     trained: nn.Module
     average: AveragedModel | None
+    boundary: Boundary | None = None
     optimizers: list[Any]
     sums: Tensor
     step: int = 0
@@ -68,10 +71,13 @@ class Resumable:
 
     def _keep_best(self) -> None:
         """Load the selected head from disk into the model."""
-        from hybrid import checkpoint
+        from hybrid import checkpoint, tuner
 
         tensors = self.team.shared(checkpoint.load(self.folder.path).tensors if self.team.main else {})
         checkpoint.restore(self.model.head, tensors, str(self.folder.path))
+        if self.model.backbone.tuned:
+            weights = self.team.shared(tuner.read(self.folder.path) if self.team.main else {})
+            tuner.restore(self.model.backbone, weights)
 
     def _save(self) -> None:
         parts = self._state()
@@ -95,6 +101,7 @@ class Resumable:
             "slots": self.slots.state_dict(),
             "run": run,
             "random": run_state.random_state(device, team),
+            **({} if self.boundary is None else {"tuner": self.boundary.state_dict()}),
             "scaler": run_state.scaler_state(self.accelerator.scaler),
         }
 
@@ -135,6 +142,8 @@ class Resumable:
         states = tuple(held[f"state{i}"] for i in range(len(self.carry.state)))
         self.carry = Carry(states, held["steps"], held["halted"])
         self.slots.load_state_dict(parts["slots"])
+        if self.boundary is not None:
+            self.boundary.load_state_dict(parts["tuner"])
         sums = parts["run"]["sums"] * self._counts()
         self.sums = (sums if self.team.main else torch.zeros_like(sums)).to(device)
         step, self.seconds, self.best_exact, best_step, perfect = parts["run"]["figures"].tolist()

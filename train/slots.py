@@ -76,8 +76,8 @@ class Slots:
         if exact >= GOOD_ENOUGH:
             self.share = min(1.0, self.share + NEXT_SHARE)
 
-    def refill(self, halted: Tensor) -> None:
-        """Give the next problems of the stream to the halted slots (local b,) bool."""
+    def refill(self, halted: Tensor, *, read: bool = True) -> None:
+        """Give the next problems of the stream to the halted slots (local b,) bool; `read` their features too."""
         everywhere = self.accelerator.gather(halted) if self.accelerator.num_processes > 1 else halted
         flags = everywhere.tolist()
         fresh = iter(self.order.take(sum(flags), self._allowed))
@@ -87,6 +87,8 @@ class Slots:
             return
         for slot, index in taken:
             self.indices[slot] = index
+        if not read:
+            return
         rows = torch.tensor([slot for slot, _ in taken], device=halted.device)
         self.batch.replace(rows, self.dataset.batch([index for _, index in taken]).to(halted.device))
 

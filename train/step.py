@@ -35,7 +35,8 @@ class Objective:
         halt_weight: weight of the halt loss.
         path_weight: weight of a context position against an answer position.
         num_supervision_steps: N, the most steps a problem takes.
-        deep_supervision: a loss at every supervision step; without, at the last one only, and none halts earlier.
+        deep_supervision: a loss at every supervision step; without, at the last one only.
+        in_step: all slots begin and end together: none halts before the last step.
     """
 
     loss: AnswerLoss
@@ -44,17 +45,19 @@ class Objective:
     path_weight: float = 1.0
     num_supervision_steps: int = 1
     deep_supervision: bool = True
+    in_step: bool = False
 
     def supervises(self, steps_b: Tensor) -> Tensor:
         """Return which rows (b,) bool take a loss after `steps_b` steps."""
         return steps_b >= (1 if self.deep_supervision else self.num_supervision_steps)
 
     @classmethod
-    def of(cls, config: TrainConfig, head: Head) -> Objective:
-        """Return what `config` trains `head` on."""
+    def of(cls, config: TrainConfig, head: Head, *, tuned: bool = False) -> Objective:
+        """Return what `config` trains `head` on; a `tuned` language model sends its batches in step."""
         loss, reasoner = LOSSES.build(config.loss), head.reasoner
         weights, most = (config.halt_weight, config.path_weight), reasoner.config.num_supervision_steps
-        return cls(loss, reasoner.halting, *weights, most, config.deep_supervision)
+        in_step = tuned or not config.deep_supervision
+        return cls(loss, reasoner.halting, *weights, most, config.deep_supervision, in_step)
 
 
 def losses(out: StepOutput, batch: Batch, objective: Objective, next_bk: Tensor | None, steps_b: Tensor) -> StepLosses:
@@ -90,7 +93,8 @@ def look_ahead(head: nn.Module, batch: Batch, out: StepOutput, halting: Halting)
 def advance(carry: Carry, out: StepOutput, objective: Objective, draw_b: Tensor) -> Carry:
     """Return the carry after the step, with the slots that halt now; `draw_b` are uniform random numbers."""
     most, steps_b = objective.num_supervision_steps, carry.steps + 1
-    halted = objective.halting.train_stop(out.halt.detach(), steps_b, draw_b, most) & objective.supervises(steps_b)
+    rule = objective.halting
+    halted = steps_b >= most if objective.in_step else rule.train_stop(out.halt.detach(), steps_b, draw_b, most)
     return carry.advance(out.state, halted)
 
 

@@ -23,6 +23,7 @@ from hybrid.model import HybridModel
 from hybrid.problem import Problem
 from hybrid.train import processes, run_state, trial
 from hybrid.train import step as one_step
+from hybrid.train.boundary import Boundary
 from hybrid.train.config import TrainConfig
 from hybrid.train.dataset import Batch, Dataset
 from hybrid.train.ema import averaged
@@ -113,7 +114,7 @@ class Trainer(Resumable):
             return Outcome(**finished)
         self.model.to(self.accelerator.device)
         with ProgressBar(self.config.num_steps, show=self.show, max_seconds=self.config.max_seconds) as self.bar:
-            cache = self.config.cache
+            cache = self.config.cache and not self.model.backbone.tuned
             self.data = Dataset(self.model, train_problems, cache=cache, say=self.bar.say, team=self.team)
             self.dev = Dataset(self.model, dev_problems, cache=cache, say=self.bar.say, team=self.team)
             stored = self._stored()
@@ -124,7 +125,10 @@ class Trainer(Resumable):
             try:
                 self._loop()
             except KeyboardInterrupt:
-                if self.team.size == 1:  # Several processes are interrupted at different places: none can wait for another.
+                between = self.boundary is None or bool(self.carry.halted.all())
+                if (
+                    self.team.size == 1 and between
+                ):  # Several processes are interrupted at different places: none can wait for another.
                     self._save()
                 raise
         outcome = Outcome(self.step, round(self.seconds, 3), self.best_exact, self.best_step)
@@ -163,7 +167,9 @@ class Trainer(Resumable):
         head = self.model.head
         self.trained = processes.to_train(head, self.accelerator, self.team)
         optimizers = OPTIMIZERS.build(self.config.optimizer).build(self.trained)
-        self.objective = one_step.Objective.of(self.config, head)
+        tuned = self.model.backbone.tuned
+        self.objective = one_step.Objective.of(self.config, head, tuned=tuned)
+        self.boundary = Boundary(self.model.backbone, self.config, self.accelerator) if tuned else None
         self.average = averaged(head, self.config.ema_decay) if self.config.ema_decay else None
         if self.config.compile:
             for network in (module for module in self.trained.modules() if isinstance(module, Network)):
@@ -193,7 +199,8 @@ class Trainer(Resumable):
                 self._log()
             if self.step % config.eval_every_steps == 0 or self._done():
                 self._evaluate()
-            if due and not self._done():
+            # The graph of a tuned language model cannot be stored: then only between two batches.
+            if due and not self._done() and (self.boundary is None or bool(self.carry.halted.all())):
                 self._save()
                 saved_at = time.monotonic()
 
@@ -209,8 +216,11 @@ class Trainer(Resumable):
     def _one_step(self) -> None:
         config, head, objective = self.config, self.model.head, self.objective
         if self.step:
-            self.slots.refill(self.carry.halted)
-        if not config.cache:
+            self.slots.refill(self.carry.halted, read=config.cache and self.boundary is None)
+        if self.boundary is not None:
+            if bool(self.carry.halted.all()):
+                self.slots.batch = self.boundary.read(self.data, self.slots.indices)
+        elif not config.cache:
             self.slots.reread()
         batch = self.slots.batch
         carry = self.carry.refill(head.reasoner.start(self.carry.state[0]))
@@ -237,6 +247,9 @@ class Trainer(Resumable):
             optimizer.zero_grad()
         if self.average is not None:
             self.average.update_parameters(self.trained)
+        if self.boundary is not None and bool(carry.halted.all()):
+            rates = self.config.optimizer
+            self.boundary.learn(rates.rate(self.step, self._progress()) / rates.learning_rate, rates.max_norm)
         ended = (carry.halted.sum(), (result.right & carry.halted).sum(), (carry.steps * carry.halted).sum())
         self.sums += torch.stack([torch.ones_like(result.answer), result.answer, result.halt, *ended]).double()
 

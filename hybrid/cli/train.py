@@ -11,6 +11,7 @@ from hybrid.eval.tasks import TASKS
 from hybrid.kinds import family_field, require
 from hybrid.reasoner import ReasonerConfig
 from hybrid.train.config import TrainConfig
+from hybrid.tuner import TUNERS
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class TrainCommand:
         encoder: encoder adapter.
         reasoner: the recursion.
         decoder: decoder adapter.
+        tuner: lora, or another method of PEFT, trained inside the language model together with the head.
+        init: folder of a trained head to start from; it must have the same sizes.
         train: length, batch, optimizer, loss.
     """
 
@@ -43,6 +46,8 @@ class TrainCommand:
     encoder: Any = family_field(ENCODERS, Aligned.Config)
     reasoner: ReasonerConfig = field(default_factory=ReasonerConfig)
     decoder: Any = family_field(DECODERS, Classes.Config)
+    tuner: Any = field(default=None, metadata={"kinds": TUNERS})
+    init: str | None = None
     train: TrainConfig = field(default_factory=TrainConfig)
 
     def __post_init__(self) -> None:
@@ -62,10 +67,13 @@ class TrainCommand:
 
         task = TASKS.build(self.task)
         named = TASKS.to_dict(self.task)
-        config = HybridConfig(task.layout, task.symbols, self.backbone, self.encoder, self.reasoner, self.decoder, named)
+        parts = (self.backbone, self.encoder, self.reasoner, self.decoder)
+        config = HybridConfig(task.layout, task.symbols, *parts, named, self.tuner)
         problems = task.problems("train", self.num_train), task.problems("dev", self.num_dev)
         torch.manual_seed(self.train.seed)
         model = hybrid.attach(None, config)
+        if self.init is not None:
+            model.start_from(self.init)
         if self.dry_run:
             needs = survey(model, *problems, self.train)
             if Team.current().main:
