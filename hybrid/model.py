@@ -7,7 +7,7 @@ Holds no training (train/) and no benchmark (eval/).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -187,7 +187,7 @@ class HybridModel(nn.Module):
         config = HybridConfig.from_dict(saved.config)
         if backbone is not None:  # The saved revision is the saved name's.
             config = replace(config, backbone=replace(config.backbone, revision=None))
-        found = find(backbone, tokenizer, config)
+        found = find(backbone, tokenizer, _as_trained(config, saved.fingerprint))
         checkpoint.check_backbone(saved.fingerprint, found.fingerprint, found.name)
         if config.tuner is not None:
             tuner.load(found, saved.folder)
@@ -253,6 +253,14 @@ class HybridModel(nn.Module):
         """Print what `get_nb_trainable_parameters` returns, in PEFT's words."""
         trained, everything = self.get_nb_trainable_parameters()
         print(f"trainable params: {trained:,d} || all params: {everything:,d} || trainable%: {100 * trained / everything:.4f}")
+
+
+def _as_trained(config: HybridConfig, fingerprint: Mapping[str, str]) -> HybridConfig:
+    """Return `config` with the precision of the language model that the head was trained on in place of "auto"."""
+    known: Any = fingerprint.get("dtype")
+    if config.backbone.dtype != "auto" or known not in ("float32", "bfloat16", "float16"):
+        return config
+    return replace(config, backbone=replace(config.backbone, dtype=known))
 
 
 def find(backbone: Any, tokenizer: Any, config: HybridConfig) -> Backbone:

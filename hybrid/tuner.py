@@ -6,9 +6,10 @@ read them. Holds no training: the gradient's way through the language model is t
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -138,7 +139,8 @@ def tune(backbone: Backbone, config: Any) -> None:
     )
     _ = backbone.fingerprint  # Of the model as it came: what is put in must not count.
     try:
-        backbone.model = get_peft_model(backbone.model, wanted)
+        with _quiet():
+            backbone.model = get_peft_model(backbone.model, wanted)
     except (ValueError, TypeError, NotImplementedError) as error:
         raise ConfigError(f"PEFT cannot tune {backbone.name}: {error}") from None
     backbone.tuned = True
@@ -151,9 +153,18 @@ def load(backbone: Backbone, folder: Path) -> None:
     from peft import PeftModel
 
     _ = backbone.fingerprint
-    backbone.model = PeftModel.from_pretrained(backbone.model, str(folder), is_trainable=True)
+    with _quiet():
+        backbone.model = PeftModel.from_pretrained(backbone.model, str(folder), is_trainable=True)
     backbone.tuned = True
     backbone.model.eval()
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep from the user what PEFT and transformers warn each other of."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        yield
 
 
 def files(backbone: Backbone) -> dict[str, bytes]:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -327,3 +328,37 @@ def test_gradients_pass_through_the_backbone_where_they_are_asked_for(backbone):
         assert torch.autograd.grad(states[:, :, 1].square().sum(), embeddings)[0].abs().sum() > 0
     finally:
         embeddings.requires_grad_(False)
+
+
+@pytest.fixture
+def half_folder(tmp_path, new_llama, new_tokenizer):
+    tokenizer = new_tokenizer()
+    tokenizer.save_pretrained(tmp_path)
+    new_llama(len(tokenizer)).bfloat16().save_pretrained(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "dtype"),
+    [
+        ({"architecture": "x86_64", "avx512_bf16": False, "amx_bf16": False}, torch.float32),
+        ({"architecture": "x86_64", "avx512_bf16": True}, torch.bfloat16),
+        ({"architecture": "aarch64"}, torch.bfloat16),
+        ({}, torch.bfloat16),
+    ],
+)
+def test_half_precision_is_kept_where_the_processor_has_units_for_it(half_folder, monkeypatch, capabilities, dtype):
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    assert Backbone.load(BackboneConfig(str(half_folder))).dtype == dtype
+    assert Backbone.load(BackboneConfig(str(half_folder), dtype="bfloat16")).dtype == torch.bfloat16
+
+
+def test_a_head_is_loaded_with_the_precision_that_it_was_made_for(half_folder, config, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {}, raising=False)
+    model = hybrid.attach(None, replace(config, backbone=BackboneConfig(str(half_folder), (0, 2))))
+    model.save_pretrained(tmp_path / "head")
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"architecture": "x86_64"}, raising=False)
+    again = hybrid.HybridModel.from_pretrained(tmp_path / "head")
+    assert again.backbone.dtype == torch.bfloat16 and again.config == model.config

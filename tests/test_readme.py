@@ -153,3 +153,9 @@ def test_the_table_of_figures_is_the_committed_results_file():
 
     path = ROOT / "eval" / "results" / "quickstart.json"
     assert markdown_table(read_results(path)) in TEXT
+
+
+def test_the_table_of_gradients_is_the_committed_results_file():
+    from hybrid.eval.study import read, table
+
+    assert table(read(ROOT / "eval" / "results" / "gradients.json")) in TEXT

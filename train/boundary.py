@@ -30,7 +30,9 @@ class Boundary:
         self.learning_rate = config.backbone_learning_rate
         self.optimizer = torch.optim.AdamW(self.parameters, lr=self.learning_rate, weight_decay=0.0)
         if config.gradient_checkpointing:
-            backbone.model.gradient_checkpointing_enable({"use_reentrant": False})
+            model = backbone.model
+            enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+            enable({"use_reentrant": False})
         self.output = self.leaf = torch.empty(0)
 
     def read(self, data: Dataset, indices: Sequence[int]) -> Batch:
