@@ -7,6 +7,7 @@ Holds no training (train/) and no benchmark (eval/).
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from hybrid import checkpoint, tuner
 from hybrid.adapters import Features, Structured
 from hybrid.backbone import Backbone
+from hybrid.card import CARD, model_card
 from hybrid.config import HybridConfig
 from hybrid.errors import InputError
 from hybrid.halting import HALTING
@@ -163,6 +165,35 @@ class HybridModel(nn.Module):
             StorageError: the folder cannot be written; what was there stays as it was.
         """
         self.save_head(self.head, folder)
+
+    def push_to_hub(
+        self,
+        repository: str,
+        *,
+        figures: Mapping[str, Any] | None = None,
+        license: str | None = None,
+        private: bool | None = None,
+        token: str | None = None,
+    ) -> str:
+        """Upload head, config, tuner and a model card to the hub; return the address of the commit.
+
+        Args:
+            repository: hub id, made where it is not there.
+            figures: what was measured, for the card.
+            license: the hub's short name of a licence, for the card.
+            private: of a repository that is made now.
+            token: of the hub; None takes the one of `hf auth login`.
+        """
+        from huggingface_hub import HfApi
+
+        api = HfApi(token=token)
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder)
+            own = {"backbone": self.backbone, "weights": self.get_nb_trainable_parameters()}
+            card = model_card(repository, self.config, **own, figures=figures, license=license)  # type: ignore[arg-type]
+            Path(folder, CARD).write_text(card, encoding="utf-8")
+            api.create_repo(repository, private=private, exist_ok=True)
+            return str(api.upload_folder(repo_id=repository, folder_path=folder, commit_message="Upload a hybrid head"))
 
     def save_head(self, head: Head, folder: str | Path) -> None:
         """Write `head`, which has this model's config, as `save_pretrained` writes the own one."""

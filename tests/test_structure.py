@@ -39,7 +39,7 @@ LAYERS = [
     "hybrid.config",
     "hybrid.head",
     "hybrid.inference",
-    "hybrid.search",
+    "hybrid.search hybrid.card",
     "hybrid.model",
     "hybrid.official",
     # Training.

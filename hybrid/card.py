@@ -1,0 +1,54 @@
+"""The model card of a saved head: what it is, what it needs, what it scored, how it is used."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from hybrid.backbone import Backbone
+from hybrid.config import HybridConfig
+
+CARD = "README.md"
+
+
+def model_card(
+    repository: str,
+    config: HybridConfig,
+    *,
+    backbone: Backbone,
+    weights: tuple[int, int],
+    figures: Mapping[str, Any] | None = None,
+    license: str | None = None,
+) -> str:
+    """Return the Markdown of a card, with the hub's metadata in front.
+
+    Args:
+        repository: hub id under which the head will be found.
+        config: of the head.
+        backbone: its language model.
+        weights: how many were trained, and how many there are with the language model's.
+        figures: what was measured, by name; nothing is made up where none are given.
+        license: the hub's short name of a licence, such as apache-2.0; None leaves it out.
+    """
+    reasoner, name = config.reasoner, backbone.name
+    header = {"library_name": "hybrid", "tags": ["hybrid", "recursive-reasoning", "trm"]}
+    header |= {"base_model": name} if "/" in name and not name.startswith(("/", ".", "~")) else {}
+    header |= {"license": license} if license else {}
+    layers, steps = ", ".join(map(str, backbone.layers)), reasoner.num_supervision_steps
+    facts = {
+        "language model": f"{name}, layers {layers}, {backbone.fingerprint['dtype']}",
+        "weights that were trained": f"{weights[0]:,} of {weights[1]:,}" + (", PEFT's among them" if backbone.tuned else ""),
+        "recursion": f"width {reasoner.width}, T = {reasoner.num_cycles}, up to {steps} supervision steps",
+        "task": f"`{json.dumps(config.task)}`" if config.task else "not recorded",
+        **{figure: str(value) for figure, value in (figures or {}).items()},
+    }
+    rows = "\n".join(f"| {fact} | {value} |" for fact, value in facts.items())
+    lines = "\n".join(f"{key}: {json.dumps(value)}" for key, value in header.items())
+    return (
+        f"---\n{lines}\n---\n\n# {repository.split('/')[-1]}\n\n"
+        "A small recursive reasoner for a frozen language model, whose weights are not in this repository.\n\n"
+        f"| what | value |\n| --- | --- |\n{rows}\n\n"
+        f"```python\nimport hybrid\n\nmodel = hybrid.HybridModel.from_pretrained({json.dumps(repository)})\n"
+        'print(model.solve(["..."])[0].text)\n```\n'
+    )
