@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -24,6 +25,8 @@ from hybrid.eval.plots import memory_curve
 from hybrid.eval.speed import OneStep, Setting
 from hybrid.gradients import GRADIENTS
 
+_EXACT = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536", "MALLOC_ARENA_MAX": "1"}
+"""Lets glibc give memory back as soon as it is free, so that a process holds what is in use and no leftovers."""
 SCHEMES = ("one_step", "last_cycle", "last_k", "implicit", "phantom", "full")
 
 
@@ -50,8 +53,15 @@ def measure(kinds: Sequence[str], cycles: Sequence[int], batch: int, width: int)
     """Return the peak bytes of every scheme at every number of cycles, one process a cell."""
     cells = [(kind, count, batch, width) for kind in kinds for count in cycles]
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context, max_tasks_per_child=1) as pool:
-        found = list(pool.map(peak_bytes, *zip(*cells, strict=True)))
+    before = dict(os.environ)
+    os.environ.update(_EXACT)
+    try:
+        with ProcessPoolExecutor(1, mp_context=context, max_tasks_per_child=1) as pool:
+            found = list(pool.map(peak_bytes, *zip(*cells, strict=True)))
+    finally:
+        for name in _EXACT:
+            os.environ.pop(name)
+        os.environ.update(before)
     return {kind: found[i * len(cycles) : (i + 1) * len(cycles)] for i, kind in enumerate(kinds)}
 
 
