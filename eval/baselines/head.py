@@ -64,6 +64,7 @@ class HeadMethod(Method):
                 steps=solution.total_steps,
                 flops=per_token * len(tokens.ids) + per_step * solution.total_steps,
                 right_by_step=tuple(step == problem.answer for step in solution.trajectory),
+                answers_by_step=tuple(self.task.layout.write(step) for step in solution.trajectory),
             )
             for solution, problem, tokens in zip(solutions, problems, encoded, strict=True)
         ]

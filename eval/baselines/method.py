@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 from hybrid.kinds import Kinds
@@ -22,6 +23,7 @@ class Attempt:
         steps: supervision steps of a reasoner.
         flops: forward FLOPs, prefill included.
         right_by_step: for a reasoner, whether the answer after each step was right.
+        answers_by_step: for a reasoner, the answer's text after each step.
     """
 
     text: str
@@ -30,6 +32,20 @@ class Attempt:
     steps: int = 0
     flops: float = 0.0
     right_by_step: tuple[bool, ...] | None = None
+    answers_by_step: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What every method gets to prepare itself with, the same for all.
+
+    Args:
+        seconds: of training; evaluation, saving and the reading of features are not counted.
+        seed: of initial weights, data order and sampling.
+    """
+
+    seconds: float
+    seed: int = 0
 
 
 class Method(ABC):
@@ -47,6 +63,12 @@ class Method(ABC):
     trainable_parameters: int = 0
     train_seconds: float = 0.0
     batch_sizes: tuple[int, ...] = (8, 32)
+
+    def fit(self, training: Sequence[Problem], dev: Sequence[Problem], folder: Path, budget: Budget) -> None:  # noqa: B027
+        """Train on `training`, choose on `dev`, and keep the outcome in `folder`: the same call again resumes or loads it.
+
+        A method that has nothing to learn or to choose does nothing. Sets `train_seconds` and `trainable_parameters`.
+        """
 
     @abstractmethod
     def attempt(self, problems: Sequence[Problem]) -> list[Attempt]:
