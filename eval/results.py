@@ -94,6 +94,8 @@ class Record:
     backbone: str
     device: str
     versions: dict[str, str] = field(metadata={"kinds": _Strings()})
+    train_problems: int = 0
+    course: Any = None
 
     def __post_init__(self) -> None:
         require(self.n >= 1, f"record.n is {self.n}; give at least 1 problem")

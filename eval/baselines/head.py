@@ -10,7 +10,7 @@ from typing import Any
 from hybrid.eval.baselines.method import METHODS, Attempt, Method
 from hybrid.eval.cost import count_flops
 from hybrid.eval.tasks.task import Task
-from hybrid.model import HybridModel
+from hybrid.model import HybridModel, Solution
 from hybrid.problem import Problem
 from hybrid.search import SearchConfig
 
@@ -46,15 +46,16 @@ class HeadMethod(Method):
         two = count_flops(lambda: self.model.think(features, halting=fixed, num_steps=2))
         return (read + 2 * one - two) / tokens, float(two - one)
 
+    def solutions(self, problems: Sequence[Problem]) -> list[Solution]:
+        """Return the model's solutions, all of one batch."""
+        own = self.config
+        return self.model.solve(
+            problems, halting=self.halting, num_steps=own.num_steps, search=own.search, batch_size=len(problems)
+        )
+
     def attempt(self, problems: Sequence[Problem]) -> list[Attempt]:
         """See Method.attempt."""
-        solutions = self.model.solve(
-            problems,
-            halting=self.halting,
-            num_steps=self.config.num_steps,
-            search=self.config.search,
-            batch_size=len(problems),
-        )
+        solutions = self.solutions(problems)
         encoded = self.model.backbone.encode([problem.prompt for problem in problems])
         per_token, per_step = self._flops
         return [

@@ -1,0 +1,225 @@
+"""A suite: many methods on many tasks, each a cell that is trained, measured and written down by itself.
+
+Holds the cell, and the runner that goes on at the first cell without a record. Which cells there are is suites.py's,
+what a method does is baselines/, how one is measured is benchmark.py's, what is made of it all is report.py's.
+
+    OUTPUT/suite.json                      name, command, cells in order, training seconds a cell, notes
+    OUTPUT/problems/TASK.jsonl             the test problems
+    OUTPUT/cells/CELL/record.json          the cell's record
+    OUTPUT/cells/CELL/attempts.jsonl       its answer to every problem
+    OUTPUT/cells/CELL/failed.json          why it has none
+    OUTPUT/cells/CELL/fit/                 what was trained
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from hybrid.backbone import Backbone
+from hybrid.checkpoint import write_text
+from hybrid.errors import HybridError, InputError
+from hybrid.eval.baselines import METHODS, Attempt, Budget, Method
+from hybrid.eval.benchmark import measure
+from hybrid.eval.comparison import DEPTH, task_name
+from hybrid.eval.results import Record
+from hybrid.eval.tasks import TASKS
+from hybrid.kinds import from_dict, to_dict
+from hybrid.problem import Problem
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One method on one task with one seed.
+
+    Args:
+        task: config of the task.
+        name: of the method, as it stands in tables.
+        method: config of the method.
+        seed: of its training.
+        num_train, num_dev: problems that it may learn from and choose on.
+        num_test: problems that it is tested on: the first ones of the test split.
+        num_latency: of these, the first ones, answered one by one for the seconds.
+        fitted_as: name of the method whose training this cell shares; None for a training of its own.
+    """
+
+    task: Any
+    name: str
+    method: Any
+    seed: int = 0
+    num_train: int = 2000
+    num_dev: int = 200
+    num_test: int = 500
+    num_latency: int = 20
+    fitted_as: str | None = None
+
+    @property
+    def task_slug(self) -> str:
+        """The task's name as a file's."""
+        return slug(task_name(TASKS.build(self.task)))
+
+    @property
+    def slug(self) -> str:
+        """The cell's folder."""
+        return self._slug(self.name)
+
+    @property
+    def fit_slug(self) -> str:
+        """The folder of the cell whose training is used."""
+        return self._slug(self.fitted_as or self.name)
+
+    def _slug(self, name: str) -> str:
+        return slug(f"{self.task_slug} {name} {self.num_train} seed {self.seed}")
+
+
+@dataclass(frozen=True)
+class Suite:
+    """What is run.
+
+    Args:
+        name: as it is asked for.
+        cells: in the order in which they run.
+        seconds: of training for every method that trains, the same for all.
+        notes: sentences for the report, on what is not run and why.
+    """
+
+    name: str
+    cells: Sequence[Cell]
+    seconds: float
+    notes: Sequence[str] = field(default=())
+
+
+def slug(text: str) -> str:
+    """Return text with only letters, digits and single underscores.
+
+    Example:
+        >>> slug("sudoku (size 4, blanks 8)")
+        'sudoku_size_4_blanks_8'
+    """
+    return "_".join("".join(c if c.isalnum() else " " for c in text).split())
+
+
+def run_suite(
+    suite: Suite,
+    backbone: Backbone,
+    output: Path,
+    *,
+    command: str,
+    say: Callable[[str], None] = print,
+    report: Callable[[Path], None] = lambda folder: None,
+) -> list[Record]:
+    """Run the cells that have no record in `output` yet, and return all records that there are.
+
+    A cell that fails is noted and passed over; the same call again tries it once more.
+
+    Args:
+        suite: what is run.
+        backbone: the language model of all methods.
+        output: folder of the suite.
+        command: how the run was started, for the report.
+        say: gets progress lines.
+        report: called with the folder after every cell.
+    """
+    open_suite(suite, output, command)
+    for number, cell in enumerate(suite.cells, 1):
+        folder = output / "cells" / cell.slug
+        if (folder / "record.json").exists():
+            continue
+        say(f"{number} of {len(suite.cells)}: {cell.task_slug}, {cell.name}, seed {cell.seed}")
+        try:
+            record = run_cell(cell, backbone, output, suite.seconds, say=say)
+        except HybridError as error:
+            write_text(folder / "failed.json", json.dumps({"error": str(error)}) + "\n")
+            say(f"  not run: {error}")
+        else:
+            (folder / "failed.json").unlink(missing_ok=True)
+            say(f"  {100 * record.exact:.1f}% of {record.n}")
+        gc.collect()
+        report(output)
+    return [record for cell in suite.cells if (record := read_cell(output / "cells" / cell.slug)) is not None]
+
+
+def open_suite(suite: Suite, output: Path, command: str) -> None:
+    """Write down what the suite is; refuse a folder that holds another one.
+
+    Raises:
+        InputError: `output` holds another suite, or the same with other training seconds.
+    """
+    file = output / "suite.json"
+    if file.exists():
+        known = json.loads(file.read_text(encoding="utf-8"))
+        if (known["suite"], known["seconds"]) != (suite.name, suite.seconds):
+            raise InputError(
+                f"{output} holds the suite {known['suite']} with {known['seconds']:g} s of training; give another --output"
+            )
+    about = {"suite": suite.name, "command": command, "seconds": suite.seconds, "notes": list(suite.notes)}
+    write_text(file, json.dumps(about | {"cells": [cell.slug for cell in suite.cells]}, indent=1) + "\n")
+
+
+def run_cell(cell: Cell, backbone: Backbone, output: Path, seconds: float, *, say: Callable[[str], None] = print) -> Record:
+    """Prepare the method of `cell` within `seconds` of training, test it, write its answers and its record."""
+    began = time.monotonic()
+    task = TASKS.build(cell.task)
+    test = task.problems("test", cell.num_test)
+    _write_problems(output / "problems" / f"{cell.task_slug}.jsonl", test)
+    method = METHODS.build(cell.method, backbone, task)
+    method.name = cell.name
+    training, dev = task.problems("train", cell.num_train), task.problems("dev", cell.num_dev)
+    method.fit(training, dev, output / "cells" / cell.fit_slug / "fit", Budget(seconds, cell.seed))
+    say(f"  trained {method.train_seconds:.0f} s; {time.monotonic() - began:.0f} s in all")
+    measured = measure(
+        method,
+        test,
+        task_name=task_name(task),
+        split="test",
+        seed=cell.seed,
+        backbone=backbone,
+        num_latency=cell.num_latency,
+    )
+    record = _completed(measured.record, cell, method, test)
+    folder = output / "cells" / cell.slug
+    write_text(folder / "attempts.jsonl", "".join(_line(i, attempt) for i, attempt in enumerate(measured.attempts)))
+    about = {"task_slug": cell.task_slug, "cell_seconds": round(time.monotonic() - began, 1)}
+    write_text(folder / "record.json", json.dumps(to_dict(record) | about, indent=1) + "\n")
+    return record
+
+
+def _completed(record: Record, cell: Cell, method: Method, problems: Sequence[Problem]) -> Record:
+    """Return the record with what the method knows of its training, and its accuracy by step."""
+    learned = cell.num_train if method.train_seconds else 0
+    curve = method.depth_curve(problems, DEPTH)
+    return replace(record, method=cell.name, course=method.course, train_problems=learned, accuracy_by_step=curve)
+
+
+def _line(index: int, attempt: Attempt) -> str:
+    told = {name: getattr(attempt, name) for name in ("right", "text", "tokens", "steps", "flops", "answers_by_step")}
+    return json.dumps({"problem": index} | told, ensure_ascii=False) + "\n"
+
+
+def _write_problems(file: Path, problems: Sequence[Problem]) -> None:
+    """Write the longest list of test problems that a cell of the task has asked for."""
+    if file.exists() and file.read_text(encoding="utf-8").count("\n") >= len(problems):
+        return
+    shown = ("prompt", "answer", "difficulty", "key")
+    lines = [json.dumps({name: getattr(problem, name) for name in shown}, ensure_ascii=False) for problem in problems]
+    write_text(file, "\n".join(lines) + "\n")
+
+
+def read_cell(folder: Path) -> Record | None:
+    """Return the record in a cell's folder, None where there is none yet."""
+    file = folder / "record.json"
+    if not file.exists():
+        return None
+    return record_of(json.loads(file.read_text(encoding="utf-8")))
+
+
+def record_of(data: dict[str, Any]) -> Record:
+    """Return the Record in a cell's record.json, which holds more than a record."""
+    known = {f.name for f in fields(Record)}
+    found: Record = from_dict(Record, {name: value for name, value in data.items() if name in known}, "record")
+    return found

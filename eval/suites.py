@@ -1,0 +1,114 @@
+"""The suites that can be asked for by name: which methods run on which tasks, and with which recipe the hybrid trains.
+
+Holds choices only; running is suite.py's. A recipe was chosen on dev splits, never on test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from hybrid.block import AttentionBlock
+from hybrid.cores import TRM
+from hybrid.errors import InputError
+from hybrid.eval.baselines import METHODS, Trained
+from hybrid.eval.controls import DISTURBED, controls
+from hybrid.eval.suite import Cell, Suite
+from hybrid.eval.tasks import TASKS
+from hybrid.eval.tasks.sort import Sort
+from hybrid.eval.tasks.state_tracking import StateTracking
+from hybrid.eval.tasks.sudoku import Sudoku
+from hybrid.halting import Learned
+from hybrid.reasoner import ReasonerConfig
+from hybrid.train import TrainConfig
+
+TEXT = ("direct", "zero_shot_cot", "few_shot_cot")
+"""Methods that write text and train nothing."""
+
+SIZES = (250, 1000)
+"""Training problems of further hybrids, for the curve of accuracy by training set size."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A task of a suite with the recipe of its hybrid.
+
+    Args:
+        task: config of the task.
+        hybrid: the hybrid; the controls are made of it.
+        num_train: training problems of every method that trains.
+        num_text: test problems of methods that write text.
+        seeds: of the hybrid, the head without recursion and LoRA on chain of thought; all others have the first one.
+    """
+
+    task: Any
+    hybrid: Trained.Config
+    num_train: int = 4000
+    num_text: int = 32
+    seeds: Sequence[int] = (0,)
+
+
+def _recipe(reasoner: ReasonerConfig, *, layers: tuple[int, ...] | None = None, **train: Any) -> Trained.Config:
+    schedule = TrainConfig(num_steps=1_000_000, eval_every_steps=100, save_every_seconds=60.0, patience=3, **train)
+    return Trained.Config(layers=layers, reasoner=reasoner, train=schedule)
+
+
+def _grid() -> Trained.Config:
+    """One update of the latent state a cycle, with which most is learned in a few minutes."""
+    return _recipe(ReasonerConfig(num_supervision_steps=4, core=TRM.Config(num_latent_steps=1)))
+
+
+def _story() -> Trained.Config:
+    """Heads that look up by content from the start, and short stories first."""
+    block, halting = AttentionBlock.Config(matched_heads=4), Learned.Config(exploration=0.3)
+    reasoner = ReasonerConfig(num_supervision_steps=4, num_cycles=1, block=block, halting=halting)
+    return _recipe(reasoner, layers=(0, 10), curriculum=True)
+
+
+def standard_entries() -> list[Entry]:
+    """Return the tasks of the suite `standard`."""
+    return [
+        Entry(Sudoku.Config(size=6, min_blanks=8, max_blanks=14), _grid(), seeds=(0, 1, 2)),
+        Entry(StateTracking.Config(objects=5, swaps=8, min_swaps=1), _story(), num_train=16000, seeds=(0, 1, 2)),
+        Entry(Sudoku.Config(size=4, min_blanks=10, max_blanks=11), _grid(), num_train=2000),
+        Entry(Sort.Config(length=12), _grid()),
+    ]
+
+
+def cells_of(entry: Entry, *, sizes: Sequence[int] = ()) -> list[Cell]:
+    """Return the cells of one task: hybrid, text methods, trained text methods, solver, controls; then further seeds."""
+    task = TASKS.build(entry.task)
+    sample = task.problems("train", 1)[0]
+    base = Cell(entry.task, entry.hybrid.name, entry.hybrid, num_train=entry.num_train, seed=entry.seeds[0])
+    text = replace(base, num_test=entry.num_text, num_latency=2)
+    prompted = [replace(text, name=_words(kind), method=METHODS[kind].Config()) for kind in TEXT]  # type: ignore[attr-defined]
+    control = [
+        replace(base, name=name, method=config, fitted_as=entry.hybrid.name if name in DISTURBED else None)
+        for name, config in controls(entry.hybrid, len(sample.answer)).items()
+    ]
+    cells = [base, *prompted, *control]
+    repeated = {entry.hybrid.name, "no recursion", "lora cot"}
+    further = [replace(cell, seed=seed) for seed in entry.seeds[1:] for cell in cells if cell.name in repeated]
+    smaller = [replace(base, num_train=size) for size in sizes if size < entry.num_train]
+    return [*cells, *further, *smaller]
+
+
+def _words(kind: str) -> str:
+    return kind.replace("_", " ")
+
+
+def suite(name: str, seconds: float | None = None) -> Suite:
+    """Return a suite by its name; `seconds` replaces its training seconds a cell.
+
+    Raises:
+        InputError: the name is unknown.
+    """
+    if name not in SUITES:
+        raise InputError(f'suite "{name}" is unknown; choose one of: {", ".join(SUITES)}')
+    entries, sizes, usual, notes = SUITES[name]
+    cells = [cell for entry in entries() for cell in cells_of(entry, sizes=sizes)]
+    return Suite(name, cells, usual if seconds is None else seconds, notes)
+
+
+SUITES: dict[str, Any] = {"standard": (standard_entries, SIZES, 120.0, ())}
