@@ -5,7 +5,7 @@ Holds choices only; running is suite.py's. A recipe was chosen on dev splits, ne
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -98,17 +98,46 @@ def _words(kind: str) -> str:
     return kind.replace("_", " ")
 
 
-def suite(name: str, seconds: float | None = None) -> Suite:
-    """Return a suite by its name; `seconds` replaces its training seconds a cell.
+def suite(name: str, task: Any = None, *, seconds: float | None = None, only: str = "") -> Suite:
+    """Return a suite by its name.
+
+    Args:
+        name: one of SUITES, or "task" for all methods on one task.
+        task: config of that task; the default recipe trains the hybrid.
+        seconds: of training for every cell, in place of the suite's own.
+        only: part of the names of the cells that are kept; cells that share a training need it to have run.
 
     Raises:
-        InputError: the name is unknown.
+        InputError: the name is unknown, the task is missing or too much, or no cell has that name.
     """
-    if name not in SUITES:
-        raise InputError(f'suite "{name}" is unknown; choose one of: {", ".join(SUITES)}')
-    entries, sizes, usual, notes = SUITES[name]
-    cells = [cell for entry in entries() for cell in cells_of(entry, sizes=sizes)]
-    return Suite(name, cells, usual if seconds is None else seconds, notes)
+    known = {**SUITES, "task": Plan(lambda: [Entry(task, _recipe(ReasonerConfig(num_supervision_steps=4)))])}
+    if name not in known:
+        raise InputError(f'suite "{name}" is unknown; choose one of: {", ".join(known)}')
+    if (name == "task") != (task is not None):
+        raise InputError("the suite task needs --task; the other suites bring their own")
+    plan = known[name]
+    cells = [cell for entry in plan.entries() for cell in cells_of(entry, sizes=plan.sizes)]
+    kept = [cell for cell in cells if only in cell.slug]
+    if not kept:
+        raise InputError(f'no cell of the suite {name} has "{only}" in its name; the first is {cells[0].slug}')
+    return Suite(name, kept, plan.seconds if seconds is None else seconds, plan.notes)
 
 
-SUITES: dict[str, Any] = {"standard": (standard_entries, SIZES, 120.0, ())}
+@dataclass(frozen=True)
+class Plan:
+    """What stands behind a suite's name.
+
+    Args:
+        entries: gives its tasks.
+        seconds: of training for every method that trains.
+        sizes: smaller training sets on which the hybrid is trained too.
+        notes: sentences for the report.
+    """
+
+    entries: Callable[[], Sequence[Entry]]
+    seconds: float = 120.0
+    sizes: Sequence[int] = ()
+    notes: Sequence[str] = ()
+
+
+SUITES: dict[str, Plan] = {"standard": Plan(standard_entries, sizes=SIZES)}

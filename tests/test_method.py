@@ -5,13 +5,12 @@ import dataclasses
 import pytest
 
 from hybrid.errors import ConfigError
-from hybrid.eval.baselines import METHODS, Attempt, HeadMethod, Method, Prompting
+from hybrid.eval.baselines import METHODS, Attempt, HeadMethod, Method, Prompting, Trained
 
 
-def test_the_methods_are_the_hybrid_and_three_ways_to_prompt():
-    assert list(METHODS) == ["hybrid", "direct", "zero_shot_cot", "few_shot_cot"]
-    assert METHODS["hybrid"] is HeadMethod
-    assert all(issubclass(METHODS[name], Prompting) for name in METHODS if name != "hybrid")
+def test_heads_and_prompted_methods_are_in_the_family():
+    assert METHODS["hybrid"] is HeadMethod and METHODS["trained"] is Trained
+    assert all(issubclass(METHODS[name], Prompting) for name in ("direct", "zero_shot_cot", "few_shot_cot"))
     assert all(issubclass(METHODS[name], Method) and METHODS[name].kind == name for name in METHODS)
 
 

@@ -124,7 +124,7 @@ class _Disturbed(HeadMethod):
 def with_random_weights(backbone: Backbone) -> Backbone:
     """Return a language model of the same build whose weights are drawn anew, always the same ones."""
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(0)
+        torch.default_generator.manual_seed(1)
         model = type(backbone.model)(backbone.model.config)
     model.to(device=backbone.device, dtype=backbone.dtype)
     return Backbone(model, backbone.tokenizer, f"{backbone.name} with random weights", backbone.layers)

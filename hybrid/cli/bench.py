@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hybrid.backbone import BackboneConfig
 from hybrid.cli.asking import task_of
 from hybrid.eval.tasks import TASKS
 from hybrid.eval.tasks.task import Wording
@@ -18,10 +19,12 @@ from hybrid.search import SearchConfig
 
 @dataclass(frozen=True)
 class BenchCommand:
-    """Compare a trained head with the language model's own answers on unseen problems.
+    """Compare latent recursion with the language model's own answers: a trained head, or a whole suite of methods.
 
     Args:
-        model: folder of a trained head.
+        model: folder of a trained head; none with `suite`.
+        suite: quickstart, standard or full: trains and tests many methods on many tasks, with controls; or task: the same on
+            `task` alone. The same command again goes on at the first cell without a result.
         output: folder for results.json, attempts.jsonl and report.html.
         task: task to test on; without it, the one that the head was trained on.
         methods: what is compared: hybrid and names of prompting methods.
@@ -33,9 +36,13 @@ class BenchCommand:
         num_steps: most supervision steps of the head.
         halting: halting rule of the head.
         search: noisy trajectories of the head.
+        backbone: the language model of a suite.
+        seconds: training seconds of every method of a suite; none takes the suite's own.
+        only: run the cells of a suite that have this in their name.
     """
 
-    model: str
+    model: str | None = None
+    suite: str | None = None
     output: str = "runs/bench"
     task: Any = field(default=None, metadata={"kinds": TASKS})
     methods: tuple[str, ...] = ("hybrid", "direct", "zero_shot_cot", "few_shot_cot")
@@ -47,14 +54,48 @@ class BenchCommand:
     num_steps: int | None = None
     halting: Any = field(default=None, metadata={"kinds": HALTING})
     search: SearchConfig = field(default_factory=SearchConfig)
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    seconds: float | None = None
+    only: str = ""
 
     def __post_init__(self) -> None:
+        one = (self.model is None) != (self.suite is None)
+        require(one, "give either --model, the folder of a trained head, or --suite, the name of a suite")
+        require(self.seconds is None or self.seconds > 0, f"seconds is {self.seconds}; give a positive number")
         for name in ("num_problems", "num_text_problems", "num_latency"):
             count = getattr(self, name)
             require(count is None or count >= 1, f"{name} is {count}; give at least 1")
 
     def run(self) -> None:
         """Measure, print the table, write the files."""
+        if self.suite is not None:
+            self._run_suite(self.suite)
+        else:
+            self._run_model(str(self.model))
+
+    def _run_suite(self, name: str) -> None:
+        from rich.console import Console
+
+        from hybrid.backbone import Backbone
+        from hybrid.eval.report import write_suite_report
+        from hybrid.eval.results import results_table
+        from hybrid.eval.suite import run_suite
+        from hybrid.eval.suites import suite
+
+        chosen = suite(name, self.task, seconds=self.seconds, only=self.only)
+        console, table = Console(stderr=True), Console()
+        records = run_suite(
+            chosen,
+            Backbone.load(self.backbone),
+            Path(self.output),
+            command=shlex.join(["hybrid", *sys.argv[1:]]),
+            say=console.print,
+            report=write_suite_report,
+        )
+        table.print(results_table(records, width=table.width))
+        print(f"wrote {self.output}/report.html, {self.output}/report.md and {self.output}/results.csv")
+
+    def _run_model(self, folder: str) -> None:
         from rich.console import Console
 
         from hybrid.eval.baselines import METHODS, HeadMethod, Method
@@ -64,9 +105,9 @@ class BenchCommand:
 
         for name in self.methods:
             METHODS[name]  # Raises for an unknown name before anything is loaded.
-        model = HybridModel.from_pretrained(self.model)
+        model = HybridModel.from_pretrained(folder)
         task = task_of(model) if self.task is None else TASKS.build(self.task)
-        seconds = _training_seconds(self.model)
+        seconds = _training_seconds(folder)
         methods: list[Method] = [
             HeadMethod(HeadMethod.Config(num_steps=self.num_steps, search=self.search), model, task, self.halting, seconds)
             if METHODS[name] is HeadMethod
