@@ -142,7 +142,7 @@ class Trainer(Resumable):
     def _record(self, train_problems: Sequence[Problem], dev_problems: Sequence[Problem]) -> dict[str, Any]:
         import hashlib
 
-        texts = repr([(p.prompt, p.answer, p.path, *p.spans) for p in (*train_problems, *dev_problems)])
+        texts = repr([(p.prompt, p.answer, p.path, *p.spans, *p.weights) for p in (*train_problems, *dev_problems)])
         return {
             "model": self.model.config.to_dict(),
             "train": to_dict(self.config),
