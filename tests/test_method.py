@@ -8,8 +8,8 @@ from hybrid.errors import ConfigError
 from hybrid.eval.baselines import METHODS, Attempt, HeadMethod, Method, Prompting
 
 
-def test_the_methods_are_the_hybrid_and_three_ways_to_prompt():
-    assert list(METHODS) == ["hybrid", "direct", "zero_shot_cot", "few_shot_cot"]
+def test_the_methods_are_the_hybrid_and_four_ways_to_prompt():
+    assert list(METHODS) == ["hybrid", "direct", "zero_shot_cot", "few_shot_cot", "self_consistency"]
     assert METHODS["hybrid"] is HeadMethod
     assert all(issubclass(METHODS[name], Prompting) for name in METHODS if name != "hybrid")
     assert all(issubclass(METHODS[name], Method) and METHODS[name].kind == name for name in METHODS)

@@ -70,6 +70,15 @@ class Method(ABC):
         A method that has nothing to learn or to choose does nothing. Sets `train_seconds` and `trainable_parameters`.
         """
 
+    @property
+    def recalled_seconds(self) -> float:
+        """Seconds that answers taken from disk took when they were asked for; whoever takes times adds them."""
+        return 0.0
+
+    def notes(self) -> list[str]:
+        """Return what a reader of the method's figures must know."""
+        return []
+
     @abstractmethod
     def attempt(self, problems: Sequence[Problem]) -> list[Attempt]:
         """Answer `problems` as one batch."""
