@@ -135,7 +135,7 @@ def _seed(text: str, sampling: Sampling) -> int:
 
 
 def _processors(texts: Sequence[str], sampling: Sampling, device: torch.device) -> Any:
-    from transformers.generation import LogitsProcessorList, TemperatureLogitsWarper, TopPLogitsWarper
+    from transformers.generation.logits_process import LogitsProcessorList, TemperatureLogitsWarper, TopPLogitsWarper
 
     processors: list[Any] = []
     if sampling.temperature:

@@ -11,11 +11,15 @@ from email.utils import format_datetime
 
 import pytest
 
+from hybrid.cli.bench import BenchCommand
 from hybrid.errors import ConfigError, EngineError, HybridError, InputError
 from hybrid.eval.engines import ENGINES, ServerEngine
 from hybrid.eval.engines.client import _retry_after
 from hybrid.eval.engines.server import JOURNAL
 from hybrid.eval.generation import GREEDY, Sampling
+from hybrid.eval.tasks import Sort
+
+TASK = Sort(Sort.Config(length=3))
 
 
 def completion(text="1 2 3", **more):
@@ -456,3 +460,29 @@ def test_a_config_that_cannot_work_is_refused_by_name(fields, message):
 def test_a_config_finds_its_kind_again():
     config = ServerEngine.Config(model="m", concurrency=2)
     assert ENGINES.from_dict(ENGINES.to_dict(config)) == config and list(ENGINES) == ["transformers", "server"]
+
+
+def test_bench_with_a_server_writes_its_figures_and_the_same_command_asks_nothing_again(server, new_model, tmp_path, capsys):
+    new_model(layout=TASK.layout, symbols=TASK.symbols).save_pretrained(tmp_path / "head")
+    engine = ServerEngine.Config(url=f"http://127.0.0.1:{server.port}/v1", model="m", backoff_seconds=0.001)
+    command = BenchCommand(
+        model=str(tmp_path / "head"),
+        output=str(tmp_path / "bench"),
+        task=TASK.config,
+        methods=("direct", "self_consistency"),
+        num_problems=6,
+        num_text_problems=3,
+        engine=engine,
+    )
+    command.run()
+    first = json.loads((tmp_path / "bench" / "results.json").read_text())
+    assert [record["method"] for record in first] == ["direct, 3 shots, m", "self consistency, 2 shots, 5 samples, m"]
+    assert [record["tokens_generated_mean"] for record in first] == [4, 20] and first[0]["flops_mean"] == 0
+    assert "m at http" in (tmp_path / "bench" / "report.html").read_text()
+    asked = len(server.asked)
+    assert asked == 3 + 3 * 5
+    command.run()
+    assert len(server.asked) == asked and "18 answers were given to an earlier run" in capsys.readouterr().err.replace("\n", " ")
+    again = json.loads((tmp_path / "bench" / "results.json").read_text())
+    assert [record["exact"] for record in again] == [record["exact"] for record in first]
+    assert all(record["latency_p50_seconds"] > 0.0005 for record in again)

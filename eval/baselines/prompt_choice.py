@@ -89,14 +89,18 @@ def choose_prompt(
         ConfigError: the folder holds another method's choice.
         InputError: no candidate fits the model's context.
     """
+
+    def now() -> float:
+        return time.perf_counter() + recalled()
+
     path = folder / FILE
     made_for = _digest(search)
     trials, seconds, done = _read(path, made_for)
     tried = {trial.prompt for trial in trials}
     for prompt in () if done else [p for p in search.candidates if p not in tried]:
-        began = time.perf_counter() - recalled()
-        trial = _try(prompt, search, attempt, lambda began=began, spent=seconds: spent + time.perf_counter() - began + recalled())
-        seconds += time.perf_counter() - began + recalled()
+        began = now()
+        trial = _try(prompt, search, attempt, now=now, until=began + search.seconds - seconds)
+        seconds += now() - began
         if trial is None:
             break
         trials.append(trial)
@@ -108,12 +112,17 @@ def choose_prompt(
 
 
 def _try(
-    prompt: Prompt, search: Search, attempt: Callable[[Prompt, Sequence[Problem]], list[Attempt]], spent: Callable[[], float]
+    prompt: Prompt,
+    search: Search,
+    attempt: Callable[[Prompt, Sequence[Problem]], list[Attempt]],
+    *,
+    now: Callable[[], float],
+    until: float,
 ) -> Trial | None:
     """Return a candidate's trial, or None where the time is up."""
     attempts: list[Attempt] = []
     for start in range(0, len(search.dev), search.batch_size):
-        if spent() >= search.seconds:
+        if now() >= until:
             return None
         try:
             attempts += attempt(prompt, search.dev[start : start + search.batch_size])
