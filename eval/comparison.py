@@ -82,7 +82,8 @@ def compare(
         if isinstance(method, HeadMethod):
             found = replace(found, record=replace(found.record, accuracy_by_step=method.depth_curve(problems, DEPTH)))
         measured.append(found)
-    facts = [*_ratios(model, problems[: plan.num_latency], measured), *notes]
+    said = dict.fromkeys(note for method in methods for note in method.notes())
+    facts = [*_ratios(model, problems[: plan.num_latency], measured), *notes, *said]
     for fact in facts:
         say(fact)
     records = [m.record for m in measured]

@@ -137,7 +137,7 @@ def test_a_head_without_language_model_is_compared_too(tmp_path):
     methods = [HeadMethod(HeadMethod.Config(), bare, TASK)]
     (record,) = compare(bare, TASK, methods, tmp_path, PLAN, command="x", say=lines.append)
     assert record.backbone == "none" and (tmp_path / "report.html").is_file() and lines == ["hybrid: 6 problems"]
-    with pytest.raises(ConfigError, match="backbone none writes no text; leave out the method direct"):
+    with pytest.raises(ConfigError, match="backbone none writes no text; leave out the prompted methods"):
         text_method(bare.backbone)
 
 

@@ -7,3 +7,4 @@ from hybrid.eval.baselines.method import Budget as Budget
 from hybrid.eval.baselines.method import Method as Method
 from hybrid.eval.baselines.prompting import Prompting as Prompting
 from hybrid.eval.baselines.trained import Trained as Trained
+from hybrid.eval.baselines.self_consistency import SelfConsistency as SelfConsistency

@@ -76,6 +76,15 @@ class Method(ABC):
         """Return the share of `problems` whose whole answer is right after 1..depth steps; None for a method without."""
         return None
 
+    @property
+    def recalled_seconds(self) -> float:
+        """Seconds that answers taken from disk took when they were asked for; whoever takes times adds them."""
+        return 0.0
+
+    def notes(self) -> list[str]:
+        """Return what a reader of the method's figures must know."""
+        return []
+
     @abstractmethod
     def attempt(self, problems: Sequence[Problem]) -> list[Attempt]:
         """Answer `problems` as one batch."""

@@ -6,15 +6,20 @@ import shlex
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hybrid.backbone import BackboneConfig
 from hybrid.cli.asking import task_of
+from hybrid.eval.engines import ENGINES, Engine, TransformersEngine
 from hybrid.eval.tasks import TASKS
-from hybrid.eval.tasks.task import Wording
+from hybrid.eval.tasks.task import Task, Wording
 from hybrid.halting import HALTING
-from hybrid.kinds import require
+from hybrid.kinds import family_field, require
 from hybrid.search import SearchConfig
+
+if TYPE_CHECKING:
+    from hybrid.eval.baselines import Method
+    from hybrid.model import HybridModel
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,7 @@ class BenchCommand:
         output: folder for results.json, attempts.jsonl and report.html.
         task: task to test on; without it, the one that the head was trained on.
         methods: what is compared: hybrid and names of prompting methods.
+        engine: what writes the prompting methods' text: transformers here, or server by its URL.
         num_problems: test problems for the head; none takes 500, or all where data of one's own has fewer.
         num_text_problems: the first of them, for methods that write text.
         num_latency: the first of them, one by one, for seconds.
@@ -46,6 +52,7 @@ class BenchCommand:
     output: str = "runs/bench"
     task: Any = field(default=None, metadata={"kinds": TASKS})
     methods: tuple[str, ...] = ("hybrid", "direct", "zero_shot_cot", "few_shot_cot")
+    engine: Any = family_field(ENGINES, TransformersEngine.Config)
     num_problems: int | None = None
     num_text_problems: int = 32
     num_latency: int = 10
@@ -98,7 +105,7 @@ class BenchCommand:
     def _run_model(self, folder: str) -> None:
         from rich.console import Console
 
-        from hybrid.eval.baselines import METHODS, HeadMethod, Method
+        from hybrid.eval.baselines import METHODS, Prompting
         from hybrid.eval.comparison import Plan, compare
         from hybrid.eval.results import results_table
         from hybrid.model import HybridModel
@@ -107,13 +114,9 @@ class BenchCommand:
             METHODS[name]  # Raises for an unknown name before anything is loaded.
         model = HybridModel.from_pretrained(folder)
         task = task_of(model) if self.task is None else TASKS.build(self.task)
-        seconds = _training_seconds(folder)
-        methods: list[Method] = [
-            HeadMethod(HeadMethod.Config(num_steps=self.num_steps, search=self.search), model, task, self.halting, seconds)
-            if METHODS[name] is HeadMethod
-            else METHODS[name](METHODS[name].Config(), model.backbone, task)  # type: ignore[attr-defined, call-arg]
-            for name in self.methods
-        ]
+        texts = any(issubclass(METHODS[name], Prompting) for name in self.methods)
+        engine = ENGINES.build(self.engine, model.backbone, Path(self.output)) if texts else None
+        methods = [self._method(METHODS[name], model, task, engine) for name in self.methods]
         wording: Wording = "held_out" if self.held_out_wording else "train"
         plan = Plan(self.num_problems, self.num_text_problems, self.num_latency, seed=self.seed, wording=wording)
         command = shlex.join(["hybrid", *sys.argv[1:]])
@@ -122,6 +125,16 @@ class BenchCommand:
         table = Console()
         table.print(results_table(records, width=table.width))
         print(f"wrote {self.output}/results.json and {self.output}/report.html")
+
+    def _method(self, kind: Any, model: HybridModel, task: Task, engine: Engine | None) -> Method:
+        from hybrid.eval.baselines import HeadMethod, Prompting
+
+        if kind is HeadMethod:
+            config = HeadMethod.Config(num_steps=self.num_steps, search=self.search)
+            return HeadMethod(config, model, task, self.halting, _training_seconds(str(self.model)))
+        further = {"engine": engine} if issubclass(kind, Prompting) else {}
+        method: Method = kind(kind.Config(), model.backbone, task, **further)
+        return method
 
 
 def _training_seconds(folder: str) -> float:
