@@ -21,6 +21,7 @@ PACKAGES = {
     "hybrid.eval",
     "hybrid.eval.tasks",
     "hybrid.eval.baselines",
+    "hybrid.eval.tuning",
 }
 
 
