@@ -20,6 +20,7 @@ from hybrid.backbone import Backbone
 from hybrid.checkpoint import file_digest, whole_file
 from hybrid.errors import CheckpointError
 from hybrid.kinds import require
+from hybrid.tuner import TUNERS
 
 EMBEDDINGS = "embeddings.safetensors"
 
@@ -44,6 +45,7 @@ class Adapter:
     def __init__(self, backbone: Backbone, config: Any, seed: int, num_embeddings: int = 0) -> None:
         from peft.tuners.tuners_utils import BaseTunerLayer
 
+        _refuse_own_weights(config)
         plain = backbone.model
         self._tuned = backbone.reading(None)
         table = plain.get_input_embeddings().weight
@@ -62,9 +64,6 @@ class Adapter:
         self.trainable = nn.ParameterList([*weights, *([self.embeddings] if num_embeddings else [])])
         self._merged: list[tuple[nn.Parameter, Tensor, Tensor]] | None = None
         self._take_out()
-        own = [name for name, p in plain.named_parameters() if p.requires_grad]
-        plain.requires_grad_(False)
-        require(not own, f"the tuner trains weights of the model itself ({own[0] if own else ''}); leave its bias and such out")
 
     def num_parameters(self) -> int:
         """Return how many weights are trained."""
@@ -141,6 +140,14 @@ class Adapter:
             tuner.restore(self._tuned, tuner.read(folder))
         if self.embeddings.numel():
             self.embeddings.data.copy_(load_file(folder / EMBEDDINGS)["embeddings"])
+
+
+def _refuse_own_weights(config: Any) -> None:
+    """Raise ConfigError for settings with which PEFT would train, or wrap, weights of the model itself."""
+    wanted = TUNERS.build(config).peft_config()
+    for name, allowed in (("modules_to_save", None), ("trainable_token_indices", None), ("bias", "none")):
+        value = getattr(wanted, name, allowed)
+        require(value == allowed, f"tuner.{name} is {value!r}: the model itself must stay as it is here; leave it out")
 
 
 @torch.no_grad()
