@@ -165,7 +165,7 @@ class Tuned(Method):
             trials.append({"learning_rate": rate} | trial)
         best = min(trials, key=lambda trial: (-trial["exact"], trial["loss"]))["learning_rate"] if trials else rates[0]
         spent = sum(trial["seconds"] for trial in trials)
-        left = config.max_steps - sum(trial["steps"] for trial in trials) if config.max_steps else None
+        left = max(1, config.max_steps - sum(trial["steps"] for trial in trials)) if config.max_steps else None
         outcome = self._run(training, dev, order, home, Plan(budget.seconds - spent, left, best, budget.seed))
         files = self._trained.save(home.path)
         whole = {"seconds": outcome.seconds + spent, "learning_rate": best, "trials": trials, "files": files}

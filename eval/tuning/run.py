@@ -107,7 +107,8 @@ class Run:
         with self.adapter.attached():
             while (progress := self._progress(plan)) < 1:
                 problems = [training[i] for i in order.batch(self.step)]
-                optimizer.param_groups[0]["lr"] = optimizer.param_groups[-1]["lr"] = settings.rate(self.step, progress)
+                for group in optimizer.param_groups:
+                    group["lr"] = settings.rate(self.step, progress)
                 self._one_step(problems, optimizer, progress, plan)
                 self._evaluate_if_due(self._progress(plan))
                 if time.monotonic() - saved >= config.save_every_seconds:
