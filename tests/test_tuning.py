@@ -6,6 +6,7 @@ import peft
 import pytest
 import torch
 
+from hybrid import Backbone
 from hybrid.errors import CheckpointError, ConfigError, TrainingError
 from hybrid.eval.tuning import Adapter, Plan, Reading, Run, TuningConfig
 from hybrid.eval.tuning.order import Order
@@ -62,6 +63,20 @@ def test_merged_weights_follow_further_training(backbone, adapter):
         adapter.trainable[0].add_(1.0)
     with adapter.merged():
         assert not torch.allclose(logits(backbone), first)
+
+
+def test_a_model_with_packed_weights_wears_the_layers_instead_of_merging(new_llama, new_tokenizer):
+    tokenizer = new_tokenizer()
+    own = Backbone(new_llama(len(tokenizer)), tokenizer, "packed", (0,))
+    codes = torch.nn.Parameter(torch.zeros(1, dtype=torch.uint8), requires_grad=False)
+    own.model.model.layers[0].mlp.up_proj.register_parameter("codes", codes)
+    adapter = Adapter(own, Lora.Config(r=2), seed=0)
+    for parameter in adapter.trainable:
+        torch.nn.init.normal_(parameter, std=0.3)
+    with adapter.attached():
+        worn = logits(own)
+    with adapter.merged():
+        assert torch.equal(logits(own), worn)
 
 
 def test_two_adapters_share_one_model(backbone, adapter):

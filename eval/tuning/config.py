@@ -40,7 +40,7 @@ class TuningConfig:
     optimizer: OptimizerConfig = field(default_factory=_optimizer)
     learning_rates: tuple[float, ...] = ()
     trial_share: float = 0.2
-    batch_size: int = 8
+    batch_size: int = 4
     max_steps: int | None = None
     num_dev: int = 64
     num_evaluations: int = 4
