@@ -22,6 +22,7 @@ PACKAGES = {
     "hybrid.eval.tasks",
     "hybrid.eval.baselines",
     "hybrid.eval.engines",
+    "hybrid.eval.tuning",
 }
 
 
