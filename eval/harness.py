@@ -146,6 +146,7 @@ def register() -> type[Any]:
         ConfigError: lm-eval is not installed.
     """
     try:
+        import lm_eval.models  # noqa: F401  # It files its own models only while none is there, so they go first.
         from lm_eval.api.model import LM
         from lm_eval.api.registry import model_registry
     except ImportError:
