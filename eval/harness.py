@@ -103,8 +103,8 @@ class HybridAnswers:
             labels = answer_labels(self.model, asked, len(log_p_av))
         except InputError as error:
             raise InputError(
-                f"lm-eval asks how likely {continuation[:60]!r} is, which is no answer that this head can give: {error}; choose a "
-                "task whose choices are the head's answers, or one that generates"
+                f"lm-eval asks how likely {continuation[:60]!r} is, which is no answer that this head can give: {error}; "
+                "choose a task whose choices are the head's answers, or one that generates"
             ) from None
         kept = [(place, label) for place, label in enumerate(labels) if label != IGNORE]
         best = log_p_av.argmax(-1).tolist()
