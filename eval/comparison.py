@@ -105,7 +105,7 @@ def task_name(task: Task) -> str:
     """Return a task's kind with the settings that decide its difficulty, as it stands in tables."""
     settings = vars(task.config) if hasattr(task, "config") else {}
     given = ", ".join(f"{name} {value}" for name, value in settings.items() if isinstance(value, int))
-    return f"{task.kind} ({given})" if given else task.kind
+    return f"{task.title} ({given})" if given else task.title
 
 
 def _ratios(model: HybridModel, problems: Sequence[Problem], measured: Sequence[Measured]) -> list[str]:

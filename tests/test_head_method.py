@@ -153,3 +153,14 @@ def test_problems_are_asked_with_their_own_spans(new_model):
     method = method_of(model, num_steps=1)
     vars(method)["_flops"] = (1.0, 1.0)
     assert len(method.attempt([own])[0].text.split()) == 2 and len(method.depth_curve([own], 2)) == 2
+
+
+def test_the_task_says_which_answers_are_right(made):
+    class Lenient(Sort):
+        def right(self, symbols, problem):
+            return symbols is not None
+
+    problems = TASK.problems("test", 3)
+    method = HeadMethod(HeadMethod.Config(num_steps=2), made(), Lenient(Sort.Config(length=4)))
+    assert all(a.right and all(a.right_by_step) for a in method.attempt(problems))
+    assert method.depth_curve(problems, 2) == [1.0, 1.0]

@@ -146,7 +146,7 @@ def _row(model: HybridModel, problem: Problem, tokens: Encoded) -> Row:
         name = "max_positions" if reads_spans else "max_tokens"
         raise InputError(f"{reading.num_positions} positions, but encoder.{name} is {encoder.longest}; attach with a larger one")
     places = layout.length(answer)
-    labels = _answer_labels(model, problem, places)
+    labels = answer_labels(model, problem, places)
     if problem.weights and len(problem.weights) != len(labels):
         raise InputError(f"there are {len(problem.weights)} weights where the answer has {len(labels)} places")
     if any(not 0 <= weight < math.inf for weight in problem.weights):
@@ -158,8 +158,12 @@ def _row(model: HybridModel, problem: Problem, tokens: Encoded) -> Row:
     return Row(reading, places, labels)
 
 
-def _answer_labels(model: HybridModel, problem: Problem, places: int) -> list[int]:
-    """Return one label a place; behind the END of an answer that is shorter stands IGNORE."""
+def answer_labels(model: HybridModel, problem: Problem, places: int) -> list[int]:
+    """Return one label a place; behind the END of an answer that is shorter stands IGNORE.
+
+    Raises:
+        InputError: the head cannot write the answer, or not in so many places.
+    """
     decoder = model.head.decoder
     labels = decoder.labels(problem.answer)
     if decoder.end is None and len(labels) != places:

@@ -55,6 +55,11 @@ class Task(ABC):
     symbols: tuple[str, ...]
     layout: LayoutConfig
 
+    @property
+    def title(self) -> str:
+        """The task's name as it stands in tables, before its settings."""
+        return self.kind
+
     @abstractmethod
     def __init__(self, config: Any) -> None: ...
 
@@ -127,7 +132,11 @@ class Task(ABC):
         Markdown, words around the answer and an "Answer:" before it do no harm; an answer that is missing, incomplete
         or ambiguous is wrong. Never raises, whatever the string.
         """
-        return self.read(text, problem) == problem.answer
+        return self.right(self.read(text, problem), problem)
+
+    def right(self, symbols: Sequence[str] | None, problem: Problem) -> bool:
+        """Say whether `symbols` answer `problem`; None never does. Here: they are its answer."""
+        return symbols is not None and tuple(symbols) == problem.answer
 
     def instructions(self, style: Style) -> str:
         """Return the sentence to append to a prompt that asks a language model to answer.
