@@ -60,10 +60,10 @@ class HeadMethod(Method):
         return [
             Attempt(
                 text=solution.text,
-                right=solution.symbols == problem.answer,
+                right=self.task.right(solution.symbols, problem),
                 steps=solution.total_steps,
                 flops=per_token * len(tokens.ids) + per_step * solution.total_steps,
-                right_by_step=tuple(step == problem.answer for step in solution.trajectory),
+                right_by_step=tuple(self.task.right(step, problem) for step in solution.trajectory),
                 answers_by_step=tuple(self.task.layout.write(step) for step in solution.trajectory),
             )
             for solution, problem, tokens in zip(solutions, problems, encoded, strict=True)
@@ -77,7 +77,7 @@ class HeadMethod(Method):
             solutions = self.model.solve(part, halting=_fixed(), num_steps=depth, batch_size=128)
             for solution, problem in zip(solutions, part, strict=True):
                 for step, symbols in enumerate(solution.trajectory):
-                    right[step] += symbols == problem.answer
+                    right[step] += self.task.right(symbols, problem)
         return [count / len(problems) for count in right]
 
 

@@ -48,7 +48,7 @@ class Prompting(Method):
 
     def reply(self, problem: Problem) -> str:
         """Return what a worked example answers."""
-        return problem.trace if self.style == "cot" else self.task.layout.write(problem.answer)
+        return problem.trace if self.style == "cot" else self.task.write(problem)
 
     def question(self, problem: Problem) -> str:
         """Return a problem with the instruction how to answer."""

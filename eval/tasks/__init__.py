@@ -3,6 +3,9 @@
 Holds the registry with all its members; a new task is a new file, one decorator and one line here.
 """
 
+from hybrid.eval.tasks.arithmetic import Arithmetic as Arithmetic
+from hybrid.eval.tasks.maze import Maze as Maze
+from hybrid.eval.tasks.reachability import Reachability as Reachability
 from hybrid.eval.tasks.sort import Sort as Sort
 from hybrid.eval.tasks.state_tracking import StateTracking as StateTracking
 from hybrid.eval.tasks.sudoku import Sudoku as Sudoku
