@@ -4,6 +4,7 @@ Holds the registry with all its members; a new task is a new file, one decorator
 """
 
 from hybrid.eval.tasks.arithmetic import Arithmetic as Arithmetic
+from hybrid.eval.tasks.logic import Logic as Logic
 from hybrid.eval.tasks.maze import Maze as Maze
 from hybrid.eval.tasks.reachability import Reachability as Reachability
 from hybrid.eval.tasks.sort import Sort as Sort
