@@ -5,18 +5,20 @@ import dataclasses
 import pytest
 
 from hybrid.errors import ConfigError
-from hybrid.eval.baselines import METHODS, Attempt, HeadMethod, Method, Prompting
+from hybrid.eval.baselines import METHODS, Attempt, HeadMethod, Method, Prompting, Solver
 
 
-def test_the_methods_are_the_hybrid_and_three_ways_to_prompt():
-    assert list(METHODS) == ["hybrid", "direct", "zero_shot_cot", "few_shot_cot"]
-    assert METHODS["hybrid"] is HeadMethod
-    assert all(issubclass(METHODS[name], Prompting) for name in METHODS if name != "hybrid")
+def test_the_methods_are_the_hybrid_three_ways_to_prompt_and_a_solver():
+    assert list(METHODS) == ["hybrid", "direct", "zero_shot_cot", "few_shot_cot", "solver"]
+    assert METHODS["hybrid"] is HeadMethod and METHODS["solver"] is Solver
+    assert all(issubclass(METHODS[name], Prompting) for name in METHODS if name not in ("hybrid", "solver"))
     assert all(issubclass(METHODS[name], Method) and METHODS[name].kind == name for name in METHODS)
 
 
 def test_an_unknown_method_is_refused_with_the_known_ones():
-    with pytest.raises(ConfigError, match='method "cot" is unknown; choose one of: hybrid, direct, zero_shot_cot, few_shot_cot'):
+    with pytest.raises(
+        ConfigError, match='method "cot" is unknown; choose one of: hybrid, direct, zero_shot_cot, few_shot_cot, solver'
+    ):
         METHODS["cot"]
 
 

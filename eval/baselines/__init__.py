@@ -6,3 +6,4 @@ from hybrid.eval.baselines.method import Attempt as Attempt
 from hybrid.eval.baselines.method import Budget as Budget
 from hybrid.eval.baselines.method import Method as Method
 from hybrid.eval.baselines.prompting import Prompting as Prompting
+from hybrid.eval.baselines.solver import Solver as Solver

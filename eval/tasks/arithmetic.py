@@ -1,8 +1,9 @@
 """Arithmetic: a number is added to, subtracted from and multiplied, step after step, modulo 10.
 
 Holds the task. Every operation is a bijection of the digits, so that all results are equally likely and none can be told
-without those before it; the operations generate all invertible affine maps modulo 10. That modulus keeps a result one symbol, which a head
-of classes can write. Every clause also says its own result, so that a reasoner can be taught the way.
+without those before it; together the operations generate all invertible affine maps modulo 10. That modulus keeps a result
+one symbol, which a head of classes can write. Every clause also says its own result, so that a reasoner can be taught the
+way.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ class Arithmetic(Task):
             Words("Work modulo 10. Start from {}.", _THEN, "Which result do you get?"),
         ),
         "held_out": (
-            Words("Here 10 counts as 0, modulo 10. Write down {}.", _NOW, "What result is left?"),
+            Words("What follows is modulo 10. Write down {}.", _NOW, "What result is left?"),
             Words("Reckon modulo 10. The first number is {}.", _SHORT, "Tell me the result."),
         ),
     }
@@ -119,9 +120,7 @@ class Arithmetic(Task):
 
     def _key(self, instance: Chain) -> str:
         # Subtracting a number adds its complement.
-        return " ".join(
-            f"{ADD}{-number % MODULUS}" if sign == SUBTRACT else f"{sign}{number}" for sign, number in instance[1]
-        )
+        return " ".join(f"{ADD}{-number % MODULUS}" if sign == SUBTRACT else f"{sign}{number}" for sign, number in instance[1])
 
     def _problem(self, instance: Chain, key: str, wording: Words, rng: random.Random) -> Problem:
         start, operations = instance

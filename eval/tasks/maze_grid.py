@@ -73,7 +73,9 @@ def is_solution(size: int, maze: str, solved: Sequence[str]) -> bool:
         return False
     if any(there != symbol and (symbol, there) != (FREE, PATH) for symbol, there in zip(maze, solved, strict=True)):
         return False
-    steps = [distances(size, [symbol in kept for symbol in solved], maze.index(START)) for kept in ((FREE, GOAL, PATH), (GOAL, PATH))]
+    steps = [
+        distances(size, [symbol in kept for symbol in solved], maze.index(START)) for kept in ((FREE, GOAL, PATH), (GOAL, PATH))
+    ]
     least, along = (far[maze.index(GOAL)] for far in steps)
     return along == least == list(solved).count(PATH) + 1
 
@@ -128,7 +130,9 @@ def _close_other_ways(size: int, cells: list[str], rng: random.Random) -> None:
     while True:
         open_cells = [symbol != WALL for symbol in cells]
         behind, ahead = (distances(size, open_cells, end) for end in (start, goal))
-        on_a_way = [far + left == behind[goal] and open_cell for far, left, open_cell in zip(behind, ahead, open_cells, strict=True)]
+        on_a_way = [
+            far + left == behind[goal] and open_cell for far, left, open_cell in zip(behind, ahead, open_cells, strict=True)
+        ]
         cell = start
         while len(path) <= behind[goal]:
             cell = rng.choice([near for near in neighbours(size)[cell] if on_a_way[near] and ahead[near] < ahead[cell]])

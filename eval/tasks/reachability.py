@@ -28,7 +28,9 @@ TOWNS = (
     *("Delhi", "Tokyo", "Milan", "Geneva", "Dublin", "Prague"),
 )
 NONE = "none"
-_NO_WAY = re.compile(r"(?i)\b(?:unreachable|not reachable|inaccessible|impossible|no (?:way|path|road|roads)|infinit[ey]|inf|n/a)\b|\u221e")
+_NO_WAY = re.compile(
+    r"(?i)\b(?:unreachable|not reachable|inaccessible|impossible|no (?:way|path|road|roads)|infinit[ey]|inf|n/a)\b|\u221e"
+)
 _DRAWS = 5_000
 
 Road = tuple[int, int]
@@ -98,12 +100,29 @@ class Reachability(Task):
         "train": (
             Words("Start in {}. Towns: {}.", ("{} leads to {}.",), ("{} touches {}.",), "How many roads to each town?"),
             Words("From {} to the towns {}.", ("Road from {} to {}.",), ("Road between {} and {}.",), "How far is each?"),
-            Words("We live in {} and visit {}.", ("{} has a road to {}.",), ("{} and {} share a road.",), "How many roads to each?"),
-            Words("Begin at {}. On the map are {}.", ("A bus goes from {} to {}.",), ("A bus links {} with {}.",), "How many rides to each?"),
+            Words(
+                "We live in {} and visit {}.", ("{} has a road to {}.",), ("{} and {} share a road.",), "How many roads to each?"
+            ),
+            Words(
+                "Begin at {}. On the map are {}.",
+                ("A bus goes from {} to {}.",),
+                ("A bus links {} with {}.",),
+                "How many rides to each?",
+            ),
         ),
         "held_out": (
-            Words("My home is {}. I know {}.", ("One can drive from {} to {}.",), ("{} is next to {}.",), "How many drives to each town?"),
-            Words("A train leaves {} for {}.", ("The line from {} ends in {}.",), ("A line joins {} and {}.",), "Count the lines to each stop."),
+            Words(
+                "My home is {}. I know {}.",
+                ("One can drive from {} to {}.",),
+                ("{} is next to {}.",),
+                "How many drives to each town?",
+            ),
+            Words(
+                "A train leaves {} for {}.",
+                ("The line from {} ends in {}.",),
+                ("A line joins {} and {}.",),
+                "Count the lines to each stop.",
+            ),
         ),
     }
 
@@ -158,7 +177,9 @@ class Reachability(Task):
             wanted = rng.randint(config.min_hops or 1, config.max_hops)
             for _ in range(_DRAWS):
                 pairs = [(a, b) for a in places for b in places if a < b or (config.directed and a != b)]
-                roads = [pair if config.directed or rng.random() < 0.5 else pair[::-1] for pair in rng.sample(pairs, config.roads)]
+                roads = [
+                    pair if config.directed or rng.random() < 0.5 else pair[::-1] for pair in rng.sample(pairs, config.roads)
+                ]
                 start = rng.choice(places)
                 both = roads if config.directed else [*roads, *((b, a) for a, b in roads)]
                 if max(hops(both, start).values()) == wanted:
