@@ -141,4 +141,4 @@ def solved(model: HybridModel, task: Task, problem: Problem, measured: Sequence[
     texts = {
         m.record.method: m.attempts[index].text for m in measured if m.attempts[index : index + 1] and m.attempts[index].tokens
     }
-    return SolvedProblem(problem.prompt, steps, captions, texts, solution.symbols == problem.answer)
+    return SolvedProblem(problem.prompt, steps, captions, texts, task.right(solution.symbols, problem))

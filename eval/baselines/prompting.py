@@ -94,7 +94,7 @@ class Prompting(Method):
 
     def reply(self, problem: Problem) -> str:
         """Return what a worked example answers."""
-        answer = self.task.layout.write(problem.answer)
+        answer = self.task.write(problem)
         return (problem.trace or f"Answer: {answer}") if self.style == "cot" else answer
 
     def question(self, problem: Problem) -> str:

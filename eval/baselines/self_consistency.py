@@ -104,7 +104,7 @@ class SelfConsistency(FewShotCoT):
         first = attempts[answers.index(winner)]
         return replace(
             first,
-            right=winner == problem.answer,
+            right=self.task.right(winner, problem),
             tokens=sum(attempt.tokens for attempt in attempts),
             flops=sum(attempt.flops for attempt in attempts),
         )

@@ -1,0 +1,161 @@
+"""Arithmetic: a number is added to, subtracted from and multiplied, step after step, modulo 10.
+
+Holds the task. Every operation is a bijection of the digits, so that all results are equally likely and none can be told
+without those before it; together the operations generate all invertible affine maps modulo 10. That modulus keeps a result
+one symbol, which a head of classes can write. Every clause also says its own result, so that a reasoner can be taught the
+way.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from hybrid.errors import InputError
+from hybrid.eval.answers import read_sequence
+from hybrid.eval.tasks.task import TASKS, Task
+from hybrid.kinds import require
+from hybrid.layout import LayoutConfig, SpanPattern
+from hybrid.problem import Problem
+
+MODULUS = 10
+ADD, SUBTRACT, MULTIPLY = "+", "-", "x"
+_NUMBERS = {ADD: range(1, 10), SUBTRACT: range(1, 10), MULTIPLY: (3, 7, 9)}
+_VERBS = {"add": ADD, "plus": ADD, "subtract": SUBTRACT, "minus": SUBTRACT, "multiply": MULTIPLY, "times": MULTIPLY}
+
+Operation = tuple[str, int]
+Chain = tuple[int, tuple[Operation, ...]]
+
+
+@dataclass(frozen=True)
+class Words:
+    """One way to put a chain: its beginning, a clause for each operation, and the question, which says "result"."""
+
+    intro: str
+    clauses: dict[str, str]
+    question: str
+
+    def __hash__(self) -> int:
+        return hash(self.intro)
+
+
+_LONG = {ADD: "Add {}.", SUBTRACT: "Subtract {}.", MULTIPLY: "Multiply by {}."}
+_SHORT = {ADD: "Plus {}.", SUBTRACT: "Minus {}.", MULTIPLY: "Times {}."}
+_THEN = {ADD: "Then add {}.", SUBTRACT: "Then subtract {}.", MULTIPLY: "Then multiply by {}."}
+_NOW = {ADD: "Now plus {}.", SUBTRACT: "Now minus {}.", MULTIPLY: "Now times {}."}
+
+
+@TASKS.register("arithmetic")
+class Arithmetic(Task):
+    """Follow a chain of operations modulo 10. Chains are equivalent when their operations are, whatever they start with."""
+
+    @dataclass(frozen=True)
+    class Config:
+        """Settings of the chains.
+
+        Args:
+            steps: operations in a chain, 1 to 64; the most when `min_steps` is given.
+            min_steps: the least; their number is then drawn uniformly. None for `steps`.
+        """
+
+        steps: int = 10
+        min_steps: int | None = None
+
+        def __post_init__(self) -> None:
+            require(1 <= self.steps <= 64, f"arithmetic.steps is {self.steps}; give 1 to 64")
+            require(
+                self.min_steps is None or 1 <= self.min_steps <= self.steps,
+                f"arithmetic.min_steps is {self.min_steps}; give 1 to the steps, {self.steps}, or none",
+            )
+
+    wordings: ClassVar = {
+        "train": (
+            Words("Modulo 10, start with {}.", _LONG, "The result?"),
+            Words("Count modulo 10. Begin at {}.", _SHORT, "What is the result?"),
+            Words("All numbers are modulo 10. Take {}.", _LONG, "Give the result."),
+            Words("Work modulo 10. Start from {}.", _THEN, "Which result do you get?"),
+        ),
+        "held_out": (
+            Words("What follows is modulo 10. Write down {}.", _NOW, "What result is left?"),
+            Words("Reckon modulo 10. The first number is {}.", _SHORT, "Tell me the result."),
+        ),
+    }
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.symbols = tuple(map(str, range(MODULUS)))
+        # The question stands in the workspace twice: as the answer, and as the end of the chain of clauses.
+        clause = rf"\b(?:with|at|[Tt]ake|from|down|is|(?i:{'|'.join(_VERBS)})(?: by)?) [0-9]\b"
+        self.layout = LayoutConfig(
+            answer=SpanPattern(r"\bresult\b", "result"),
+            context=SpanPattern(rf"{clause}|\bresult\b", r"(?s).+"),
+            num_answers=1,
+        )
+
+    @property
+    def answer_form(self) -> str:
+        """The answer's form in words."""
+        return "the result as one digit"
+
+    def read(self, text: str, problem: Problem) -> tuple[str, ...] | None:
+        """Return the one digit in the final part of the text."""
+        return read_sequence(re.sub(r"(?i)\(?\b(?:mod|modulo) 10\b\)?", "", text), self.symbols, 1)
+
+    def solve(self, prompt: str) -> tuple[str, ...]:
+        """Return the result, found by doing as the prompt says."""
+        _, spans = self.layout.spans(prompt)
+        clauses = [prompt[start:end].lower().split() for start, end in spans[:-1]]
+        if not clauses or any(words[0] not in _VERBS for words in clauses[1:]):
+            raise InputError("the prompt is no chain of operations; give a first number, and clauses such as: Add 3.")
+        return (str(_results(int(clauses[0][-1]), [(_VERBS[words[0]], int(words[-1])) for words in clauses[1:]])[-1]),)
+
+    def _instances(self, rng: random.Random) -> Iterator[Chain]:
+        least = self.config.min_steps or self.config.steps
+        while True:
+            signs = rng.choices((ADD, SUBTRACT, MULTIPLY), k=rng.randint(least, self.config.steps))
+            yield rng.randrange(MODULUS), tuple((sign, rng.choice(_NUMBERS[sign])) for sign in signs)
+
+    def _key(self, instance: Chain) -> str:
+        # Subtracting a number adds its complement.
+        return " ".join(f"{ADD}{-number % MODULUS}" if sign == SUBTRACT else f"{sign}{number}" for sign, number in instance[1])
+
+    def _problem(self, instance: Chain, key: str, wording: Words, rng: random.Random) -> Problem:
+        start, operations = instance
+        results = _results(start, operations)
+        clauses = [wording.clauses[sign].format(number) for sign, number in operations]
+        steps = [_step(before, *operation) for before, operation in zip(results, operations, strict=False)]
+        answer = (str(results[-1]),)
+        return Problem(
+            prompt=" ".join([wording.intro.format(start), *clauses, wording.question]),
+            answer=answer,
+            path=(*map(str, results), *answer),
+            trace="\n".join([" ".join(steps), f"Answer: {answer[0]}"]),
+            difficulty=len(operations),
+            key=key,
+        )
+
+
+def _apply(value: int, sign: str, number: int) -> int:
+    return value * number if sign == MULTIPLY else value + number if sign == ADD else value - number
+
+
+def _results(start: int, operations: tuple[Operation, ...] | list[Operation]) -> list[int]:
+    """Return the number at the start and after every operation.
+
+    Example:
+        >>> _results(7, [("+", 5), ("-", 3), ("x", 7)])
+        [7, 2, 9, 3]
+    """
+    results = [start]
+    for operation in operations:
+        results.append(_apply(results[-1], *operation) % MODULUS)
+    return results
+
+
+def _step(before: int, sign: str, number: int) -> str:
+    whole = _apply(before, sign, number)
+    last = "" if 0 <= whole < MODULUS else f", so {whole % MODULUS}"
+    return f"{before} {sign} {number} = {whole}{last}."
