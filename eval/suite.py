@@ -24,9 +24,10 @@ from typing import Any
 from hybrid.backbone import Backbone
 from hybrid.checkpoint import write_text
 from hybrid.errors import HybridError, InputError
-from hybrid.eval.baselines import METHODS, Attempt, Budget, Method
+from hybrid.eval.baselines import METHODS, Attempt, Budget, Method, Prompting
 from hybrid.eval.benchmark import measure
 from hybrid.eval.comparison import DEPTH, task_name
+from hybrid.eval.engines import Engine
 from hybrid.eval.results import Record
 from hybrid.eval.tasks import TASKS
 from hybrid.kinds import from_dict, to_dict
@@ -110,6 +111,7 @@ def run_suite(
     output: Path,
     *,
     command: str,
+    engine: Engine | None = None,
     say: Callable[[str], None] = print,
     report: Callable[[Path], None] = lambda folder: None,
 ) -> list[Record]:
@@ -122,6 +124,7 @@ def run_suite(
         backbone: the language model of all methods.
         output: folder of the suite.
         command: how the run was started, for the report.
+        engine: writes the prompted methods' text; None for the backbone itself.
         say: gets progress lines.
         report: called with the folder after every cell.
     """
@@ -132,7 +135,7 @@ def run_suite(
             continue
         say(f"{number} of {len(suite.cells)}: {cell.task_slug}, {cell.name}, seed {cell.seed}")
         try:
-            record = run_cell(cell, backbone, output, suite.seconds, say=say)
+            record = run_cell(cell, backbone, output, suite.seconds, engine=engine, say=say)
         except HybridError as error:
             write_text(folder / "failed.json", json.dumps({"error": str(error)}) + "\n")
             say(f"  not run: {error}")
@@ -161,14 +164,22 @@ def open_suite(suite: Suite, output: Path, command: str) -> None:
     write_text(file, json.dumps(about | {"cells": [cell.slug for cell in suite.cells]}, indent=1) + "\n")
 
 
-def run_cell(cell: Cell, backbone: Backbone, output: Path, seconds: float, *, say: Callable[[str], None] = print) -> Record:
+def run_cell(
+    cell: Cell,
+    backbone: Backbone,
+    output: Path,
+    seconds: float,
+    *,
+    engine: Engine | None = None,
+    say: Callable[[str], None] = print,
+) -> Record:
     """Prepare the method of `cell` within `seconds` of training, test it, write its answers and its record."""
     began = time.monotonic()
     task = TASKS.build(cell.task)
     test = task.problems("test", cell.num_test)
     _write_problems(output / "problems" / f"{cell.task_slug}.jsonl", test)
-    method = METHODS.build(cell.method, backbone, task)
-    method.name = cell.name
+    prompted = issubclass(METHODS[METHODS.name_of(cell.method)], Prompting)
+    method = METHODS.build(cell.method, backbone, task, *([engine] if prompted and engine is not None else []))
     training, dev = task.problems("train", cell.num_train), task.problems("dev", cell.num_dev)
     method.fit(training, dev, output / "cells" / cell.fit_slug / "fit", Budget(seconds, cell.seed))
     say(f"  trained {method.train_seconds:.0f} s; {time.monotonic() - began:.0f} s in all")
@@ -191,7 +202,7 @@ def run_cell(cell: Cell, backbone: Backbone, output: Path, seconds: float, *, sa
 
 def _completed(record: Record, cell: Cell, method: Method, problems: Sequence[Problem]) -> Record:
     """Return the record with what the method knows of its training, and its accuracy by step."""
-    learned = cell.num_train if method.train_seconds else 0
+    learned = cell.num_train if method.trainable_parameters else 0
     curve = method.depth_curve(problems, DEPTH)
     return replace(record, method=cell.name, course=method.course, train_problems=learned, accuracy_by_step=curve)
 

@@ -12,7 +12,7 @@ from typing import Any
 from hybrid.block import AttentionBlock
 from hybrid.cores import TRM
 from hybrid.errors import InputError
-from hybrid.eval.baselines import METHODS, Trained
+from hybrid.eval.baselines import METHODS, Solver, Trained
 from hybrid.eval.controls import DISTURBED, controls
 from hybrid.eval.suite import Cell, Suite
 from hybrid.eval.tasks import TASKS
@@ -23,8 +23,11 @@ from hybrid.halting import Learned
 from hybrid.reasoner import ReasonerConfig
 from hybrid.train import TrainConfig
 
-TEXT = ("direct", "zero_shot_cot", "few_shot_cot")
-"""Methods that write text and train nothing."""
+TEXT = ("direct", "zero_shot_cot", "few_shot_cot", "self_consistency")
+"""Methods that write text and train nothing; the prompt is chosen on dev."""
+
+TUNED = ("lora_direct", "lora_cot", "pause", "coconut")
+"""Methods that train the language model to write text."""
 
 SIZES = (250, 1000)
 """Training problems of further hybrids, for the curve of accuracy by training set size."""
@@ -82,12 +85,13 @@ def cells_of(entry: Entry, *, sizes: Sequence[int] = ()) -> list[Cell]:
     sample = task.problems("train", 1)[0]
     base = Cell(entry.task, entry.hybrid.name, entry.hybrid, num_train=entry.num_train, seed=entry.seeds[0])
     text = replace(base, num_test=entry.num_text, num_latency=2)
-    prompted = [replace(text, name=_words(kind), method=METHODS[kind].Config()) for kind in TEXT]  # type: ignore[attr-defined]
+    written = [replace(text, name=_words(kind), method=METHODS[kind].Config()) for kind in (*TEXT, *TUNED)]  # type: ignore[attr-defined]
+    solver = replace(base, name="solver", method=Solver.Config())
     control = [
         replace(base, name=name, method=config, fitted_as=entry.hybrid.name if name in DISTURBED else None)
         for name, config in controls(entry.hybrid, len(sample.answer)).items()
     ]
-    cells = [base, *prompted, *control]
+    cells = [base, *written, solver, *control]
     repeated = {entry.hybrid.name, "no recursion", "lora cot"}
     further = [replace(cell, seed=seed) for seed in entry.seeds[1:] for cell in cells if cell.name in repeated]
     smaller = [replace(base, num_train=size) for size in sizes if size < entry.num_train]

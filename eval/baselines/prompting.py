@@ -81,7 +81,7 @@ class Prompting(Method):
         self.examples = list(examples)
         written = [self.reply(problem) for problem in self.examples]
         self.max_new_tokens = self.config.max_new_tokens or int(1.25 * self.engine.most_tokens(written)) + 8
-        self._lines = max(len(self.task.layout.write(problem.answer).strip().split("\n")) for problem in self.examples)
+        self._lines = max(len(self.task.write(problem).strip().split("\n")) for problem in self.examples)
 
     @property
     def recalled_seconds(self) -> float:

@@ -60,7 +60,7 @@ class Tuned(Method):
 
     def target(self, problem: Problem, progress: float) -> str:
         """Return what is to be written at this progress, 0..1, of the training; 1 is the end."""
-        return self.task.layout.write(problem.answer)
+        return self.task.write(problem)
 
     def num_steps(self, progress: float) -> int:
         """Return the pause tokens or latent thoughts of this progress."""

@@ -91,11 +91,13 @@ class BenchCommand:
 
         chosen = suite(name, self.task, seconds=self.seconds, only=self.only)
         console, table = Console(stderr=True), Console()
+        backbone = Backbone.load(self.backbone)
         records = run_suite(
             chosen,
-            Backbone.load(self.backbone),
+            backbone,
             Path(self.output),
             command=shlex.join(["hybrid", *sys.argv[1:]]),
+            engine=ENGINES.build(self.engine, backbone, Path(self.output)),
             say=console.print,
             report=write_suite_report,
         )
@@ -105,13 +107,14 @@ class BenchCommand:
     def _run_model(self, folder: str) -> None:
         from rich.console import Console
 
-        from hybrid.eval.baselines import METHODS, Prompting
+        from hybrid.eval.baselines import METHODS, HeadMethod, Prompting, Solver
         from hybrid.eval.comparison import Plan, compare
         from hybrid.eval.results import results_table
         from hybrid.model import HybridModel
 
         for name in self.methods:
-            METHODS[name]  # Raises for an unknown name before anything is loaded.
+            ready = issubclass(METHODS[name], HeadMethod | Prompting | Solver)
+            require(ready, f"the method {name} must be trained first; leave it out here, --suite task --task ... trains it")
         model = HybridModel.from_pretrained(folder)
         task = task_of(model) if self.task is None else TASKS.build(self.task)
         texts = any(issubclass(METHODS[name], Prompting) for name in self.methods)
