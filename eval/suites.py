@@ -27,7 +27,7 @@ TEXT = ("direct", "zero_shot_cot", "few_shot_cot", "self_consistency")
 """Methods that write text and train nothing; the prompt is chosen on dev."""
 
 TUNED = ("lora_direct", "lora_cot", "pause", "coconut")
-"""Methods that train the language model to write text."""
+"""Methods that train the language model to write text; without the chat template, which would be half of what they read."""
 
 SIZES = (250, 1000)
 """Training problems of further hybrids, for the curve of accuracy by training set size."""
@@ -85,7 +85,10 @@ def cells_of(entry: Entry, *, sizes: Sequence[int] = ()) -> list[Cell]:
     sample = task.problems("train", 1)[0]
     base = Cell(entry.task, entry.hybrid.name, entry.hybrid, num_train=entry.num_train, seed=entry.seeds[0])
     text = replace(base, num_test=entry.num_text, num_latency=2)
-    written = [replace(text, name=_words(kind), method=METHODS[kind].Config()) for kind in (*TEXT, *TUNED)]  # type: ignore[attr-defined]
+    methods = {kind: METHODS[kind].Config() for kind in TEXT} | {
+        kind: METHODS[kind].Config(chat_template=False) for kind in TUNED
+    }  # type: ignore[attr-defined]
+    written = [replace(text, name=_words(kind), method=method) for kind, method in methods.items()]
     solver = replace(base, name="solver", method=Solver.Config())
     control = [
         replace(base, name=name, method=config, fitted_as=entry.hybrid.name if name in DISTURBED else None)
