@@ -23,7 +23,7 @@ from hybrid.eval.engines.server import JOURNAL
 from hybrid.eval.tasks import Sort
 
 PYTHON = os.environ.get("HYBRID_LLAMA_PYTHON", sys.executable)
-TASK = Sort(Sort.Config(length=5))
+TASK = Sort(Sort.Config(length=3))
 
 
 def missing():
@@ -91,7 +91,13 @@ def smollm():
 
 def build(kind, smollm, llama, folder, **fields):
     config = ServerEngine.Config(
-        url=f"http://127.0.0.1:{llama.port}/v1", model="smollm2", same_backbone=True, concurrency=2, backoff_seconds=0.1, **fields
+        url=f"http://127.0.0.1:{llama.port}/v1",
+        model="smollm2",
+        same_backbone=True,
+        concurrency=2,
+        backoff_seconds=0.1,
+        extra='{"repeat_penalty": 1.0}',
+        **fields,
     )
     kind = METHODS[kind]
     return kind(kind.Config(), smollm, TASK, ServerEngine(config, smollm, folder))
@@ -111,7 +117,7 @@ def test_the_server_writes_what_the_backbone_writes_but_for_precision(kind, smol
         print(f"\n{kind}, {len(problems)} problems: transformers {figures[0]}; llama.cpp {figures[1]}; {same} texts equal")
         print(*there.notes(), sep="\n")
     assert all(0 < b.tokens <= there.max_new_tokens and b.flops > 0 for b in other)
-    assert sum(a.text[:8] == b.text.lstrip()[:8] for a, b in zip(own, other, strict=True)) >= len(problems) / 2
+    assert sum(a.text[:8] == b.text.lstrip()[:8] for a, b in zip(own, other, strict=True)) >= 0.6 * len(problems)
     assert there.attempt(problems) == other and there.engine.recalled_seconds > 0
 
 

@@ -188,6 +188,12 @@ def test_what_is_asked_is_the_conversation_and_the_sampling(server, new_engine):
     assert "Authorization" not in asked["headers"]
 
 
+def test_extra_fields_are_sent_and_make_another_answer(server, new_engine):
+    write(new_engine(extra='{"repeat_penalty": 1.0}'), "a")
+    write(new_engine(), "a")
+    assert [asked.get("repeat_penalty") for asked in server.asked] == [1.0, None]
+
+
 def test_a_key_is_read_from_the_environment_and_sent(server, new_engine, monkeypatch):
     monkeypatch.setenv("MY_KEY", "s3cret")
     write(new_engine(key_variable="MY_KEY"), "a")
@@ -449,6 +455,8 @@ def test_tokens_that_the_server_does_not_count_are_the_backbones(server, new_eng
         ({"retries": -1}, "engine.retries is -1"),
         ({"timeout_seconds": 0.0}, "engine.timeout_seconds is 0"),
         ({"most_bytes": 0}, "engine.most_bytes is 0"),
+        ({"extra": "[1]"}, r"engine.extra is '\[1\]'; give a JSON object"),
+        ({"extra": "{"}, "engine.extra is '{'"),
         ({"key_variable": "NO_SUCH_VARIABLE"}, "NO_SUCH_VARIABLE, which is not set"),
     ],
 )

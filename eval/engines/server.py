@@ -50,6 +50,8 @@ class ServerEngine(Engine):
             backoff_seconds: wait before the first of them; it doubles from one to the next.
             most_bytes: of an answer; a longer one is cut and counts as wrong.
             key_variable: environment variable with the server's key, where it wants one.
+            extra: further fields of every request, as a JSON object: what only this server knows, or where its defaults
+                are no plain sampling, such as {"repeat_penalty": 1.0} for llama-cpp-python.
         """
 
         url: str = "http://127.0.0.1:8000/v1"
@@ -61,6 +63,7 @@ class ServerEngine(Engine):
         backoff_seconds: float = 1.0
         most_bytes: int = 1_000_000
         key_variable: str | None = None
+        extra: str = "{}"
 
         def __post_init__(self) -> None:
             web = self.url.startswith(("http://", "https://"))
@@ -70,8 +73,18 @@ class ServerEngine(Engine):
                 require(getattr(self, name) >= least, f"engine.{name} is {getattr(self, name)}; give at least {least}")
             require(self.timeout_seconds > 0, f"engine.timeout_seconds is {self.timeout_seconds}; give more than 0")
             require(self.backoff_seconds >= 0, f"engine.backoff_seconds is {self.backoff_seconds}; give at least 0")
+            require(self.fields is not None, f"engine.extra is {self.extra!r}; give a JSON object")
             key = self.key_variable
             require(key is None or bool(os.environ.get(key)), f"engine.key_variable names {key}, which is not set; set it")
+
+        @property
+        def fields(self) -> dict[str, Any] | None:
+            """The object in `extra`; None where it is none."""
+            try:
+                found = json.loads(self.extra)
+            except (ValueError, RecursionError):
+                return None
+            return found if isinstance(found, dict) else None
 
     def __init__(self, config: Config, backbone: Backbone, folder: Path | None = None) -> None:
         writes = backbone.tokenizer is not None
@@ -110,7 +123,7 @@ class ServerEngine(Engine):
         Raises:
             EngineError: a request has no answer after its last try; the others' answers are kept.
         """
-        asked = [_request(self.config.model, messages, max_new_tokens, sampling) for messages in conversations]
+        asked = [self._request(messages, max_new_tokens, sampling) for messages in conversations]
         keys = [_digest(request, sampling) for request in asked]
         missing = {key: request for key, request in zip(keys, asked, strict=True) if key not in self.journal}
         known = [self.journal[key]["seconds"] for key in set(keys) if key not in missing]
@@ -121,6 +134,18 @@ class ServerEngine(Engine):
             out = self._used[key] = self._counted(key, messages)
             written.append(replace(out, text=cut(out.text, ends[i] if ends else None)))
         return written
+
+    def _request(self, messages: Sequence[Message], max_new_tokens: int, sampling: Sampling) -> dict[str, Any]:
+        return {
+            "model": self.config.model,
+            "messages": list(messages),
+            "max_tokens": max_new_tokens,
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "seed": (sampling.seed * 1_000_003 + sampling.sample) % 2**31,
+            "stream": False,
+            **(self.config.fields or {}),
+        }
 
     def _ask(self, missing: dict[str, dict[str, Any]]) -> None:
         """Ask for answers side by side; the first failure lets those under way end and starts no other."""
@@ -201,18 +226,6 @@ class ServerEngine(Engine):
                 "see whether it is the same model."
             )
         return notes
-
-
-def _request(model: str, messages: Sequence[Message], max_new_tokens: int, sampling: Sampling) -> dict[str, Any]:
-    return {
-        "model": model,
-        "messages": list(messages),
-        "max_tokens": max_new_tokens,
-        "temperature": sampling.temperature,
-        "top_p": sampling.top_p,
-        "seed": (sampling.seed * 1_000_003 + sampling.sample) % 2**31,
-        "stream": False,
-    }
 
 
 def _digest(request: dict[str, Any], sampling: Sampling) -> str:
