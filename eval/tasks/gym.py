@@ -231,9 +231,7 @@ def _data_set(config: GymConfig) -> Any:
         import reasoning_gym
         from reasoning_gym.factory import DATASETS
     except ImportError:
-        raise ConfigError(
-            'task reasoning_gym needs the package reasoning-gym; pip install "hybrid-reasoner[tasks]" (Python >= 3.11)'
-        ) from None
+        raise ConfigError('task reasoning_gym needs the package reasoning-gym; pip install "hybrid-reasoner[tasks]"') from None
     name = config.dataset
     if name not in DATASETS:
         near = difflib.get_close_matches(name, DATASETS, n=3) or sorted(DATASETS)[:10]
