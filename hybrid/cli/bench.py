@@ -22,7 +22,7 @@ class BenchCommand:
 
     Args:
         model: folder of a trained head.
-        output: folder for results.json, attempts.jsonl and report.html.
+        output: folder for results.json, the answers, and the report.
         task: task to test on; without it, the one that the head was trained on.
         methods: what is compared: hybrid and names of prompting methods.
         num_problems: test problems for the head; none takes 500, or all where data of one's own has fewer.
@@ -80,7 +80,7 @@ class BenchCommand:
         records = compare(model, task, methods, Path(self.output), plan, command=command, say=console.print)
         table = Console()
         table.print(results_table(records, width=table.width))
-        print(f"wrote {self.output}/results.json and {self.output}/report.html")
+        print(f"wrote {self.output}/results.json, report.html, report.md and results.csv")
 
 
 def _training_seconds(folder: str) -> float:
