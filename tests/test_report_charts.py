@@ -4,10 +4,10 @@ from dataclasses import dataclass, fields, replace
 
 import pytest
 
-from hybrid.eval.report.browser import MOST_PROBLEMS, browse
+from hybrid.eval.report.browser import MOST_PROBLEMS, _steps, browse
 from hybrid.eval.report.charts import MOST_LABELS, by_cost, by_difficulty, by_training_seconds, by_training_size, charts
 from hybrid.eval.report.entries import tasks_of
-from hybrid.eval.report.tables import best_methods, full_columns, headline_rows
+from hybrid.eval.report.tables import best_methods, counts, full_columns, headline_rows
 from hybrid.eval.report.verdicts import against_all
 from hybrid.eval.results import Record
 from hybrid.eval.suite_folder import read_suite
@@ -112,10 +112,28 @@ def test_the_problems_shown_are_few_and_of_every_outcome(tasks):
 
 def test_steps_mark_what_changed(tasks):
     shown = next(each for each in browse(tasks[1]).shown)
-    assert [step.caption for step in shown.steps][:3] == ["step 1: wrong", "step 2: wrong", "step 3: wrong"]
+    assert [step.caption for step in shown.steps][:3] == ["step 1: differs", "step 2: differs", "step 3: differs"]
     first, second = shown.steps[:2]
     assert not any(word.changed for word in first.words) and any(word.changed for word in second.words)
     assert "".join(word.text for word in second.words).split() == "".join(word.text for word in second.words).split(" ")
+
+
+def test_a_right_answer_of_another_kind_is_right_at_its_step(tasks):
+    shown = next(each for each in browse(tasks[1]).shown if each.tries[0].right)
+    assert shown.steps[-1].caption == "step 4: right"
+    assert [step.caption for step in _steps(["a  b", "c d", "e"], ("a b", "c\nd"))] == [
+        "step 1: right",
+        "step 2: right",
+        "step 3: differs",
+    ]
+
+
+def test_a_smaller_training_set_that_has_not_run_is_no_missing_seed(synthetic, tmp_path):
+    synthetic.make(tmp_path, tasks=(synthetic.SORT,), methods=("hybrid",), count=4)
+    (tmp_path / "cells" / "sort_length_6_hybrid_250_seed_0" / "record.json").unlink()
+    (tmp_path / "cells" / "sort_length_6_hybrid_4000_seed_2" / "record.json").unlink()
+    (entry,) = tasks_of(read_suite(tmp_path))[0].entries
+    assert (len(entry.cells), len(entry.missing), len(entry.smaller)) == (2, 1, 1) and counts(entry) == "2 of 3 seeds, n 4"
 
 
 def test_without_a_chain_of_thought_there_is_nothing_to_filter_by(synthetic, tmp_path):

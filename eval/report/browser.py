@@ -132,7 +132,7 @@ def _shown(task: TaskResults, index: int, kind: str, lines: Mapping[str, Mapping
         pairs = zip(drawn.captions, drawn.pictures, strict=True)
         steps = [Step(caption, visible(as_html(picture)), []) for caption, picture in pairs]
     else:
-        steps = _steps(texts, answer)
+        steps = _steps(texts, (answer, ours["text"]) if ours.get("right") else (answer,))
     prompt, right = cut(problem.prompt, PROMPT_LENGTH), cut(answer, TEXT_LENGTH)
     more = max(0, len(steps) - MOST_STEPS)
     return Shown(index + 1, problem.difficulty, kind, prompt, right, tries, steps[:MOST_STEPS], more)
@@ -143,13 +143,18 @@ def _cost(line: Mapping[str, Any]) -> str:
     return ", ".join(f"{count} {name if count != 1 else name[:-1]}" for count, name in counts if isinstance(count, int) and count)
 
 
-def _steps(texts: Sequence[str], answer: str) -> list[Step]:
+def _steps(texts: Sequence[str], answers: Sequence[str]) -> list[Step]:
+    """Return the steps; one is right if it says what one of `answers` does, white space aside.
+
+    A task may have further right answers that nobody gave, so that another step is said to differ, not to be wrong.
+    """
+    known = {"".join(answer.split()) for answer in answers}
     steps: list[Step] = []
     before: str | None = None
     for number, text in enumerate(texts, 1):
         shown = cut(text, STEP_LENGTH)
-        right = "".join(text.split()) == "".join(answer.split())
-        steps.append(Step(f"step {number}: {'right' if right else 'wrong'}", "", _words(shown, before)))
+        verdict = "right" if "".join(text.split()) in known else "differs"
+        steps.append(Step(f"step {number}: {verdict}", "", _words(shown, before)))
         before = shown
     return steps
 

@@ -25,7 +25,7 @@ class Entry:
         method: its name.
         group: of the method.
         cells: one a seed, with records; of the largest training set only.
-        missing: cells that have no record.
+        missing: cells of the largest training set that have no record.
         smaller: cells with records of smaller training sets.
     """
 
@@ -133,14 +133,14 @@ def _entries(cells: Sequence[CellResult]) -> tuple[Entry, ...]:
     entries = []
     for method in dict.fromkeys(cell.method for cell in cells):
         own = [cell for cell in cells if cell.method == method]
-        most = max((cell.train_problems or 0 for cell in own), default=0)
+        most = planned = max((cell.train_problems or 0 for cell in own), default=0)
         measured = [cell for cell in own if cell.record]
         full = tuple(cell for cell in measured if (cell.train_problems or 0) == most)
         if not full and measured:  # Of an unfinished suite, the largest that there is.
             most = max(cell.train_problems or 0 for cell in measured)
             full = tuple(cell for cell in measured if (cell.train_problems or 0) == most)
         group = group_of(method, measured[0].record if measured else None)
-        missing = tuple(cell for cell in own if not cell.record)
+        missing = tuple(cell for cell in own if not cell.record and cell.train_problems in (None, planned))
         entries.append(Entry(method, group, full, missing, tuple(cell for cell in measured if cell not in full)))
     order = list(GROUPS)
     return tuple(sorted(entries, key=lambda entry: order.index(entry.group)))
