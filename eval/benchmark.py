@@ -6,7 +6,6 @@ some of them one by one (p50 and p95 seconds). Holds no training and no drawing.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,6 @@ from pathlib import Path
 import torch
 
 from hybrid.backbone import Backbone
-from hybrid.checkpoint import write_text
 from hybrid.eval.baselines.method import Attempt, Method
 from hybrid.eval.cost import PeakMemory, percentile, seconds_each, stopwatch
 from hybrid.eval.intervals import wilson
@@ -131,13 +129,3 @@ def forward_seconds(backbone: Backbone, problems: Sequence[Problem]) -> list[flo
     rows = [torch.tensor([tokens.ids], device=backbone.device) for tokens in encoded]
     with torch.inference_mode():
         return seconds_each(lambda ids: reads(input_ids=ids, use_cache=False), rows, warmup=2)
-
-
-def write_attempts(path: Path, problems: Sequence[Problem], measured: Sequence[Measured]) -> None:
-    """Write every method's answer to every problem as JSON lines."""
-    lines = [
-        json.dumps({"method": m.record.method, "problem": i, "prompt": problems[i].prompt, "text": a.text, "right": a.right})
-        for m in measured
-        for i, a in enumerate(m.attempts)
-    ]
-    write_text(path, "\n".join(lines) + "\n")

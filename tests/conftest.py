@@ -6,12 +6,14 @@ No test reads the network, the user's caches or more than one thread.
 import json
 import os
 import random
+import runpy
 import signal
 import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1"}
 os.environ.update(OFFLINE)
@@ -307,3 +309,19 @@ def processes(tmp_path_factory):
     yield server
     server.process.stdin.close()
     server.process.wait()
+
+
+@pytest.fixture(scope="session")
+def synthetic():
+    """What is in synthetic_suite.py: makes suites' folders without running anything."""
+    return SimpleNamespace(**runpy.run_path(str(ROOT / "tests" / "synthetic_suite.py")))
+
+
+@pytest.fixture(scope="session")
+def suite_folder(synthetic, tmp_path_factory):
+    """A suite of three tasks as it stands while it runs, with its report."""
+    from hybrid.eval.report import write_suite_report
+
+    folder = synthetic.make(tmp_path_factory.mktemp("suite"))
+    write_suite_report(folder)
+    return folder

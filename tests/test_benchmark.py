@@ -1,6 +1,5 @@
 """The benchmark: every problem answered once and in order, costs that are the method's own."""
 
-import json
 from types import SimpleNamespace
 
 import pytest
@@ -8,7 +7,7 @@ import torch
 
 from hybrid.eval import benchmark, cost
 from hybrid.eval.baselines import Attempt, HeadMethod, Method
-from hybrid.eval.benchmark import device_name, forward_seconds, measure, write_attempts
+from hybrid.eval.benchmark import device_name, forward_seconds, measure
 from hybrid.eval.intervals import wilson
 from hybrid.eval.results import versions
 from hybrid.eval.tasks import Sort
@@ -129,14 +128,6 @@ def test_forward_seconds_are_one_a_prompt_of_the_whole_model_alone(backbone, pro
     assert len(seconds) == 3 and all(0 < value < 5 for value in seconds)
     lengths = [len(tokens.ids) for tokens in backbone.encode([p.prompt for p in problems(3)])]
     assert shapes[-3:] == [(1, length) for length in lengths]
-
-
-def test_attempts_are_written_as_json_lines_in_order(clock, graded, backbone, tmp_path):
-    both = [run(Half(clock), graded, backbone), run(Half(clock), graded[:2], backbone)]
-    write_attempts(tmp_path / "attempts.jsonl", graded, both)
-    lines = [json.loads(line) for line in (tmp_path / "attempts.jsonl").read_text().splitlines()]
-    assert [line["problem"] for line in lines] == [*range(10), 0, 1]
-    assert lines[3] == {"method": "half", "problem": 3, "prompt": graded[3].prompt, "text": graded[3].prompt, "right": False}
 
 
 def test_the_device_has_a_name(monkeypatch):

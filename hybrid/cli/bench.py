@@ -30,7 +30,7 @@ class BenchCommand:
         model: folder of a trained head; none with `suite`.
         suite: quickstart, standard or full: trains and tests many methods on many tasks, with controls; or task: the same on
             `task` alone. The same command again goes on at the first cell without a result.
-        output: folder for results.json, attempts.jsonl and report.html.
+        output: folder for results, the answers, and the report.
         task: task to test on; without it, the one that the head was trained on.
         methods: what is compared: hybrid and names of prompting methods.
         engine: what writes the prompting methods' text: transformers here, or server by its URL.
@@ -127,7 +127,7 @@ class BenchCommand:
         records = compare(model, task, methods, Path(self.output), plan, command=command, say=console.print)
         table = Console()
         table.print(results_table(records, width=table.width))
-        print(f"wrote {self.output}/results.json and {self.output}/report.html")
+        print(f"wrote {self.output}/results.json, report.html, report.md and results.csv")
 
     def _method(self, kind: Any, model: HybridModel, task: Task, engine: Engine | None) -> Method:
         from hybrid.eval.baselines import HeadMethod, Prompting
