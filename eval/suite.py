@@ -1,14 +1,8 @@
 """A suite: many methods on many tasks, each a cell that is trained, measured and written down by itself.
 
 Holds the cell, and the runner that goes on at the first cell without a record. Which cells there are is suites.py's,
-what a method does is baselines/, how one is measured is benchmark.py's, what is made of it all is report.py's.
-
-    OUTPUT/suite.json                      name, command, cells in order, training seconds a cell, notes
-    OUTPUT/problems/TASK.jsonl             the test problems
-    OUTPUT/cells/CELL/record.json          the cell's record
-    OUTPUT/cells/CELL/attempts.jsonl       its answer to every problem
-    OUTPUT/cells/CELL/failed.json          why it has none
-    OUTPUT/cells/CELL/fit/                 what was trained
+what a method does is baselines/, how one is measured is benchmark.py's, what is made of it all is report/'s.
+The files are suite_folder.py's; a cell also keeps what was trained, in its `fit`.
 """
 
 from __future__ import annotations
@@ -17,21 +11,32 @@ import gc
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from hybrid.backbone import Backbone
-from hybrid.checkpoint import write_text
 from hybrid.errors import HybridError, InputError
-from hybrid.eval.baselines import METHODS, Attempt, Budget, Method, Prompting
+from hybrid.eval.baselines import METHODS, Budget, Method, Prompting, Trained
 from hybrid.eval.benchmark import measure
-from hybrid.eval.comparison import DEPTH, task_name
+from hybrid.eval.comparison import DEPTH, drawn, longest, task_name
 from hybrid.eval.engines import Engine
 from hybrid.eval.results import Record
+from hybrid.eval.suite_folder import (
+    read_problems,
+    read_suite,
+    slug,
+    write_cell,
+    write_drawn,
+    write_failure,
+    write_problems,
+    write_suite,
+)
 from hybrid.eval.tasks import TASKS
-from hybrid.kinds import from_dict, to_dict
 from hybrid.problem import Problem
+
+NUM_DRAWN = 3
+"""Problems of each task that the report draws step by step."""
 
 
 @dataclass(frozen=True)
@@ -95,16 +100,6 @@ class Suite:
     notes: Sequence[str] = field(default=())
 
 
-def slug(text: str) -> str:
-    """Return text with only letters, digits and single underscores.
-
-    Example:
-        >>> slug("sudoku (size 4, blanks 8)")
-        'sudoku_size_4_blanks_8'
-    """
-    return "_".join("".join(c if c.isalnum() else " " for c in text).split())
-
-
 def run_suite(
     suite: Suite,
     backbone: Backbone,
@@ -112,6 +107,7 @@ def run_suite(
     *,
     command: str,
     engine: Engine | None = None,
+    only: str = "",
     say: Callable[[str], None] = print,
     report: Callable[[Path], None] = lambda folder: None,
 ) -> list[Record]:
@@ -125,26 +121,30 @@ def run_suite(
         output: folder of the suite.
         command: how the run was started, for the report.
         engine: writes the prompted methods' text; None for the backbone itself.
+        only: run no cells but those with this in their name.
         say: gets progress lines.
         report: called with the folder after every cell.
     """
+    chosen = [cell for cell in suite.cells if only in cell.slug]
+    if not chosen:
+        raise InputError(f'no cell of the suite {suite.name} has "{only}" in its name; the first is {suite.cells[0].slug}')
     open_suite(suite, output, command)
-    for number, cell in enumerate(suite.cells, 1):
-        folder = output / "cells" / cell.slug
-        if (folder / "record.json").exists():
+    done = {cell.slug for cell in read_suite(output).cells if cell.record is not None}
+    for number, cell in enumerate(chosen, 1):
+        if cell.slug in done:
             continue
-        say(f"{number} of {len(suite.cells)}: {cell.task_slug}, {cell.name}, seed {cell.seed}")
+        say(f"{number} of {len(chosen)}: {cell.task_slug}, {cell.name}, seed {cell.seed}")
         try:
             record = run_cell(cell, backbone, output, suite.seconds, engine=engine, say=say)
         except HybridError as error:
-            write_text(folder / "failed.json", json.dumps({"error": str(error)}) + "\n")
+            write_failure(output, cell.slug, error=str(error), task_slug=cell.task_slug, method=cell.name, seed=cell.seed)
             say(f"  not run: {error}")
         else:
-            (folder / "failed.json").unlink(missing_ok=True)
             say(f"  {100 * record.exact:.1f}% of {record.n}")
         gc.collect()
         report(output)
-    return [record for cell in suite.cells if (record := read_cell(output / "cells" / cell.slug)) is not None]
+    report(output)
+    return [cell.record for cell in read_suite(output).cells if cell.record is not None]
 
 
 def open_suite(suite: Suite, output: Path, command: str) -> None:
@@ -161,7 +161,7 @@ def open_suite(suite: Suite, output: Path, command: str) -> None:
                 f"{output} holds the suite {known['suite']} with {known['seconds']:g} s of training; give another --output"
             )
     about = {"suite": suite.name, "command": command, "seconds": suite.seconds, "notes": list(suite.notes)}
-    write_text(file, json.dumps(about | {"cells": [cell.slug for cell in suite.cells]}, indent=1) + "\n")
+    write_suite(output, about | {"cells": [cell.slug for cell in suite.cells]})
 
 
 def run_cell(
@@ -177,7 +177,8 @@ def run_cell(
     began = time.monotonic()
     task = TASKS.build(cell.task)
     test = task.problems("test", cell.num_test)
-    _write_problems(output / "problems" / f"{cell.task_slug}.jsonl", test)
+    if len(read_problems(output, cell.task_slug)) < len(test):
+        write_problems(output, cell.task_slug, test)
     prompted = issubclass(METHODS[METHODS.name_of(cell.method)], Prompting)
     method = METHODS.build(cell.method, backbone, task, *([engine] if prompted and engine is not None else []))
     training, dev = task.problems("train", cell.num_train), task.problems("dev", cell.num_dev)
@@ -193,10 +194,10 @@ def run_cell(
         num_latency=cell.num_latency,
     )
     record = _completed(measured.record, cell, method, test)
-    folder = output / "cells" / cell.slug
-    write_text(folder / "attempts.jsonl", "".join(_line(i, attempt) for i, attempt in enumerate(measured.attempts)))
-    about = {"task_slug": cell.task_slug, "cell_seconds": round(time.monotonic() - began, 1)}
-    write_text(folder / "record.json", json.dumps(to_dict(record) | about, indent=1) + "\n")
+    if isinstance(method, Trained) and method.recursive:
+        places = longest([measured], NUM_DRAWN, len(test))
+        write_drawn(output, cell.task_slug, [drawn(method.head.model, task, test[i], i) for i in places])
+    write_cell(output, cell.slug, cell.task_slug, record, measured.attempts)
     return record
 
 
@@ -205,32 +206,3 @@ def _completed(record: Record, cell: Cell, method: Method, problems: Sequence[Pr
     learned = cell.num_train if method.trainable_parameters else 0
     curve = method.depth_curve(problems, DEPTH)
     return replace(record, method=cell.name, course=method.course, train_problems=learned, accuracy_by_step=curve)
-
-
-def _line(index: int, attempt: Attempt) -> str:
-    told = {name: getattr(attempt, name) for name in ("right", "text", "tokens", "steps", "flops", "answers_by_step")}
-    return json.dumps({"problem": index} | told, ensure_ascii=False) + "\n"
-
-
-def _write_problems(file: Path, problems: Sequence[Problem]) -> None:
-    """Write the longest list of test problems that a cell of the task has asked for."""
-    if file.exists() and file.read_text(encoding="utf-8").count("\n") >= len(problems):
-        return
-    shown = ("prompt", "answer", "difficulty", "key")
-    lines = [json.dumps({name: getattr(problem, name) for name in shown}, ensure_ascii=False) for problem in problems]
-    write_text(file, "\n".join(lines) + "\n")
-
-
-def read_cell(folder: Path) -> Record | None:
-    """Return the record in a cell's folder, None where there is none yet."""
-    file = folder / "record.json"
-    if not file.exists():
-        return None
-    return record_of(json.loads(file.read_text(encoding="utf-8")))
-
-
-def record_of(data: dict[str, Any]) -> Record:
-    """Return the Record in a cell's record.json, which holds more than a record."""
-    known = {f.name for f in fields(Record)}
-    found: Record = from_dict(Record, {name: value for name, value in data.items() if name in known}, "record")
-    return found

@@ -123,6 +123,11 @@ def write_problems(folder: Path, task_slug: str, problems: Sequence[Problem]) ->
     _write_lines(folder / "problems" / f"{task_slug}.jsonl", lines)
 
 
+def read_problems(folder: Path, task_slug: str) -> list[Problem]:
+    """Return the test problems of a task, none where they have not been written yet."""
+    return list(_problems(folder / "problems" / f"{task_slug}.jsonl"))
+
+
 def write_drawn(folder: Path, task_slug: str, drawn: Sequence[Drawn]) -> None:
     """Write the problems of a task that are drawn step by step."""
     lines = [
@@ -144,6 +149,12 @@ def write_cell(folder: Path, cell: str, task_slug: str, record: Record, attempts
     lines = [{"problem": i} | {name: getattr(attempt, name) for name in _ATTEMPT} for i, attempt in enumerate(attempts)]
     _write_lines(own / "attempts.jsonl", lines)
     write_text(own / "record.json", json.dumps(to_dict(record) | {"task_slug": task_slug}, indent=1) + "\n")
+    (own / "failed.json").unlink(missing_ok=True)
+
+
+def write_failure(folder: Path, cell: str, **about: Any) -> None:
+    """Write why a cell has no record: its error, task_slug, method and seed."""
+    write_text(folder / "cells" / cell / "failed.json", json.dumps(about) + "\n")
 
 
 def _write_lines(file: Path, lines: Sequence[dict[str, Any]]) -> None:

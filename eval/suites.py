@@ -105,17 +105,16 @@ def _words(kind: str) -> str:
     return kind.replace("_", " ")
 
 
-def suite(name: str, task: Any = None, *, seconds: float | None = None, only: str = "") -> Suite:
+def suite(name: str, task: Any = None, *, seconds: float | None = None) -> Suite:
     """Return a suite by its name.
 
     Args:
         name: one of SUITES, or "task" for all methods on one task.
         task: config of that task; the default recipe trains the hybrid.
         seconds: of training for every cell, in place of the suite's own.
-        only: part of the names of the cells that are kept; cells that share a training need it to have run.
 
     Raises:
-        InputError: the name is unknown, the task is missing or too much, or no cell has that name.
+        InputError: the name is unknown, or the task is missing or too much.
     """
     known = {**SUITES, "task": Plan(lambda: [Entry(task, _recipe(ReasonerConfig(num_supervision_steps=4)))])}
     if name not in known:
@@ -124,10 +123,7 @@ def suite(name: str, task: Any = None, *, seconds: float | None = None, only: st
         raise InputError("the suite task needs --task; the other suites bring their own")
     plan = known[name]
     cells = [cell for entry in plan.entries() for cell in cells_of(entry, sizes=plan.sizes)]
-    kept = [cell for cell in cells if only in cell.slug]
-    if not kept:
-        raise InputError(f'no cell of the suite {name} has "{only}" in its name; the first is {cells[0].slug}')
-    return Suite(name, kept, plan.seconds if seconds is None else seconds, plan.notes)
+    return Suite(name, cells, plan.seconds if seconds is None else seconds, plan.notes)
 
 
 @dataclass(frozen=True)

@@ -85,10 +85,14 @@ class Trained(Method):
         lines = RunFolder(folder).read_metrics()
         self.course = [[line["seconds"], line["dev_exact"]] for line in lines if "dev_exact" in line]
 
+    @property
+    def recursive(self) -> bool:
+        """Whether the head takes several steps and is left in peace at the test."""
+        return self.config.reasoner.num_supervision_steps > 1 and self.config.disturbance == "none"
+
     def depth_curve(self, problems: Sequence[Problem], depth: int) -> list[float] | None:
-        """See Method.depth_curve; None where the head is disturbed, or has one step only."""
-        single = self.config.reasoner.num_supervision_steps == 1
-        return None if single or self.config.disturbance != "none" else self.head.depth_curve(problems, depth)
+        """See Method.depth_curve; None where the head is not recursive."""
+        return self.head.depth_curve(problems, depth) if self.recursive else None
 
     def attempt(self, problems: Sequence[Problem]) -> list[Attempt]:
         """See Method.attempt; only after `fit`."""

@@ -89,7 +89,7 @@ class BenchCommand:
         from hybrid.eval.suite import run_suite
         from hybrid.eval.suites import suite
 
-        chosen = suite(name, self.task, seconds=self.seconds, only=self.only)
+        chosen = suite(name, self.task, seconds=self.seconds)
         console, table = Console(stderr=True), Console()
         backbone = Backbone.load(self.backbone)
         records = run_suite(
@@ -98,6 +98,7 @@ class BenchCommand:
             Path(self.output),
             command=shlex.join(["hybrid", *sys.argv[1:]]),
             engine=ENGINES.build(self.engine, backbone, Path(self.output)),
+            only=self.only,
             say=console.print,
             report=write_suite_report,
         )
