@@ -3,6 +3,7 @@
 import random
 import re
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -47,10 +48,12 @@ def test_answer_and_path_are_those_of_doing_as_the_prompt_says(seed):
     _, problems = told(seed)
     for problem in problems:
         results = follow(problem.prompt)
-        assert problem.answer == (results[-1],) and problem.path == (*results, results[-1])
+        path = [results[0], *(value for pair in pairwise(results) for value in pair), results[-1]]
+        assert problem.answer == (results[-1],) and list(problem.path) == path
         assert problem.difficulty == len(results) - 1
         answer, context = ([problem.prompt[a:b] for a, b in spans] for spans in TASK.layout.spans(problem.prompt))
         assert answer == ["result"] == context[-1:] and len(context) == len(problem.path)
+        assert all(place.isdecimal() for place in context[:-1:2]) and not any(place.isdecimal() for place in context[1::2])
 
 
 def test_a_trace_shows_every_sum():

@@ -2,8 +2,8 @@
 
 Holds the task. Every operation is a bijection of the digits, so that all results are equally likely and none can be told
 without those before it; together the operations generate all invertible affine maps modulo 10. That modulus keeps a result
-one symbol, which a head of classes can write. Every clause also says its own result, so that a reasoner can be taught the
-way.
+one symbol, which a head of classes can write. Every verb also says the number before it and every number the one after
+it, so that a reasoner can be taught the way.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import random
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import ClassVar
 
 from hybrid.errors import InputError
@@ -87,11 +88,12 @@ class Arithmetic(Task):
     def __init__(self, config: Config) -> None:
         self.config = config
         self.symbols = tuple(map(str, range(MODULUS)))
-        # The question stands in the workspace twice: as the answer, and as the end of the chain of clauses.
-        clause = rf"\b(?:with|at|[Tt]ake|from|down|is|(?i:{'|'.join(_VERBS)})(?: by)?) [0-9]\b"
+        # Verb and number of a clause are places of their own: a mean over both would blur the digit. The question stands in
+        # the workspace twice: as the answer, and as the end of the chain.
+        told = rf"\b(?:(?i:{'|'.join(_VERBS)})|[0-9]|result)\b"
         self.layout = LayoutConfig(
             answer=SpanPattern(r"\bresult\b", "result"),
-            context=SpanPattern(rf"{clause}|\bresult\b", r"(?s).+"),
+            context=SpanPattern(told, r"(?s).+"),
             num_answers=1,
         )
 
@@ -107,10 +109,12 @@ class Arithmetic(Task):
     def solve(self, prompt: str) -> tuple[str, ...]:
         """Return the result, found by doing as the prompt says."""
         _, spans = self.layout.spans(prompt)
-        clauses = [prompt[start:end].lower().split() for start, end in spans[:-1]]
-        if not clauses or any(words[0] not in _VERBS for words in clauses[1:]):
+        first, *told = [prompt[start:end].lower() for start, end in spans[:-1]] or [""]
+        verbs, numbers = told[::2], told[1::2]
+        if len(verbs) != len(numbers) or not all(map(str.isdecimal, (first, *numbers))) or not _VERBS.keys() >= set(verbs):
             raise InputError("the prompt is no chain of operations; give a first number, and clauses such as: Add 3.")
-        return (str(_results(int(clauses[0][-1]), [(_VERBS[words[0]], int(words[-1])) for words in clauses[1:]])[-1]),)
+        operations = [(_VERBS[verb], int(number)) for verb, number in zip(verbs, numbers, strict=True)]
+        return (str(_results(int(first), operations)[-1]),)
 
     def _instances(self, rng: random.Random) -> Iterator[Chain]:
         least = self.config.min_steps or self.config.steps
@@ -131,7 +135,7 @@ class Arithmetic(Task):
         return Problem(
             prompt=" ".join([wording.intro.format(start), *clauses, wording.question]),
             answer=answer,
-            path=(*map(str, results), *answer),
+            path=(str(start), *(str(value) for pair in pairwise(results) for value in pair), *answer),
             trace="\n".join([" ".join(steps), f"Answer: {answer[0]}"]),
             difficulty=len(operations),
             key=key,
