@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hybrid.cli.asking import task_of
+from hybrid.cli.asking import Precision, task_of
 from hybrid.eval.tasks import TASKS
 from hybrid.eval.tasks.task import Wording
 from hybrid.halting import HALTING
@@ -30,6 +30,8 @@ class BenchCommand:
         num_latency: the first of them, one by one, for seconds.
         seed: of the problems.
         held_out_wording: put the problems in wordings that no training prompt has.
+        precision: of the language model: float32, bfloat16, float16, int8 or nf4; a warning tells where the head was trained
+            on another. None takes the trained one.
         num_steps: most supervision steps of the head.
         halting: halting rule of the head.
         search: noisy trajectories of the head.
@@ -44,6 +46,7 @@ class BenchCommand:
     num_latency: int = 10
     seed: int = 0
     held_out_wording: bool = False
+    precision: Precision = None
     num_steps: int | None = None
     halting: Any = field(default=None, metadata={"kinds": HALTING})
     search: SearchConfig = field(default_factory=SearchConfig)
@@ -64,7 +67,7 @@ class BenchCommand:
 
         for name in self.methods:
             METHODS[name]  # Raises for an unknown name before anything is loaded.
-        model = HybridModel.from_pretrained(self.model)
+        model = HybridModel.from_pretrained(self.model, precision=self.precision)
         task = task_of(model) if self.task is None else TASKS.build(self.task)
         seconds = _training_seconds(self.model)
         methods: list[Method] = [
