@@ -82,6 +82,7 @@ class Backbone:
             self.model.requires_grad_(False)
         if self.quantization is not None:
             quantization.silence()
+            quantization.check(self.model, self.name)
         depth = self.num_layers
         wanted = self.layers or tuple(dict.fromkeys((0, depth // 3, 2 * depth // 3)))
         for layer in wanted:
@@ -158,7 +159,7 @@ class Backbone:
         """Where the input ids go, and the hidden states come back."""
         embedding = self.model.get_input_embeddings()
         place = getattr(getattr(embedding, "_hf_hook", None), "execution_device", None)  # Of weights that wait elsewhere.
-        return embedding.weight.device if place is None else torch.device(place)  # type: ignore[no-any-return]
+        return embedding.weight.device if place is None else torch.device(place)
 
     def to(self, device: torch.device) -> None:
         """Move the model as a whole; one that lies on several devices stays where it is, and takes its inputs there."""

@@ -183,11 +183,11 @@ def check_backbone(wanted: dict[str, str], found: dict[str, str], name: str, *, 
         )
     if not moved:
         raise BackboneError(
-            f"the head was made for {name} in {old}, and this is {name} in {new}, where it may answer worse: load the model in "
-            f"{old}, train a head for {new}, or use this one all the same by precision {found.get('quantization', new).split()[0]}"
+            f"the head was made for {name} in {old}, and this one is in {new}: load it in {old}, train a head for {new}, "
+            f"or give precision {found.get('quantization', new).split()[0]} to use this head all the same"
         )
     warnings.warn(
-        f"a head trained on {name} in {old} meets it in {new}: its accuracy may be lower, so measure it anew",
+        f"the head was trained on {name} in {old} and meets it in {new}: its accuracy may be lower, measure it anew",
         stacklevel=3,
     )
 

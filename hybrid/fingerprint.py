@@ -51,7 +51,7 @@ def weights_digest(model: Any) -> str:
     digest = hashlib.sha256()
     for name, tensor in _tensors(model):
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype} ".encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
@@ -81,7 +81,7 @@ def landmarks(embedding: Any) -> dict[str, str]:
             return {}
         step = max(weight.numel() // LANDMARKS, 1) | 1  # Odd, so that the places go through the columns.
         places = [place * step % weight.numel() for place in range(LANDMARKS)]
-        values = [float(weight[place // weight.shape[1], place % weight.shape[1]]) for place in places]
+        values = [weight[place // weight.shape[1], place % weight.shape[1]].item() for place in places]
     return {"landmarks": json.dumps([*weight.shape, *values])}
 
 
@@ -115,7 +115,8 @@ def settings(config: Any) -> str:
 def differences(wanted: dict[str, str], found: dict[str, str]) -> list[str]:
     """Return the names of the parts that differ, the config's with its fields; a part that was not saved is not compared.
 
-    Landmarks are not: where the weights are the same, so are they. Config fields that only one side has are left out: another version of transformers may have added or dropped them.
+    Landmarks are not: where the weights are the same, so are they. Config fields that only one side has are left out: another
+    version of transformers may have added or dropped them.
 
     Example:
         >>> differences({"weights": "a", "config": '{"eps": 1, "old": 2}'}, {"weights": "a", "config": '{"eps": 3}'})

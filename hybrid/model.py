@@ -94,9 +94,9 @@ class HybridModel(nn.Module):
             network.compile(*args, **kwargs)
 
     def __repr__(self) -> str:
-        return summary(self)
+        return summary(self.config, self.backbone, self.head.reasoner, self.get_nb_trainable_parameters())
 
-    @torch.compiler.disable
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def forward(self, prompts: str | Problem | Sequence[str | Problem], **options: Any) -> list[dict[str, Any]]:
         """Answer as a pipeline of transformers does: `model("text")`, or `model(["a", "b"], batch_size=2)`.
 

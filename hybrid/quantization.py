@@ -12,6 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from hybrid.errors import BackboneError
+
+WIDEST_ERROR = 0.15
+"""Of four-bit weights drawn from a normal distribution, relative; rounding makes it 0.09."""
 NAMES = ("int8", "nf4")
 """What can be asked for; a model that was quantised elsewhere may have others."""
 DTYPES = ("float32", "bfloat16", "float16")
@@ -23,8 +27,9 @@ def bitsandbytes_config(name: str, dtype: Any) -> Any:
     from transformers import BitsAndBytesConfig
 
     if name == "int8":
-        return BitsAndBytesConfig(load_in_8bit=True)
-    return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type=name, bnb_4bit_compute_dtype=dtype)
+        return BitsAndBytesConfig(load_in_8bit=True)  # type: ignore[no-untyped-call]
+    settings = {"load_in_4bit": True, "bnb_4bit_quant_type": name, "bnb_4bit_compute_dtype": dtype}
+    return BitsAndBytesConfig(**settings)  # type: ignore[no-untyped-call]
 
 
 def name_of(config: Any) -> str | None:
@@ -53,7 +58,9 @@ def details(config: Any, dtype: str) -> str:
         usual |= {"bnb_4bit_use_double_quant": False} if name != "int8" else {"llm_int8_threshold": 6.0}
         said = {field: settings[field] for field in usual if settings.get(field, usual[field]) != usual[field]}
     else:
-        said = {field: value for field, value in settings.items() if field not in ("quant_method", "bits", "dataset", "tokenizer")}
+        said = {
+            field: value for field, value in settings.items() if field not in ("quant_method", "bits", "dataset", "tokenizer")
+        }
     return f"{name} ({', '.join(f'{field}: {said[field]}' for field in sorted(said))})" if said else name
 
 
@@ -86,6 +93,30 @@ def keep_gradient(model: nn.Module) -> None:
     model.state_dict()
 
 
+def check(model: nn.Module, name: str) -> None:
+    """Raise BackboneError where bitsandbytes cannot read the model's four-bit layers on the processor.
+
+    Its CPU kernel takes wrong scales for some widths that are no multiple of 64 (0.50 does, at 32, 48, 80, 96, ...).
+    """
+    layers: list[Any] = [m for m in model.modules() if type(getattr(m, "weight", None)).__name__ == "Params4bit"]
+    widths = {layer.in_features for layer in layers if layer.weight.device.type == "cpu"}
+    wrong = sorted(width for width in widths if width % 64 and _error(width) > WIDEST_ERROR)
+    if wrong:
+        raise BackboneError(
+            f"bitsandbytes reads four-bit layers of {', '.join(map(str, wrong))} inputs wrongly on a CPU, and {name} has such; "
+            "give quantization int8, or a model whose widths are multiples of 64"
+        )
+
+
+def _error(width: int) -> float:
+    """Return the relative error of weights of this width that went through four bits."""
+    from bitsandbytes import functional
+
+    plain = torch.randn(64, width, generator=torch.Generator().manual_seed(0))
+    packed = functional.quantize_4bit(plain, quant_type="nf4")
+    return float((functional.dequantize_4bit(*packed) - plain).norm() / plain.norm())
+
+
 def _says_nothing_of_casts(record: logging.LogRecord) -> bool:
     return "inputs will be cast from" not in record.getMessage()
 
@@ -97,14 +128,14 @@ def num_weights(model: nn.Module) -> int:
 
 
 @torch.no_grad()
-def plain_weight(layer: nn.Module) -> Tensor:
+def plain_weight(layer: Any) -> Tensor:
     """Return the weight (out, in) of a linear layer in floating point, unpacked where it is quantised."""
     from accelerate.utils.modeling import align_module_device
 
     with align_module_device(layer):  # Weights that wait on a disk are fetched.
-        weight: Tensor = layer.weight.detach()  # type: ignore[union-attr, operator, assignment]
+        weight: Tensor = layer.weight.detach()
         if weight.is_floating_point():
             return weight
         bias: Any = getattr(layer, "bias", None)
-        rows: Tensor = layer(torch.eye(layer.in_features, device=weight.device))  # type: ignore[call-overload]
+        rows: Tensor = layer(torch.eye(layer.in_features, device=weight.device))
         return (rows if bias is None else rows - bias).T

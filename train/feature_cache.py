@@ -1,9 +1,9 @@
 """The feature cache: what the frozen backbone says of each prompt, computed once and kept on disk.
 
 Problems are cut into shards; a shard is one safetensors file named by the digest of everything that decides its
-content: backbone weights, tokenizer, precision and quantisation, layers, what the encoder reads, prompts and spans. A file is written
-beside its place and moved there whole, so two processes may build the same cache, and an interrupted one goes on at the
-first missing shard. Each file holds the digest of its own content: a damaged one is built again. Files are
+content: backbone weights, tokenizer, precision and quantisation, layers, what the encoder reads, prompts and spans. A
+file is written beside its place and moved there whole, so two processes may build the same cache, and an interrupted one
+goes on at the first missing shard. Each file holds the digest of its own content: a damaged one is built again. Files are
 memory-mapped: the cache may be larger than memory.
 """
 
