@@ -93,6 +93,11 @@ def keep_gradient(model: nn.Module) -> None:
     model.state_dict()
 
 
+def num_bytes(model: nn.Module) -> int:
+    """Return the bytes of a model's weights, with the scales of quantised ones; shared weights count once."""
+    return sum({tensor.data_ptr() or id(tensor): tensor.nbytes for tensor in model.state_dict().values()}.values())
+
+
 def check(model: nn.Module, name: str) -> None:
     """Raise BackboneError where bitsandbytes cannot read the model's four-bit layers on the processor.
 

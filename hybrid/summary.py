@@ -10,6 +10,7 @@ from hybrid.config import HybridConfig
 from hybrid.cores import CORES
 from hybrid.halting import HALTING
 from hybrid.kinds import Kinds, to_dict
+from hybrid.quantization import num_bytes
 from hybrid.reasoner import Reasoner
 from hybrid.tuner import TUNERS
 
@@ -31,7 +32,7 @@ def summary(config: HybridConfig, backbone: Backbone, head: Reasoner, weights: t
     counts = f"T = {reasoner.num_cycles}" + (f", n = {latent}" if latent else "") + f", N = {reasoner.num_supervision_steps}"
     lines = {
         "backbone": f"{backbone.name} ({kind}, {f'{quantized} with {plain}' if quantized else plain} on {place}), "
-        f"layers {layers} of {backbone.num_layers}, {backbone.hidden_size} channels",
+        f"{num_bytes(backbone.model) / 1e6:,.1f} MB, layers {layers} of {backbone.num_layers}, {backbone.hidden_size} channels",
         "encoder": _kind(ENCODERS, config.encoder),
         "reasoner": f"core {CORES.name_of(reasoner.core)}, {counts}, width {reasoner.width}, "
         f"halting {HALTING.name_of(reasoner.halting)}",

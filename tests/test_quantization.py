@@ -68,6 +68,19 @@ def test_four_times_or_more_fewer_bytes_stand_for_the_same_weights(config, backb
     )
 
 
+def test_bytes_are_those_of_all_weights_and_scales_with_shared_ones_once(backbone, config):
+    plain = backbone.model
+    expected = 4 * quantization.num_weights(plain)
+    assert quantization.num_bytes(plain) == expected
+    plain.tie_weights()
+    plain.lm_head.weight = plain.model.embed_tokens.weight
+    assert quantization.num_bytes(plain) == expected - plain.lm_head.weight.nbytes
+    packed = quantized(config, "nf4").backbone.model
+    own = sum(p.nbytes for p in packed.parameters())
+    scales = sum(m.weight.quant_state.absmax.nbytes for m in packed.modules() if hasattr(m, "quant_state"))
+    assert own + scales <= quantization.num_bytes(packed) < own + scales + 21 * 400
+
+
 @NAMES
 def test_states_are_near_those_of_plain_weights_and_not_the_same(config, backbone, name):
     found, plain = quantized(config, name).backbone, backbone

@@ -12,7 +12,7 @@ def test_the_parts_of_a_model_are_shown_with_their_sizes(model, tiny_folder):
     text = repr(model)
     trained, everything = model.get_nb_trainable_parameters()
     for line in (
-        f"(backbone): {tiny_folder} (LlamaForCausalLM, float32 on cpu), layers 0, 2 of 3, 32 channels",
+        f"(backbone): {tiny_folder} (LlamaForCausalLM, float32 on cpu), 0.2 MB, layers 0, 2 of 3, 32 channels",
         "(encoder): aligned(max_positions=128)",
         "(reasoner): core trm, T = 2, n = 2, N = 3, width 16, halting learned",
         "(decoder): classes(), 10 symbols",
