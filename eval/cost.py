@@ -1,6 +1,7 @@
 """What an answer costs: forward FLOPs, seconds, memory.
 
-FLOPs are counted by torch's FlopCounterMode (matrix products and attention, two for each multiply-add). For generated
+FLOPs are counted by torch's FlopCounterMode (matrix products and attention, two for each multiply-add); the products of
+quantised layers, which it does not know, count as those of plain ones. For generated
 text, counting every decoding step would take longer than the decoding; a language model's cost is a quadratic in the
 number of tokens, so it is counted at two lengths, and is exact from there.
 """
@@ -8,7 +9,9 @@ number of tokens, so it is counted at two lengths, and is exact from there.
 from __future__ import annotations
 
 import contextlib
+import math
 import resource
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -26,9 +29,27 @@ from hybrid.backbone import Backbone
 def count_flops(work: Callable[[], Any]) -> int:
     """Run `work` and return its forward FLOPs."""
     # The fused attention of the CPU hides its products from the counter; the plain one does the same products.
-    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH), torch.no_grad():
+    with (
+        FlopCounterMode(display=False, custom_mapping=_quantized_products()) as counter,
+        sdpa_kernel(SDPBackend.MATH),
+        torch.no_grad(),
+    ):
         work()
     return int(counter.get_total_flops())
+
+
+QUANTIZED_PRODUCTS = {"int8_scaled_mm": 1, "int8_mixed_scaled_mm": 2, "gemm_4bit": 2, "gemv_4bit": 2}
+"""Operators of bitsandbytes with the place of the weight, or of its shape, among their arguments; the input stands first."""
+
+
+def _quantized_products() -> dict[Any, Any]:
+    if "bitsandbytes" not in sys.modules:
+        return {}
+
+    def formula(place: int) -> Callable[..., int]:
+        return lambda *shapes, **rest: 2 * math.prod(shapes[0]) * shapes[place][0]
+
+    return {getattr(torch.ops.bitsandbytes, name): formula(place) for name, place in QUANTIZED_PRODUCTS.items()}
 
 
 @dataclass(frozen=True)

@@ -141,6 +141,16 @@ def tiny_folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def wide_folder(tmp_path_factory):
+    """A folder with a model of 64 channels: bitsandbytes reads no narrower one in four bits."""
+    folder = tmp_path_factory.mktemp("wide-llama")
+    tokenizer = make_tokenizer()
+    tokenizer.save_pretrained(folder)
+    make_llama(len(tokenizer), hidden_size=64, intermediate_size=128).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def shared_backbone(tiny_folder):
     """The tiny backbone, loaded once: embedding layer and the output of layer 2."""
     return hybrid.Backbone.load(hybrid.BackboneConfig(name=str(tiny_folder), layers=(0, 2)))

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from hybrid import Backbone
+from hybrid import Backbone, BackboneConfig
 from hybrid.eval import cost
 from hybrid.eval.cost import PeakMemory, TextCost, count_flops, percentile, seconds_each, stopwatch, text_cost
 
@@ -155,3 +155,12 @@ def test_peak_memory_sees_a_large_tensor_of_its_own_block_only():
         assert during - before > 150e6 and abs(after - before) < 50e6
     else:
         assert during >= before > 1e7
+
+
+@pytest.mark.parametrize("name", ["int8", "nf4"])
+def test_quantised_layers_count_as_plain_ones(wide_folder, name):
+    plain, packed = (Backbone.load(BackboneConfig(str(wide_folder), quantization=each)) for each in (None, name))
+    assert text_cost(packed) == text_cost(plain) and text_cost(plain).linear > 0
+    prompts = plain.encode(["Sort: 3 1 2", "Sort: 4 4"])
+    with torch.no_grad():
+        assert count_flops(lambda: packed.features(prompts, None)) == count_flops(lambda: plain.features(prompts, None))

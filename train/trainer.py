@@ -157,7 +157,7 @@ class Trainer(Resumable):
             found = len(stored["carry"]["steps"])
         else:
             found = trial.fitting_batch_size(
-                wanted, self.team, lambda rows: trial.TrialStep(self.model, self.data, self.config, rows)()
+                wanted, self.team, lambda rows: trial.try_out(self.model, self.data, self.config, rows)
             )
         if found != wanted:
             self.bar.say(f"train.batch_size {wanted} does not fit into memory: the batch has {found} slots")

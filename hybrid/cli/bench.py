@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hybrid.backbone import BackboneConfig
-from hybrid.cli.asking import task_of
+from hybrid.cli.asking import Precision, task_of
 from hybrid.eval.engines import ENGINES, Engine, TransformersEngine
 from hybrid.eval.tasks import TASKS
 from hybrid.eval.tasks.task import Task, Wording
@@ -39,6 +39,8 @@ class BenchCommand:
         num_latency: the first of them, one by one, for seconds.
         seed: of the problems.
         held_out_wording: put the problems in wordings that no training prompt has.
+        precision: of the language model: float32, bfloat16, float16, int8 or nf4; a warning tells where the head was trained
+            on another. None takes the trained one.
         num_steps: most supervision steps of the head.
         halting: halting rule of the head.
         search: noisy trajectories of the head.
@@ -58,6 +60,7 @@ class BenchCommand:
     num_latency: int = 10
     seed: int = 0
     held_out_wording: bool = False
+    precision: Precision = None
     num_steps: int | None = None
     halting: Any = field(default=None, metadata={"kinds": HALTING})
     search: SearchConfig = field(default_factory=SearchConfig)
@@ -116,7 +119,7 @@ class BenchCommand:
         for name in self.methods:
             ready = issubclass(METHODS[name], HeadMethod | Prompting | Solver)
             require(ready, f"the method {name} must be trained first; leave it out here, --suite task --task ... trains it")
-        model = HybridModel.from_pretrained(folder)
+        model = HybridModel.from_pretrained(folder, precision=self.precision)
         task = task_of(model) if self.task is None else TASKS.build(self.task)
         texts = any(issubclass(METHODS[name], Prompting) for name in self.methods)
         engine = ENGINES.build(self.engine, model.backbone, Path(self.output)) if texts else None
