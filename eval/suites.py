@@ -85,10 +85,9 @@ def cells_of(entry: Entry, *, sizes: Sequence[int] = ()) -> list[Cell]:
     sample = task.problems("train", 1)[0]
     base = Cell(entry.task, entry.hybrid.name, entry.hybrid, num_train=entry.num_train, seed=entry.seeds[0])
     text = replace(base, num_test=entry.num_text, num_latency=2)
-    methods = {kind: METHODS[kind].Config() for kind in TEXT} | {
-        kind: METHODS[kind].Config(chat_template=False) for kind in TUNED
-    }  # type: ignore[attr-defined]
-    written = [replace(text, name=_words(kind), method=method) for kind, method in methods.items()]
+    kinds = [{"kind": kind} for kind in TEXT] + [{"kind": kind, "chat_template": False} for kind in TUNED]
+    methods = {_words(kind["kind"]): METHODS.from_dict(kind) for kind in kinds}
+    written = [replace(text, name=name, method=method) for name, method in methods.items()]
     solver = replace(base, name="solver", method=Solver.Config())
     control = [
         replace(base, name=name, method=config, fitted_as=entry.hybrid.name if name in DISTURBED else None)
