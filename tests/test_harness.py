@@ -54,6 +54,7 @@ def evaluate(model, file, **options):
 
 def test_lm_eval_gives_the_figure_of_our_own_benchmark_to_the_last_digit(head, file, backbone, monkeypatch):
     pytest.importorskip("lm_eval")
+    torch.nn.init.normal_(head.head.decoder.out.weight, std=5.0)  # Else it gives one symbol at every place.
     # The head's own answers count as right for seven problems, so that the figure is neither 0 nor 1.
     first, real = TASK.problems("test", 7), Sort.problems
     told = {p.prompt: solution.symbols for p, solution in zip(first, head.solve(first), strict=True)}
@@ -72,7 +73,12 @@ def test_lm_eval_gives_the_figure_of_our_own_benchmark_to_the_last_digit(head, f
         num_latency=1,
     )
     model = harness.register()(pretrained=head, batch_size=5)
-    results = evaluate(model, file)["results"]["hybrid_sort"]
+    found = evaluate(model, file)
+    results = found["results"]["hybrid_sort"]
+    samples = sorted(found["samples"]["hybrid_sort"], key=lambda sample: sample["doc_id"])
+    assert [sample["filtered_resps"][0] for sample in samples] == [attempt.text for attempt in own.attempts]
+    assert [sample["exact"] for sample in samples] == [float(attempt.right) for attempt in own.attempts]
+    assert any(attempt.right and attempt.text != attempt.text[::-1] for attempt in own.attempts)
     assert results["exact,none"] == own.record.exact and 0 < own.record.exact < 1
     assert results["sample_len"] == own.record.n == COUNT
 
