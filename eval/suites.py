@@ -85,8 +85,8 @@ def cells_of(entry: Entry, *, sizes: Sequence[int] = ()) -> list[Cell]:
     sample = task.problems("train", 1)[0]
     base = Cell(entry.task, entry.hybrid.name, entry.hybrid, num_train=entry.num_train, seed=entry.seeds[0])
     text = replace(base, num_test=entry.num_text, num_latency=2)
-    kinds = [{"kind": kind} for kind in TEXT] + [{"kind": kind, "chat_template": False} for kind in TUNED]
-    methods = {_words(kind["kind"]): METHODS.from_dict(kind) for kind in kinds}
+    plain: dict[str, dict[str, Any]] = {kind: {} for kind in TEXT} | {kind: {"chat_template": False} for kind in TUNED}
+    methods = {kind.replace("_", " "): METHODS.from_dict({"kind": kind} | fields) for kind, fields in plain.items()}
     written = [replace(text, name=name, method=method) for name, method in methods.items()]
     solver = replace(base, name="solver", method=Solver.Config())
     control = [
@@ -98,10 +98,6 @@ def cells_of(entry: Entry, *, sizes: Sequence[int] = ()) -> list[Cell]:
     further = [replace(cell, seed=seed) for seed in entry.seeds[1:] for cell in cells if cell.name in repeated]
     smaller = [replace(base, num_train=size) for size in sizes if size < entry.num_train]
     return [*cells, *further, *smaller]
-
-
-def _words(kind: str) -> str:
-    return kind.replace("_", " ")
 
 
 def suite(name: str, task: Any = None, *, seconds: float | None = None) -> Suite:
