@@ -16,6 +16,10 @@ from hybrid.eval.baselines import METHODS, Solver, Trained
 from hybrid.eval.controls import DISTURBED, controls
 from hybrid.eval.suite import Cell, Suite
 from hybrid.eval.tasks import TASKS
+from hybrid.eval.tasks.arithmetic import Arithmetic
+from hybrid.eval.tasks.logic import Logic
+from hybrid.eval.tasks.maze import Maze
+from hybrid.eval.tasks.reachability import Reachability
 from hybrid.eval.tasks.sort import Sort
 from hybrid.eval.tasks.state_tracking import StateTracking
 from hybrid.eval.tasks.sudoku import Sudoku
@@ -28,6 +32,9 @@ TEXT = ("direct", "zero_shot_cot", "few_shot_cot", "self_consistency")
 
 TUNED = ("lora_direct", "lora_cot", "pause", "coconut")
 """Methods that train the language model to write text; without the chat template, which would be half of what they read."""
+
+QUICK = ("hybrid", "few shot cot", "lora cot", "solver", "no recursion", "no LLM", "shuffled workspaces")
+"""Methods of the suite that takes minutes."""
 
 SIZES = (250, 1000)
 """Training problems of further hybrids, for the curve of accuracy by training set size."""
@@ -69,14 +76,36 @@ def _story() -> Trained.Config:
     return _recipe(reasoner, layers=(0, 10), curriculum=True)
 
 
+def quickstart_entries() -> list[Entry]:
+    """Return the one task of the suite `quickstart`."""
+    return [Entry(Sudoku.Config(size=4, min_blanks=10, max_blanks=11), _grid(), num_train=2000)]
+
+
 def standard_entries() -> list[Entry]:
-    """Return the tasks of the suite `standard`."""
+    """Return the tasks of the suite `standard`, which a machine without a GPU does in hours."""
     return [
         Entry(Sudoku.Config(size=6, min_blanks=8, max_blanks=14), _grid(), seeds=(0, 1, 2)),
         Entry(StateTracking.Config(objects=5, swaps=8, min_swaps=1), _story(), num_train=16000, seeds=(0, 1, 2)),
-        Entry(Sudoku.Config(size=4, min_blanks=10, max_blanks=11), _grid(), num_train=2000),
+        Entry(Reachability.Config(towns=6, roads=7, max_hops=3), _story(), num_train=8000),
+        Entry(Maze.Config(size=6), _grid()),
         Entry(Sort.Config(length=12), _grid()),
+        Entry(Arithmetic.Config(steps=6, min_steps=1), _story(), num_train=8000),
+        *quickstart_entries(),
     ]
+
+
+def full_entries() -> list[Entry]:
+    """Return the tasks of the suite `full`, which wants a GPU: harder ones, three seeds each."""
+    entries = [
+        Entry(Sudoku.Config(size=9, min_blanks=40, max_blanks=54), _grid(), num_train=50000),
+        Entry(StateTracking.Config(objects=5, swaps=24, min_swaps=1), _story(), num_train=50000),
+        Entry(Reachability.Config(towns=12, roads=16, max_hops=6), _story(), num_train=50000),
+        Entry(Logic.Config(), _story(), num_train=16000),
+        Entry(Maze.Config(size=12), _grid(), num_train=50000),
+        Entry(Sort.Config(length=24), _grid(), num_train=50000),
+        Entry(Arithmetic.Config(steps=16, min_steps=1), _story(), num_train=50000),
+    ]
+    return [replace(entry, seeds=(0, 1, 2), num_text=200) for entry in entries]
 
 
 def cells_of(entry: Entry, *, sizes: Sequence[int] = ()) -> list[Cell]:
@@ -117,7 +146,8 @@ def suite(name: str, task: Any = None, *, seconds: float | None = None) -> Suite
     if (name == "task") != (task is not None):
         raise InputError("the suite task needs --task; the other suites bring their own")
     plan = known[name]
-    cells = [cell for entry in plan.entries() for cell in cells_of(entry, sizes=plan.sizes)]
+    every = [cell for entry in plan.entries() for cell in cells_of(entry, sizes=plan.sizes)]
+    cells = [cell for cell in every if not plan.methods or cell.name in plan.methods]
     return Suite(name, cells, plan.seconds if seconds is None else seconds, plan.notes)
 
 
@@ -129,13 +159,19 @@ class Plan:
         entries: gives its tasks.
         seconds: of training for every method that trains.
         sizes: smaller training sets on which the hybrid is trained too.
+        methods: names of those that run; empty for all.
         notes: sentences for the report.
     """
 
     entries: Callable[[], Sequence[Entry]]
     seconds: float = 120.0
     sizes: Sequence[int] = ()
+    methods: Sequence[str] = ()
     notes: Sequence[str] = ()
 
 
-SUITES: dict[str, Plan] = {"standard": Plan(standard_entries, sizes=SIZES)}
+SUITES: dict[str, Plan] = {
+    "quickstart": Plan(quickstart_entries, 60.0, methods=QUICK),
+    "standard": Plan(standard_entries, 120.0, SIZES),
+    "full": Plan(full_entries, 1200.0, (1000, 4000, 16000)),
+}

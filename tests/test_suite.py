@@ -93,7 +93,7 @@ def test_every_cell_of_a_suite_has_a_folder_of_its_own_and_a_training_that_is_th
     slugs = [cell.slug for cell in cells]
     assert len(set(slugs)) == len(slugs)
     assert all(slugs.index(cell.fit_slug) <= slugs.index(cell.slug) for cell in cells)
-    assert all(TASKS.build(cell.task).problems("test", 1) for cell in cells[:1])
+    assert all(METHODS.name_of(cell.method) for cell in cells)
 
 
 def test_only_the_seeds_of_the_named_methods_are_repeated():
