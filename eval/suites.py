@@ -125,7 +125,7 @@ def cells_of(entry: Entry, *, sizes: Sequence[int] = ()) -> list[Cell]:
     cells = [base, *written, solver, *control]
     repeated = {entry.hybrid.name, "no recursion", "lora cot"}
     further = [replace(cell, seed=seed) for seed in entry.seeds[1:] for cell in cells if cell.name in repeated]
-    smaller = [replace(base, num_train=size) for size in sizes if size < entry.num_train]
+    smaller = [replace(base, num_train=size) for size in sizes if size < entry.num_train and len(entry.seeds) > 1]
     return [*cells, *further, *smaller]
 
 
@@ -158,7 +158,7 @@ class Plan:
     Args:
         entries: gives its tasks.
         seconds: of training for every method that trains.
-        sizes: smaller training sets on which the hybrid is trained too.
+        sizes: smaller training sets on which the hybrid is trained too, for tasks with several seeds.
         methods: names of those that run; empty for all.
         notes: sentences for the report.
     """
