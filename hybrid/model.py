@@ -333,9 +333,11 @@ def attach(backbone: Any, config: HybridConfig, *, tokenizer: Any = None) -> Hyb
         tokenizer: tokenizer of a loaded model; None finds it by the model's name.
 
     Raises:
-        BackboneError: the model cannot be found or loaded.
+        BackboneError: the model cannot be found or loaded, or a loaded one is not quantised as `config` says.
     """
-    found = find(backbone, tokenizer, config)
+    found, wanted = find(backbone, tokenizer, config), config.backbone.quantization
+    if wanted is not None and not is_name(backbone):
+        check_precision(found, wanted)
     if config.tuner is not None:
         tune(found, config.tuner)
     return HybridModel(found, config)
