@@ -24,6 +24,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from hybrid.backbone import Backbone
+from hybrid.quantization import plain_weight
 
 
 def count_flops(work: Callable[[], Any]) -> int:
@@ -84,7 +85,7 @@ def text_cost(backbone: Backbone) -> TextCost:
 
     short, long = body(16), body(32)
     quadratic = (long - 2 * short) / (32 * 32 - 2 * 16 * 16)
-    weight = backbone.model.get_output_embeddings().weight
+    weight = plain_weight(backbone.model.get_output_embeddings())
     return TextCost((short - quadratic * 16 * 16) / 16, quadratic, 2.0 * weight.shape[0] * weight.shape[1])
 
 

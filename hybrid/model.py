@@ -96,7 +96,6 @@ class HybridModel(nn.Module):
     def __repr__(self) -> str:
         return summary(self.config, self.backbone, self.head.reasoner, self.get_nb_trainable_parameters())
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def forward(self, prompts: str | Problem | Sequence[str | Problem], **options: Any) -> list[dict[str, Any]]:
         """Answer as a pipeline of transformers does: `model("text")`, or `model(["a", "b"], batch_size=2)`.
 
@@ -108,7 +107,9 @@ class HybridModel(nn.Module):
             One dict a prompt: `answer`, its `score` (the probability of being right) and the `steps` taken.
         """
         asked = [prompts] if isinstance(prompts, str | Problem) else prompts
-        return [{"answer": s.text, "score": s.confidence, "steps": s.steps} for s in self.solve(asked, **options)]
+        # Under torch.compile(model): text and loops that depend on data are not for a compiler.
+        solve = torch.compiler.disable(self.solve) if torch.compiler.is_compiling() else self.solve  # type: ignore[no-untyped-call]
+        return [{"answer": s.text, "score": s.confidence, "steps": s.steps} for s in solve(asked, **options)]
 
     def read(self, prompts: Sequence[str | Problem]) -> Features:
         """Run the backbone on prompts and return what the encoder reads, on the head's device.
@@ -333,9 +334,11 @@ def attach(backbone: Any, config: HybridConfig, *, tokenizer: Any = None) -> Hyb
         tokenizer: tokenizer of a loaded model; None finds it by the model's name.
 
     Raises:
-        BackboneError: the model cannot be found or loaded.
+        BackboneError: the model cannot be found or loaded, or a loaded one is not quantised as `config` says.
     """
-    found = find(backbone, tokenizer, config)
+    found, wanted = find(backbone, tokenizer, config), config.backbone.quantization
+    if wanted is not None and not is_name(backbone):
+        check_precision(found, wanted)
     if config.tuner is not None:
         tune(found, config.tuner)
     return HybridModel(found, config)

@@ -98,6 +98,13 @@ def test_a_warm_start_may_come_from_another_precision_and_says_so(config, tmp_pa
         attach(config, "nf4").load_head(tmp_path, "second")
 
 
+def test_a_loaded_model_is_not_taken_for_one_that_the_config_wants_quantised(config, backbone):
+    wanted = replace(config, backbone=replace(config.backbone, quantization="nf4"))
+    for given in (backbone, backbone.model):
+        with pytest.raises(BackboneError, match="precision is nf4, but .* is in float32; give it in nf4"):
+            hybrid.attach(given, wanted, tokenizer=backbone.tokenizer)
+
+
 def test_precisions_are_told_from_names_and_fingerprints(config, backbone):
     assert as_trained(config, {"dtype": "bfloat16"}).backbone.dtype == "bfloat16"
     assert as_trained(config, {"dtype": "int16"}).backbone.dtype == "auto"

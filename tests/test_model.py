@@ -169,6 +169,7 @@ def test_the_head_is_where_the_states_come_out(new_model, backbone, monkeypatch)
     assert new_model().device == torch.device("meta")
 
 
+@pytest.mark.slow
 def test_compiling_leaves_the_answers(model, monkeypatch):
     expected = model(PROMPTS)
     compiled = torch.compile(model)
