@@ -81,12 +81,20 @@ def test_results_are_even_and_splits_are_disjoint():
     assert not keys["train"] & (keys["dev"] | keys["test"]) and not keys["dev"] & keys["test"]
 
 
+def test_no_number_above_the_largest_is_added_or_subtracted():
+    for problem in Arithmetic(Arithmetic.Config(largest=2)).problems("train", 20):
+        told = re.findall(r"(?i)(?:add|plus|subtract|minus) (\d)", problem.prompt)
+        assert set(told) <= {"1", "2"}
+
+
 def test_a_prompt_that_is_no_chain_is_refused():
     with pytest.raises(InputError, match="no chain"):
         TASK.solve("Add 3. Take 5. The result?")
 
 
-@pytest.mark.parametrize("fields", [{"steps": 0}, {"steps": 65}, {"min_steps": 11}, {"min_steps": 0}])
+@pytest.mark.parametrize(
+    "fields", [{"steps": 0}, {"steps": 65}, {"min_steps": 11}, {"min_steps": 0}, {"largest": 0}, {"largest": 10}]
+)
 def test_a_config_out_of_range_is_refused(fields):
     with pytest.raises(ConfigError, match="arithmetic"):
         Arithmetic.Config(**fields)

@@ -24,7 +24,7 @@ from hybrid.problem import Problem
 
 MODULUS = 10
 ADD, SUBTRACT, MULTIPLY = "+", "-", "x"
-_NUMBERS = {ADD: range(1, 10), SUBTRACT: range(1, 10), MULTIPLY: (3, 7, 9)}
+_MULTIPLIERS = (3, 7, 9)
 _VERBS = {"add": ADD, "plus": ADD, "subtract": SUBTRACT, "minus": SUBTRACT, "multiply": MULTIPLY, "times": MULTIPLY}
 
 Operation = tuple[str, int]
@@ -60,10 +60,12 @@ class Arithmetic(Task):
         Args:
             steps: operations in a chain, 1 to 64; the most when `min_steps` is given.
             min_steps: the least; their number is then drawn uniformly. None for `steps`.
+            largest: greatest number that is added or subtracted, 1 to 9; fewer sums are learned sooner.
         """
 
         steps: int = 10
         min_steps: int | None = None
+        largest: int = 9
 
         def __post_init__(self) -> None:
             require(1 <= self.steps <= 64, f"arithmetic.steps is {self.steps}; give 1 to 64")
@@ -71,6 +73,7 @@ class Arithmetic(Task):
                 self.min_steps is None or 1 <= self.min_steps <= self.steps,
                 f"arithmetic.min_steps is {self.min_steps}; give 1 to the steps, {self.steps}, or none",
             )
+            require(1 <= self.largest <= 9, f"arithmetic.largest is {self.largest}; give 1 to 9")
 
     wordings: ClassVar = {
         "train": (
@@ -120,7 +123,8 @@ class Arithmetic(Task):
         least = self.config.min_steps or self.config.steps
         while True:
             signs = rng.choices((ADD, SUBTRACT, MULTIPLY), k=rng.randint(least, self.config.steps))
-            yield rng.randrange(MODULUS), tuple((sign, rng.choice(_NUMBERS[sign])) for sign in signs)
+            choices = [_MULTIPLIERS if sign == MULTIPLY else range(1, self.config.largest + 1) for sign in signs]
+            yield rng.randrange(MODULUS), tuple((sign, rng.choice(numbers)) for sign, numbers in zip(signs, choices, strict=True))
 
     def _key(self, instance: Chain) -> str:
         # Subtracting a number adds its complement.
