@@ -175,7 +175,8 @@ def _count_text_cost(backbone: Backbone) -> TextCost | EncoderDecoderCost:
     sizes = [(p, g) for p in (16, 32) for g in (16, 32)]
     terms = torch.tensor([[g, g * g, p, p * g] for p, g in sizes], dtype=torch.float64)
     counts = torch.tensor([decoding(p, g) for p, g in sizes], dtype=torch.float64)
-    return EncoderDecoderCost(reads, *torch.linalg.solve(terms, counts).tolist(), head)
+    token, pair, key, cross = torch.linalg.solve(terms, counts).tolist()
+    return EncoderDecoderCost(reads, token, pair, key, cross, head)
 
 
 def prompt_cost(backbone: Backbone, read: Callable[[Tensor], Any]) -> ByLength:

@@ -99,7 +99,7 @@ def student_point(freedom: float, level: float = 0.95) -> float:
 
 
 def _density(t: float, freedom: float) -> float:
-    return _height(freedom) * (1 + t * t / freedom) ** (-(freedom + 1) / 2)
+    return _height(freedom) * math.exp(-(freedom + 1) / 2 * math.log1p(t * t / freedom))
 
 
 def score_interval(rate: float, n: float, point: float) -> tuple[float, float]:

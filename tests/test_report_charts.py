@@ -1,6 +1,6 @@
 """What is drawn and shown of a task: bins of difficulty, training sizes, which problems, which columns."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 
 import pytest
 
@@ -9,7 +9,6 @@ from hybrid.eval.report.charts import MOST_LABELS, by_cost, by_difficulty, by_tr
 from hybrid.eval.report.entries import tasks_of
 from hybrid.eval.report.tables import best_methods, counts, full_columns, headline_rows
 from hybrid.eval.report.verdicts import against_all
-from hybrid.eval.results import Record
 from hybrid.eval.suite_folder import read_suite
 from hybrid.problem import Problem
 
@@ -85,13 +84,8 @@ def test_empty_columns_are_left_out_and_energy_is_shown_where_known(synthetic):
     task = synthetic.results({"hybrid": 90, "cot": 5})
     assert "joules a problem" not in [column.heading for column in full_columns(task, {})]
 
-    @dataclass(frozen=True)
-    class Metered(Record):
-        energy_joules_mean: float | None = None
-
     entry = task.entries[0]
-    plain = entry.cells[0].record
-    metered = Metered(**{f.name: getattr(plain, f.name) for f in fields(plain)}, energy_joules_mean=2.5)
+    metered = replace(entry.cells[0].record, energy_joules_mean=2.5)
     task = replace(task, entries=(replace(entry, cells=(replace(entry.cells[0], record=metered),)), task.entries[1]))
     (joules,) = [column for column in full_columns(task, {}) if column.heading == "joules a problem"]
     assert joules.cell(task.entries[0]) == "2.5" and joules.cell(task.entries[1]) == ""

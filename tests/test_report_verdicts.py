@@ -2,8 +2,7 @@
 
 import pytest
 
-from hybrid.eval.intervals import mcnemar_exact, wilson
-from hybrid.eval.report.entries import spread
+from hybrid.eval.intervals import mcnemar_exact
 from hybrid.eval.report.groups import GROUPS, group_of, role_of
 from hybrid.eval.report.sentences import findings, headline, on_depth, task_headline, what_controls_say, who_wins
 from hybrid.eval.report.verdicts import against_all, judge
@@ -70,13 +69,21 @@ def test_a_verdict_is_mcnemars_on_the_problems_of_both(results):
     assert (verdict.first_exact, verdict.second_exact) == (0.6, 0.25)
 
 
-def test_seeds_that_both_have_are_compared_and_each_problem_counts_once(results):
-    task = results({"hybrid": ([True] * 30, [False] * 30, [False] * 30), "cot": [False] * 30})
-    (verdict,) = judge([("t", *task.entries)])
-    assert verdict.only_first == 30 and verdict.seeds == 1 and verdict.outcome == "better"
-    several = results({"hybrid": ([True] * 30, [False] * 30), "cot": ([False] * 30, [True] * 30)})
-    (verdict,) = judge([("t", *several.entries)])
-    assert (verdict.only_first, verdict.only_second, verdict.seeds) == (0, 0, 2) and verdict.outcome == "open"
+def test_seeds_are_a_sample_of_their_own(results):
+    sure = results({"hybrid": ([True] * 90 + [False] * 10,) * 3, "cot": [False] * 100})
+    (verdict,) = judge([("t", *sure.entries)])
+    assert (verdict.only_first, verdict.only_second, verdict.seeds) == (90, 0, 1) and verdict.outcome == "better"
+    assert 0.8 < verdict.low < verdict.high <= 1
+    unlike = results({"hybrid": ([True] * 100, [False] * 100), "cot": [False] * 100})
+    (verdict,) = judge([("t", *unlike.entries)])
+    assert verdict.outcome == "open" and "seeds" in verdict.reason
+
+
+def test_p_values_of_a_task_are_corrected_together(results):
+    task = results({"hybrid": [True] * 12 + [False] * 88, "cot": [False] * 98 + [True] * 2, "direct": [False] * 100})
+    ours, *others = task.entries
+    together = {verdict.second: verdict.p for verdict in judge([("t", ours, other) for other in others])}
+    assert together == {"cot": mcnemar_exact(12, 2), "direct": pytest.approx(2 * mcnemar_exact(12, 0))}
 
 
 def test_without_common_problems_nothing_is_decided(results):
@@ -85,11 +92,6 @@ def test_without_common_problems_nothing_is_decided(results):
     verdicts = against_all([task])
     assert verdicts[task.slug, "cot"].n == 0 and verdicts[task.slug, "cot"].outcome == "open"
     assert any("have no answers to the same problems" in sentence for sentence in findings(task, verdicts))
-
-
-def test_an_interval_over_seeds_is_never_narrower_than_over_problems():
-    assert spread([0.5, 0.5], 32)[1:] == wilson(16, 32)
-    assert spread([0.2, 0.8], 1000)[1] == 0.0
 
 
 def test_the_headline_compares_with_the_best_chain_of_thought(results):

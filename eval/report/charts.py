@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
-from hybrid.eval.intervals import wilson
+from hybrid.eval.intervals import mean_interval, wilson
 from hybrid.eval.plots import COSTS, Along, Cost, Line, Mark, Share, accuracy_by_cost, accuracy_lines, pareto_front
-from hybrid.eval.report.entries import Entry, TaskResults, series_number, spread
+from hybrid.eval.report.entries import Entry, TaskResults, series_number
 from hybrid.eval.report.visible import visible
 from hybrid.eval.results import percent, significant
 
@@ -54,7 +54,7 @@ def by_step(task: TaskResults) -> Chart | None:
         curves = [record.accuracy_by_step for record in entry.records if record.accuracy_by_step]
         if curves:
             steps = range(min(map(len, curves)))
-            found[entry.method] = [Share(step + 1, *spread([c[step] for c in curves], entry.n)) for step in steps]
+            found[entry.method] = [Share(step + 1, *mean_interval([c[step] for c in curves], entry.n)) for step in steps]
     kept = [step for step in _places(found) if round(step).bit_count() == 1]
     return _lines(task, found, "step", "Accuracy by supervision step", "after step", _interval_words(task), only=kept)
 
@@ -89,7 +89,7 @@ def by_training_size(task: TaskResults) -> Chart | None:
         sizes = sorted({cell.train_problems or 0 for cell in cells})
         records = {size: [c.record for c in cells if c.record and (c.train_problems or 0) == size] for size in sizes}
         found[entry.method] = [
-            Share(size, *spread([record.exact for record in own], min(record.n for record in own)))
+            Share(size, *mean_interval([record.exact for record in own], min(record.n for record in own)))
             for size, own in records.items()
             if size
         ]

@@ -5,14 +5,15 @@ Holds the grouping of a suite's cells and means over seeds; no comparison (verdi
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import fmean
 
-from hybrid.eval.intervals import mean_interval, wilson
+from hybrid.eval.intervals import mean_interval
 from hybrid.eval.report.groups import GROUPS, Group, group_of, is_chain_of_thought, words
 from hybrid.eval.results import Record
+from hybrid.eval.seeds import seeds_interval
 from hybrid.eval.suite_folder import CellResult, Drawn, SuiteFolder
 from hybrid.problem import Problem
 
@@ -47,22 +48,25 @@ class Entry:
 
     @cached_property
     def exact(self) -> tuple[float, float, float]:
-        """Mean exact share over seeds with its 95% interval, as `spread` gives it."""
-        return spread([record.exact for record in self.records], self.n)
+        """Mean exact share over seeds with its 95% interval: Wilson's for one seed, over seeds and problems for several."""
+        common = sorted(self.shares())
+        if len(self.records) > 1 and common:
+            return seeds_interval(self.table(common))
+        return mean_interval([record.exact for record in self.records], self.n)
 
     def mean(self, name: str) -> float:
         """Return the mean of a figure over seeds."""
         return fmean(getattr(record, name) for record in self.records)
 
-    def shares(self, seeds: Collection[int | None] | None = None) -> dict[int, float]:
-        """Return the share of seeds that solve a problem, by its index, for problems that every one of them answered.
-
-        Args:
-            seeds: which; None for all.
-        """
-        rights = [cell.right for cell in self.cells if cell.right and (seeds is None or cell.seed in seeds)]
+    def shares(self) -> dict[int, float]:
+        """Return the share of seeds that solve a problem, by its index, for problems that every one of them answered."""
+        rights = [cell.right for cell in self.cells if cell.right]
         common = set.intersection(*map(set, rights)) if rights else set()
         return {index: fmean(right[index] for right in rights) for index in sorted(common)}
+
+    def table(self, indices: Sequence[int]) -> list[list[bool]]:
+        """Return whether each seed solved each of these problems, a row a seed."""
+        return [[cell.right[index] for index in indices] for cell in self.cells if cell.right]
 
 
 @dataclass(frozen=True)
@@ -102,20 +106,6 @@ class TaskResults:
     def entry(self, method: str) -> Entry | None:
         """Return the entry of a method, None where the suite has none."""
         return next((entry for entry in self.entries if entry.method == method), None)
-
-
-def spread(shares: Sequence[float], n: int) -> tuple[float, float, float]:
-    """Return (mean, low, high) of the exact shares of several seeds on the same `n` problems, a 95% interval.
-
-    Student's interval over seeds, but never narrower than Wilson's over the problems: few seeds may agree by chance.
-
-    Example:
-        >>> [round(value, 2) for value in spread([0.5, 0.5], 32)]
-        [0.5, 0.34, 0.66]
-    """
-    mean, low, high = mean_interval(shares, n)
-    own = wilson(round(mean * n), n)
-    return mean, min(low, own[0], mean), max(high, own[1], mean)
 
 
 def tasks_of(suite: SuiteFolder) -> list[TaskResults]:

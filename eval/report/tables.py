@@ -6,12 +6,12 @@ Holds no HTML and no Markdown, which page.py and markdown.py make of the same ro
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from hybrid.eval.report.entries import Entry, TaskResults, all_methods
 from hybrid.eval.report.groups import GROUPS, Group
 from hybrid.eval.report.sentences import Verdicts, p_value
-from hybrid.eval.results import Record, percent, significant, size
+from hybrid.eval.results import percent, significant, size
 from hybrid.eval.suite_folder import CellResult, SuiteFolder
 
 NO_CELL = "not in this suite"
@@ -98,14 +98,8 @@ def _mean(name: str, written: Callable[[float], str] = significant) -> Callable[
     return lambda entry: written(entry.mean(name))
 
 
-def _energy(record: Record) -> float | None:
-    """Return the joules a problem of a record, None where they were not measured."""
-    names = (each.name for each in fields(record) if "joules" in each.name)
-    return next((value for name in names if (value := getattr(record, name)) is not None), None)
-
-
 def _joules(entry: Entry) -> str:
-    known = [value for record in entry.records if (value := _energy(record)) is not None]
+    known = [joules for record in entry.records if (joules := record.energy_joules_mean) is not None]
     return significant(sum(known) / len(known)) if known else ""
 
 
