@@ -56,7 +56,7 @@ class Method(ABC):
         trainable_parameters: weights trained for the task.
         train_seconds: seconds of that training.
         course: (training seconds, exact share on dev) at every evaluation of the training; None where there was none.
-        batch_sizes: batches to try for the best throughput.
+        batch_sizes: of which the first and the last are tried for the best throughput.
     """
 
     kind: ClassVar[str]

@@ -80,9 +80,9 @@ def _compared(task: str, first: Entry, second: Entry) -> tuple[Verdict, Tables |
     ours, theirs = (entry.shares() for entry in (first, second))
     pairs = [(ours[index], theirs[index]) for index in common]
     only_first, only_second = sum(one > two for one, two in pairs), sum(two > one for one, two in pairs)
-    shares = [fmean(side) for side in zip(*pairs, strict=True)]
+    exact = fmean(one for one, _ in pairs), fmean(two for _, two in pairs)
     seeds = min(map(len, tables))
-    return Verdict(task, first.method, second.method, len(common), *shares, only_first, only_second, seeds), tables
+    return Verdict(task, first.method, second.method, len(common), *exact, only_first, only_second, seeds), tables
 
 
 def against_all(tasks: Sequence[TaskResults]) -> dict[tuple[str, str], Verdict]:
