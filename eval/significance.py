@@ -92,6 +92,10 @@ def paired_bootstrap(
 def difference(first: ArrayLike, second: ArrayLike, *, level: float = 0.95, seed: int = 0) -> Difference:
     """Return how much better `first` is than `second`, for other problems, and other seeds where a method has several.
 
+    The interval of several seeds is Student's by the spread of seeds.py, cut to -1 to 1, and p the level at which it reaches
+    zero. In simulation (3 seeds against 1, 3 against 3, 5 against 3; 300 problems) it covers 96 to 97% on average, and 92.5
+    to 99% from one kind of world to another.
+
     Args:
         first: (s, n), whether each seed's head solved each problem; one row for a method that has no seeds.
         second: (t, n), on the same problems in the same order; s and t may differ.

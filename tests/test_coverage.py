@@ -138,7 +138,6 @@ def test_textbook_intervals_of_three_seeds_do_not_cover():
         found["bootstrap"].append(of_seeds(lambda a: bootstrap_of_seeds_and_problems(a, draw), world, 3, 500, RUNS))
         found["ours"].append(of_seeds(lambda a: seeds_interval(a)[1:], world, 3, 500, RUNS))
         found["wilson of all answers"].append(of_seeds(lambda a: wilson(int(a.sum()), a.size), world, 3, 500, RUNS))
-    print(found)
     assert max(found["bootstrap"]) < 88 and max(found["wilson of all answers"]) < 70 and min(found["ours"]) > 92
 
 
@@ -164,11 +163,10 @@ def test_the_difference_of_three_seeds_and_one_method_without_seeds_covers():
 def test_differences_of_trained_methods_cover(seeds):
     draw = np.random.default_rng(0)
     held = []
-    for level in (0.0, 1.5, 4.0):
-        for seeds_sd in (0.0, 0.1, 0.3, 0.6):
+    for level in (1.5, 4.0):
+        for seeds_sd in (0.0, 0.2, 0.6):
             for problems_sd in (0.5, 3.0):
                 first = World(level, seeds_sd, problems_sd, draw)
                 second = World(0.5, seeds_sd if seeds[1] > 1 else 0.0, problems_sd, draw)
                 held.append(of_differences(first, second, seeds, 300, RUNS))
-    print(min(held), np.mean(held), max(held))
     assert min(held) >= 89 and 93.5 <= np.mean(held) <= 98.5
