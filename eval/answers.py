@@ -25,6 +25,7 @@ _PARAGRAPH = re.compile(r"\n[ \t\r]*\n")
 _BETWEEN = re.compile(r"(?:[\s,;|<>&\[\](){}\"'\u2264\u2192\\]|->|=>|\band\b|\bthen\b)*", re.IGNORECASE)
 _ROW_LABEL = re.compile(r"(?i)^[ \t|]*(?:row|r|line)[ \t]*[0-9][ \t]*[:|=)-]")
 _MARKS, _QUOTES = ".:!? ", "\"'()[]{}\u201c\u201d "
+_HIDDEN = "\u2588"
 _GRID_MARKS = re.compile(r"[\s,;|&\[\](){}\"'+=\u2500-\u257f:/\\.-]")
 
 
@@ -134,10 +135,15 @@ def read_grid(text: str, size: int) -> tuple[str, ...] | None:
     """
     lines = [_GRID_MARKS.sub("", _ROW_LABEL.sub("", line)) for line in final_part(text).splitlines()]
     row, whole = re.compile(f"[1-{size}]{{{size}}}"), re.compile(f"[1-{size}]{{{size * size}}}")
+    grids = _rows_of(lines, row, whole, size)
+    return tuple(grids.pop()) if len(grids) == 1 else None
+
+
+def _rows_of(lines: list[str], row: re.Pattern[str], whole: re.Pattern[str], size: int) -> set[str]:
+    """Return the grids that stand in one line or row by row."""
     grids = {line for line in lines if whole.fullmatch(line)}
     # Blank lines part two grids, or the bands of one: the first reading that gives a grid counts.
-    grids |= _stacked(lines, row, size) or _stacked([line for line in lines if line], row, size)
-    return tuple(grids.pop()) if len(grids) == 1 else None
+    return grids | (_stacked(lines, row, size) or _stacked([line for line in lines if line], row, size))
 
 
 def _stacked(lines: list[str], row: re.Pattern[str], size: int) -> set[str]:
@@ -150,6 +156,25 @@ def _stacked(lines: list[str], row: re.Pattern[str], size: int) -> set[str]:
     return {
         "".join(group[start : start + size]) for group in groups if len(group) % size == 0 for start in range(0, len(group), size)
     }
+
+
+def read_drawing(text: str, size: int, symbols: Collection[str], mark: str) -> tuple[str, ...] | None:
+    """Return the one grid of `size` rows of `symbols` with a `mark` in it, in the final part of `text`, row by row.
+
+    Rows may be written with blanks, bars, commas, brackets or a label; a grid without a mark restates the question.
+
+    Example:
+        >>> read_drawing("So:\\n| S | o |\\n| # | G |", 2, "#.SGo", "o")
+        ('S', 'o', '#', 'G')
+    """
+    # "#" is a symbol here and markup elsewhere: it is hidden from what takes markup out.
+    hidden = text[-MAX_CHARACTERS:].replace("#", _HIDDEN)
+    lines = [_ROW_LABEL.sub("", line) for line in final_part(hidden).replace(_HIDDEN, "#").splitlines()]
+    plain = [re.sub(r"[\s,;|&\[\](){}\"'+\\/-]", "", line).replace("O", mark) for line in lines]
+    cell = "[" + re.escape("".join(symbols)) + "]"
+    found = _rows_of(plain, re.compile(f"{cell}{{{size}}}"), re.compile(f"{cell}{{{size * size}}}"), size)
+    drawn = {grid for grid in found if mark in grid}
+    return tuple(drawn.pop()) if len(drawn) == 1 else None
 
 
 def read_assignment(text: str, names: Sequence[str], symbols: Collection[str]) -> tuple[str, ...] | None:

@@ -1,4 +1,7 @@
-"""The comparison: one head, its control and text methods on the same problems, written as results and a report."""
+"""The comparison: one head, its control and text methods on the same problems, written as a suite of one task.
+
+Holds the measuring and what is noted beside it; the files are suite_folder.py's, the report is report/'s.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,11 @@ from itertools import zip_longest
 from pathlib import Path
 
 from hybrid.eval.baselines import HeadMethod, Method
-from hybrid.eval.benchmark import Measured, forward_seconds, measure, write_attempts
+from hybrid.eval.benchmark import Measured, forward_seconds, measure
 from hybrid.eval.cost import percentile
-from hybrid.eval.report import SolvedProblem, write_report
+from hybrid.eval.report import write_suite_report
 from hybrid.eval.results import Record, write_results
+from hybrid.eval.suite_folder import Drawn, slug, write_cell, write_drawn, write_problems, write_suite
 from hybrid.eval.tasks.task import Task, Wording
 from hybrid.model import HybridModel
 from hybrid.no_backbone import NoBackbone
@@ -53,7 +57,7 @@ def compare(
     notes: Sequence[str] = (),
     say: Callable[[str], None] = lambda text: None,
 ) -> list[Record]:
-    """Measure `methods` on unseen problems of `task`; write results.json, attempts.jsonl and report.html to `output`.
+    """Measure `methods` on unseen problems of `task`; write a suite's folder with results.json and the report to `output`.
 
     Args:
         model: the hybrid whose answers are shown step by step and whose backbone writes the text.
@@ -82,15 +86,21 @@ def compare(
         if isinstance(method, HeadMethod):
             found = replace(found, record=replace(found.record, accuracy_by_step=method.depth_curve(problems, DEPTH)))
         measured.append(found)
-    facts = [*_ratios(model, problems[: plan.num_latency], measured), *notes]
+    said = dict.fromkeys(note for method in methods for note in method.notes())
+    facts = [*_ratios(model, problems[: plan.num_latency], measured), *notes, *said]
     for fact in facts:
         say(fact)
     records = [m.record for m in measured]
     write_results(output / "results.json", records)
-    write_attempts(output / "attempts.jsonl", problems, measured)
-    shown = [solved(model, task, problems[i], measured, i) for i in longest(measured, plan.num_shown, len(problems))]
-    title = f"{task_name(task)}: latent recursion against chain of thought"
-    write_report(output / "report.html", records, shown, title=title, command=command, notes=facts)
+    name = slug(task_name(task))
+    cells = [slug(f"{name} {record.method} seed {record.seed}") for record in records]
+    about = {"suite": task_name(task), "command": command, "seconds": None, "notes": facts}
+    write_problems(output, name, problems)
+    write_drawn(output, name, [drawn(model, task, problems[i], i) for i in longest(measured, plan.num_shown, len(problems))])
+    for cell, each in zip(cells, measured, strict=True):
+        write_cell(output, cell, name, each.record, each.attempts)
+    write_suite(output, about | {"cells": list(dict.fromkeys(cells))})
+    write_suite_report(output)
     return records
 
 
@@ -104,7 +114,7 @@ def task_name(task: Task) -> str:
     """Return a task's kind with the settings that decide its difficulty, as it stands in tables."""
     settings = vars(task.config) if hasattr(task, "config") else {}
     given = ", ".join(f"{name} {value}" for name, value in settings.items() if isinstance(value, int))
-    return f"{task.kind} ({given})" if given else task.kind
+    return f"{task.title} ({given})" if given else task.title
 
 
 def _ratios(model: HybridModel, problems: Sequence[Problem], measured: Sequence[Measured]) -> list[str]:
@@ -127,17 +137,13 @@ def _ratios(model: HybridModel, problems: Sequence[Problem], measured: Sequence[
     return sentences
 
 
-def solved(model: HybridModel, task: Task, problem: Problem, measured: Sequence[Measured], index: int) -> SolvedProblem:
-    """Return a problem with the head's answer after every step, and what the text methods wrote."""
-    solution = model.solve([problem])[0]
-    steps, captions = [], []
+def drawn(model: HybridModel, task: Task, problem: Problem, index: int) -> Drawn:
+    """Return a problem with the head's answer after every step, drawn, and a caption that counts what is wrong."""
+    captions, pictures = [], []
     previous: tuple[str, ...] | None = None
-    for number, symbols in enumerate(solution.trajectory, 1):
-        steps.append(task.show_html(problem.prompt, symbols, previous))
+    for number, symbols in enumerate(model.solve([problem])[0].trajectory, 1):
+        pictures.append(task.picture(problem.prompt, symbols, previous))
         wrong = sum(a != b for a, b in zip_longest(symbols, problem.answer))
         captions.append(f"step {number}: " + (f"{wrong} wrong" if wrong else "right"))
         previous = symbols
-    texts = {
-        m.record.method: m.attempts[index].text for m in measured if m.attempts[index : index + 1] and m.attempts[index].tokens
-    }
-    return SolvedProblem(problem.prompt, steps, captions, texts, solution.symbols == problem.answer)
+    return Drawn(index, tuple(captions), tuple(pictures))

@@ -10,7 +10,7 @@ import json
 import math
 import platform
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from decimal import Decimal
 from importlib.metadata import version
 from pathlib import Path
@@ -34,6 +34,19 @@ class _Floats:
         return [float(entry) for entry in data]
 
     def to_dict(self, value: list[float]) -> list[float]:
+        return value
+
+
+class _Course:
+    """Reads a field that holds a list of pairs of numbers."""
+
+    def from_dict(self, data: Any) -> list[list[float]]:
+        pairs = isinstance(data, list) and all(isinstance(pair, list) and len(pair) == 2 for pair in data)
+        plain = pairs and all(type(entry) in (int, float) for pair in data for entry in pair)
+        require(plain, f"record.course is {data!r}; it must be a list of pairs of numbers or null")
+        return [[float(entry) for entry in pair] for pair in data]
+
+    def to_dict(self, value: list[list[float]]) -> list[list[float]]:
         return value
 
 
@@ -68,6 +81,9 @@ class Record:
         trainable_parameters, train_seconds: 0 where nothing is trained.
         backbone, device: in words.
         versions: of Python and the libraries, as `versions` gives them.
+        energy_joules_mean: of a problem at the best batch; None where the device does not say.
+        train_problems: that the method was trained or chosen on; 0 where there are none, or in files that do not say.
+        course: [training seconds, exact on dev] at each evaluation of the training; None where there is none.
 
     Raises:
         ConfigError: a number is out of range.
@@ -94,6 +110,9 @@ class Record:
     backbone: str
     device: str
     versions: dict[str, str] = field(metadata={"kinds": _Strings()})
+    energy_joules_mean: float | None = None
+    train_problems: int = 0
+    course: list[list[float]] | None = field(default=None, metadata={"kinds": _Course()})
 
     def __post_init__(self) -> None:
         require(self.n >= 1, f"record.n is {self.n}; give at least 1 problem")
@@ -102,9 +121,15 @@ class Record:
             require(0 <= share <= 1, f"record.{name} is {share}; give a share between 0 and 1")
         low, high = self.exact_low, self.exact_high
         require(low <= self.exact <= high, f"record.exact is {self.exact}, outside its interval, {low} to {high}")
+        for moment, share in self.course or ():
+            fits = math.isfinite(moment) and moment >= 0 and 0 <= share <= 1
+            require(fits, f"record.course has {[moment, share]}; give seconds of at least 0 and a share between 0 and 1")
         for name in _COSTS:
             cost = getattr(self, name)
-            require(math.isfinite(cost) and cost >= 0, f"record.{name} is {cost}; give a finite number of at least 0")
+            require(
+                cost is None or (math.isfinite(cost) and cost >= 0),
+                f"record.{name} is {cost}; give a finite number of at least 0",
+            )
 
 
 _COSTS = (
@@ -117,6 +142,8 @@ _COSTS = (
     "peak_memory_bytes",
     "trainable_parameters",
     "train_seconds",
+    "energy_joules_mean",
+    "train_problems",
 )
 
 
@@ -162,7 +189,8 @@ def read_results(path: str | Path) -> list[Record]:
 
 def _record(data: Any) -> Record:
     if isinstance(data, dict):
-        missing = [f.name for f in fields(Record) if data.get(f.name) is None and f.name != "accuracy_by_step"]
+        asked = [f.name for f in fields(Record) if f.default is MISSING and f.name != "accuracy_by_step"]
+        missing = [name for name in asked if data.get(name) is None]
         missing += ["accuracy_by_step"] if "accuracy_by_step" not in data else []
         require(not missing, f"no value for {', '.join(missing)}; restore the file or run the benchmark again")
     record: Record = from_dict(Record, data, "record")
@@ -178,13 +206,17 @@ class Column:
 
 
 def columns(records: Sequence[Record]) -> list[Column]:
-    """Return the columns that these records need: task, split and seed only where they differ."""
+    """Return the columns that these records need: task, split and seed only where they differ, joules where known."""
     first = [
         Column(name, lambda record, name=name: str(getattr(record, name)))  # type: ignore[misc]
         for name in ("task", "split", "method", "seed")
         if name == "method" or len({getattr(record, name) for record in records}) > 1
     ]
-    return first + _FIGURES
+    return first + [column for column in _FIGURES if column is not _ENERGY or any(_has_energy(record) for record in records)]
+
+
+def _has_energy(record: Record) -> bool:
+    return record.energy_joules_mean is not None
 
 
 def is_best(record: Record, records: Sequence[Record]) -> bool:
@@ -254,6 +286,7 @@ def size(count: float, unit: str = "B") -> str:
 
 
 _EXACT = Column("exact % (95%)", lambda r: f"{percent(r.exact)} ({percent(r.exact_low)}–{percent(r.exact_high)})")
+_ENERGY = Column("joules a problem", lambda r: "-" if r.energy_joules_mean is None else significant(r.energy_joules_mean))
 WIDE = 130
 _HEADLINE = ("exact % (95%)", "n", "tokens", "steps", "GFLOPs a problem", "p50 seconds")
 _FIGURES = [
@@ -264,6 +297,7 @@ _FIGURES = [
     Column("GFLOPs a problem", lambda r: significant(r.flops_mean / 1e9)),
     Column("p50 seconds", lambda r: significant(r.latency_p50_seconds)),
     Column("problems/s", lambda r: significant(r.throughput_per_second)),
+    _ENERGY,
     Column("peak memory", lambda r: size(r.peak_memory_bytes)),
     Column("trainable weights", lambda r: size(r.trainable_parameters, "")),
     Column("train seconds", lambda r: significant(r.train_seconds)),

@@ -11,9 +11,7 @@ a training step from cached features is timed against one with the language mode
 from __future__ import annotations
 
 import argparse
-import statistics
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +20,7 @@ from torch import nn
 
 from hybrid.block import AttentionBlock, SwiGLU
 from hybrid.cores import TRM
-from hybrid.eval.cost import PeakMemory
+from hybrid.eval.cost import PeakMemory, seconds_of
 from hybrid.gradients import LastCycle
 from hybrid.reasoner import Reasoner, ReasonerConfig
 
@@ -46,19 +44,6 @@ class Setting:
 def device() -> torch.device:
     """Return the GPU where there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def seconds_of(work: Callable[[], Any], *, least_seconds: float = 2.0, least_runs: int = 3) -> float:
-    """Return the median wall seconds of `work` over enough runs, after one that is not counted."""
-    work()
-    taken: list[float] = []
-    while len(taken) < least_runs or sum(taken) < least_seconds:
-        began = time.perf_counter()
-        work()
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        taken.append(time.perf_counter() - began)
-    return statistics.median(taken)
 
 
 def matrix_rate(dtype: torch.dtype, size: int = 2048) -> float:

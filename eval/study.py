@@ -166,7 +166,7 @@ def run(cells: Sequence[Cell], output: Path, *, say: Callable[[str], None] = pri
 def table(results: Sequence[Result]) -> str:
     """Return the results as a Markdown table: a row a variant, exact share at N by task, mean over seeds.
 
-    Intervals are Student's over seeds where there are several, and Wilson's over problems for a single one.
+    Intervals are those of `mean_interval`: over seeds and problems where there are several seeds, else Wilson's over problems.
     """
     tasks = list(dict.fromkeys(result.task for result in results))
     lines = [["variant", *(f"{task}: exact % (95%)" for task in tasks), "seeds", "optimizer steps"]]

@@ -1,8 +1,8 @@
 """The backbone: a transformers language model, frozen, read at chosen hidden layers.
 
 Turns prompts and spans into the features that encoder adapters read. Runs no further than the deepest chosen layer.
-Holds no training and no generation (eval/baselines generates with the same model). How states are read is in taps.py, how
-characters and tokens belong together in offsets.py.
+Holds no training and no generation (eval/baselines generates with the same model). How a model is loaded is in loading.py,
+how states are read in taps.py, how characters and tokens belong together in offsets.py.
 
 Shapes: b batch, s tokens, k chosen layers, h backbone width, p positions.
 """
@@ -19,10 +19,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hybrid import fingerprint, offsets
+from hybrid import fingerprint, offsets, quantization
 from hybrid.default_backbone import DEFAULT_BACKBONE, find_backbone
 from hybrid.errors import BackboneError, ConfigError, InputError
 from hybrid.kinds import require
+from hybrid.loading import load_model, load_tokenizer
 from hybrid.offsets import Encoded
 from hybrid.problem import Span
 from hybrid.taps import layer_modules, read_states, text_body
@@ -39,12 +40,17 @@ class BackboneConfig:
         dtype: precision of the weights; "auto" is that of the files, but float32 on an x86 processor without units for
             theirs, where float32 is several times faster. A saved head is loaded with the precision that it was made for.
         revision: branch, tag or commit of a hub id; None takes what the hub's cache holds, else its main branch.
+        quantization: linear layers in eight bits (int8) or four (nf4), by bitsandbytes; what is not quantised has `dtype`.
+            None takes the weights as they are, also those of a folder that is quantised already.
+        device_map: "auto" spreads a model that is larger than a device over all of them; None leaves it whole.
     """
 
     name: str = DEFAULT_BACKBONE
     layers: tuple[int, ...] | None = None
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     revision: str | None = None
+    quantization: Literal["int8", "nf4"] | None = None
+    device_map: Literal["auto"] | None = None
 
     def __post_init__(self) -> None:
         require(self.layers is None or len(self.layers) > 0, "backbone.layers is empty; give at least one layer")
@@ -74,6 +80,9 @@ class Backbone:
         self.model.eval()
         if not self.tuned:
             self.model.requires_grad_(False)
+        if self.quantization is not None:
+            quantization.silence()
+            quantization.check(self.model, self.name)
         depth = self.num_layers
         wanted = self.layers or tuple(dict.fromkeys((0, depth // 3, 2 * depth // 3)))
         for layer in wanted:
@@ -90,16 +99,11 @@ class Backbone:
         if model is not None:
             name = str(getattr(model, "name_or_path", "") or config.name)
             revision = config.revision if name == config.name else None
-            tokenizer = tokenizer if tokenizer is not None else _load("AutoTokenizer", find_backbone(name, revision)[1])
+            tokenizer = tokenizer if tokenizer is not None else load_tokenizer(find_backbone(name, revision)[1])
             return cls(model, tokenizer, name, config.layers or ())
         name, folder = find_backbone(config.name, config.revision)
-        dtype = config.dtype if config.dtype == "auto" else getattr(torch, config.dtype)
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(0)  # What the files lack (a pooler, say) must be the same at every load.
-            model = _load(_model_class(folder), folder, dtype=dtype)
-        if dtype == "auto" and _is_emulated(model):
-            model.float()
-        return cls(model, tokenizer or _load("AutoTokenizer", folder), name, config.layers or ())
+        model = load_model(folder, config.dtype, config.quantization, config.device_map)
+        return cls(model, tokenizer or load_tokenizer(folder), name, config.layers or ())
 
     def reading(self, layers: tuple[int, ...] | None) -> Backbone:
         """Return the same model read at other layers; None for the same."""
@@ -141,9 +145,31 @@ class Backbone:
         return self.model.dtype  # type: ignore[no-any-return]
 
     @property
+    def quantization(self) -> str | None:
+        """Quantisation of the linear layers, such as int8 or nf4; None for plain weights."""
+        return quantization.name_of(self.model.config)
+
+    @property
+    def precision(self) -> str:
+        """The quantisation, or where there is none, the precision of the weights."""
+        return self.quantization or str(self.dtype).removeprefix("torch.")
+
+    @property
     def device(self) -> torch.device:
-        """Where the input ids go."""
-        return self.model.get_input_embeddings().weight.device  # type: ignore[no-any-return]
+        """Where the input ids go, and the hidden states come back."""
+        embedding = self.model.get_input_embeddings()
+        place = getattr(getattr(embedding, "_hf_hook", None), "execution_device", None)  # Of weights that wait elsewhere.
+        return embedding.weight.device if place is None else torch.device(place)
+
+    def to(self, device: torch.device) -> None:
+        """Move the model as a whole; one that lies on several devices stays where it is, and takes its inputs there."""
+        places = set((getattr(self.model, "hf_device_map", None) or {}).values())
+        if len(places) > 1 or "disk" in places:
+            return
+        try:
+            self.model.to(device)
+        except ValueError as error:  # Some quantised models go nowhere.
+            raise BackboneError(f"{self.name} in {self.precision} cannot be moved to {device}: {error}; load it there") from None
 
     @cached_property
     def fingerprint(self) -> dict[str, str]:
@@ -151,11 +177,15 @@ class Backbone:
 
         Weights are hashed in full (SHA-256 of every name, shape and byte), once in a process.
         """
+        dtype = str(self.dtype).removeprefix("torch.")
+        quantized = quantization.details(self.model.config, dtype)
         return {
             "weights": fingerprint.weights_digest(self.model),
             "tokenizer": fingerprint.tokenizer_digest(self.tokenizer),
-            "dtype": str(self.dtype).removeprefix("torch."),
+            "dtype": dtype,
             "config": self.settings,
+            **({"quantization": quantized} if quantized else {}),
+            **fingerprint.landmarks(self.model.get_input_embeddings()),
         }
 
     @property
@@ -283,7 +313,7 @@ class Backbone:
         layer = self.model.get_output_embeddings()
         if layer is None:
             raise ConfigError(f"{type(self.model).__name__} has no output matrix; use the classes decoder")
-        weight = layer.weight.detach()
+        weight = quantization.plain_weight(layer)
         rows: Tensor = (weight if token_ids is None else weight[list(token_ids)]).float().clone()
         return rows
 
@@ -300,46 +330,3 @@ def _context_length(body: Any, config: Any) -> int | None:
             rows = (m.padding_idx + 1 for m in tables if m.padding_idx is not None and m is not body.get_input_embeddings())
             return length - max(rows, default=0)
     return None
-
-
-def _is_emulated(model: Any) -> bool:
-    """Say whether the model is in half precision and stays on an x86 processor that has no units for it."""
-    can: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-    name = {torch.bfloat16: "bf16", torch.float16: "fp16"}.get(model.dtype)
-    if name is None or torch.accelerator.is_available() or getattr(model, "is_quantized", False):
-        return False
-    return can.get("architecture") == "x86_64" and not (can.get(f"avx512_{name}") or can.get(f"amx_{name}"))
-
-
-def _model_class(folder: Any) -> str:
-    """Return the name of the transformers class to load a folder with: the one that it was saved from, where known."""
-    import transformers
-    from transformers.models.auto import modeling_auto
-
-    config = _load("AutoConfig", folder)
-    for name in config.architectures or ():
-        kind = getattr(transformers, str(name), None)
-        if isinstance(kind, type) and issubclass(kind, transformers.PreTrainedModel):
-            return str(name)
-    for mapping, name in (
-        (modeling_auto.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING, "AutoModelForSeq2SeqLM"),
-        (modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING, "AutoModelForCausalLM"),
-    ):
-        if type(config) in mapping:
-            return name
-    return "AutoModel"
-
-
-def _load(loader: str, folder: Any, **options: Any) -> Any:
-    import transformers
-
-    bars = transformers.logging.is_progress_bar_enabled()
-    transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        return getattr(transformers, loader).from_pretrained(str(folder), local_files_only=True, **options)
-    except Exception as error:  # transformers, safetensors and json raise many kinds for damaged or foreign files.
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise BackboneError(f"transformers cannot load {folder}: {reason}") from error
-    finally:
-        if bars:
-            transformers.logging.enable_progress_bar()  # type: ignore[no-untyped-call]

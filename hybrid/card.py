@@ -8,6 +8,7 @@ from typing import Any
 
 from hybrid.backbone import Backbone
 from hybrid.config import HybridConfig
+from hybrid.fingerprint import precision
 
 CARD = "README.md"
 
@@ -37,7 +38,7 @@ def model_card(
     header |= {"license": license} if license else {}
     layers, steps = ", ".join(map(str, backbone.layers)), reasoner.num_supervision_steps
     facts = {
-        "language model": f"{name}, layers {layers}, {backbone.fingerprint['dtype']}",
+        "language model": f"{name}, layers {layers}, {precision(backbone.fingerprint)}",
         "weights that were trained": f"{weights[0]:,} of {weights[1]:,}" + (", PEFT's among them" if backbone.tuned else ""),
         "recursion": f"width {reasoner.width}, T = {reasoner.num_cycles}, up to {steps} supervision steps",
         "task": f"`{json.dumps(config.task)}`" if config.task else "not recorded",

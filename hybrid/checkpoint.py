@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from hybrid.errors import BackboneError, CheckpointError, StorageError
-from hybrid.fingerprint import differences
+from hybrid.fingerprint import differences, precision, same_but_for_precision
 
 CONFIG, HEAD = "config.json", "head.safetensors"
 FORMAT = 1
@@ -160,14 +161,35 @@ def _locate(folder: str | Path) -> Path:
     return place
 
 
-def check_backbone(wanted: dict[str, str], found: dict[str, str], name: str) -> None:
-    """Raise BackboneError, naming what differs, unless the backbone is the one that the head was made for."""
+def check_backbone(wanted: dict[str, str], found: dict[str, str], name: str, *, moved: bool = False) -> None:
+    """Raise BackboneError, naming what differs, unless the backbone is the one that the head was made for.
+
+    Args:
+        wanted: fingerprint of the backbone that the head was made for.
+        found: of the backbone that is there.
+        name: of the backbone that is there.
+        moved: whether another precision of the same backbone is meant, for a warning instead.
+    """
     differs = differences(wanted, found)
-    if differs:
+    if "quantization" in found and "quantization" not in wanted:
+        differs.append("quantization")
+    if not differs:
+        return
+    old, new = precision(wanted), precision(found)
+    if not same_but_for_precision(wanted, found):
         raise BackboneError(
             f"the head was made for another backbone than {name}: {' and '.join(differs)} differ; "
             "give the model that it was trained on, or train a head for this one"
         )
+    if not moved:
+        raise BackboneError(
+            f"the head was made for {name} in {old}, and this one is in {new}: load it in {old}, train a head for {new}, "
+            f"or give precision {found.get('quantization', new).split()[0]} to use this head all the same"
+        )
+    warnings.warn(
+        f"the head was trained on {name} in {old} and meets it in {new}: its accuracy may be lower, measure it anew",
+        stacklevel=3,
+    )
 
 
 def restore(module: nn.Module, tensors: dict[str, Tensor], name: str) -> None:

@@ -7,7 +7,8 @@
     ├── BackboneError            the language model cannot be found, loaded, or is not the one a head was made for
     ├── CheckpointError          a saved file is missing, damaged or does not fit
     ├── StorageError             a folder cannot be written or the disk is too small
-    └── TrainingError            a run cannot go on (the loss became NaN)
+    ├── TrainingError            a run cannot go on (the loss became NaN)
+    └── EngineError              a server of text does not answer, or refuses what it is asked
 
 A message says what was wrong, the value got, and what to do.
 """
@@ -45,3 +46,7 @@ class StorageError(HybridError, OSError):
 
 class TrainingError(HybridError):
     """A training run cannot go on."""
+
+
+class EngineError(HybridError):
+    """A server of text does not answer, or refuses what it is asked."""

@@ -1,6 +1,7 @@
 """Fingerprints: what a head was made for, part by part, so that another backbone is refused by the name of what differs.
 
-Weights and tokenizer are digests; the config is kept as text, so that a refusal can say which of its fields differ.
+Weights and tokenizer are digests; the config is kept as text, so that a refusal can say which of its fields differ. A few
+weights that every precision of a model shares are kept too: by them, one model in two precisions is told from two models.
 """
 
 from __future__ import annotations
@@ -9,8 +10,12 @@ import contextlib
 import hashlib
 import json
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 UNRELATED = {
     "architectures",
@@ -29,6 +34,10 @@ UNRELATED = {
     "use_cache",
 }
 """Fields of a config that do not decide the hidden states, or that the weights and the precision say already."""
+LANDMARKS = 64
+"""Weights of the embedding that are kept."""
+ROUNDING = 2.0**-8
+"""What bfloat16 changes a number by, relative to it, at most; twice, so that two roundings may follow each other."""
 MOST_FIELDS = 4
 """Fields that a refusal lists."""
 PROBE = "Probe: Zoë's  ﬁne 🙂 ½ 3.14\n\t{x == 'Y'}; 日本, Ünïcödé ３ \u200b\u0301 straße"
@@ -40,10 +49,51 @@ def weights_digest(model: Any) -> str:
     import torch
 
     digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
+    for name, tensor in _tensors(model):
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype} ".encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def _tensors(model: Any) -> Iterator[tuple[str, Tensor]]:
+    """Yield a model's weights in the order of their names; those that wait on a disk are fetched one layer at a time."""
+    from accelerate.utils.modeling import align_module_device
+
+    for name, tensor in sorted(model.state_dict().items()):
+        owner = model.get_submodule(name.rpartition(".")[0]) if tensor.is_meta else None
+        if owner is None:
+            yield name, tensor
+        else:
+            with align_module_device(owner):
+                yield name, owner.state_dict()[name.rpartition(".")[2]]
+
+
+def landmarks(embedding: Any) -> dict[str, str]:
+    """Return some weights of the embedding layer, which quantisation leaves alone, as text under "landmarks".
+
+    Nothing is returned where the layer has no plain weight of two dimensions.
+    """
+    from accelerate.utils.modeling import align_module_device
+
+    with align_module_device(embedding):
+        weight = getattr(embedding, "weight", None)
+        if weight is None or weight.ndim != 2 or not weight.is_floating_point():
+            return {}
+        step = max(weight.numel() // LANDMARKS, 1) | 1  # Odd, so that the places go through the columns.
+        places = [place * step % weight.numel() for place in range(LANDMARKS)]
+        values = [weight[place // weight.shape[1], place % weight.shape[1]].item() for place in places]
+    return {"landmarks": json.dumps([*weight.shape, *values])}
+
+
+def same_landmarks(mine: str, theirs: str) -> bool:
+    """Say whether two `landmarks` are those of one model, each in its own precision.
+
+    Example:
+        >>> same_landmarks("[2, 1, 0.5, 1.0]", "[2, 1, 0.501, 1.0]"), same_landmarks("[2, 1, 0.5, 1.0]", "[2, 1, 0.51, 1.0]")
+        (True, False)
+    """
+    pairs = list(zip(json.loads(mine), json.loads(theirs), strict=False))
+    return all(abs(one - other) <= ROUNDING * max(abs(one), abs(other)) + 1e-6 for one, other in pairs)
 
 
 def tokenizer_digest(tokenizer: Any) -> str:
@@ -65,7 +115,8 @@ def settings(config: Any) -> str:
 def differences(wanted: dict[str, str], found: dict[str, str]) -> list[str]:
     """Return the names of the parts that differ, the config's with its fields; a part that was not saved is not compared.
 
-    Config fields that only one side has are left out: another version of transformers may have added or dropped them.
+    Landmarks are not: where the weights are the same, so are they. Config fields that only one side has are left out: another
+    version of transformers may have added or dropped them.
 
     Example:
         >>> differences({"weights": "a", "config": '{"eps": 1, "old": 2}'}, {"weights": "a", "config": '{"eps": 3}'})
@@ -79,9 +130,33 @@ def differences(wanted: dict[str, str], found: dict[str, str]) -> list[str]:
             said = [f"{name}: {theirs[name]} instead of {mine[name]}" for name in fields[:MOST_FIELDS]]
             more = [f"{len(fields) - MOST_FIELDS} more"] if len(fields) > MOST_FIELDS else []
             parts += [f"config ({', '.join(said + more)})"] if fields else []
+        elif part == "landmarks":
+            continue
         elif value != found.get(part):
             parts.append(part)
     return parts
+
+
+def precision(parts: dict[str, str]) -> str:
+    """Return the precision in a fingerprint, in words.
+
+    Example:
+        >>> precision({"dtype": "float32"}), precision({"dtype": "float32", "quantization": "int8"})
+        ('float32', 'int8 with float32')
+    """
+    dtype, quantized = parts.get("dtype", "unknown"), parts.get("quantization")
+    return f"{quantized} with {dtype}" if quantized else dtype
+
+
+def same_but_for_precision(wanted: dict[str, str], found: dict[str, str]) -> bool:
+    """Say whether two fingerprints are of one model in two precisions, as far as can be told without its plain weights.
+
+    Tokenizer, config and landmarks are compared; landmarks that were not saved are not.
+    """
+    others = {part: value for part, value in wanted.items() if part not in ("weights", "dtype", "quantization")}
+    marks = [parts["landmarks"] for parts in (wanted, found) if "landmarks" in parts]
+    known = precision(wanted) != precision(found) and not differences(others, found)
+    return known and (len(marks) < 2 or same_landmarks(*marks))
 
 
 def _fast_rules(backend: Any) -> str:

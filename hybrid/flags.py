@@ -34,7 +34,7 @@ def parse(command: type[Any], argv: Sequence[str], program: str) -> Any:
     _add_fields(parser, command, "", given)
     parser.add_argument("--config", metavar="FILE", help="YAML file with the same fields; flags go before it")
     try:
-        parser.set_defaults(_flat(parser.parse_object(given).as_dict()))
+        parser.set_defaults(vars(parser.parse_object(given).as_flat()))
         values = parser.parse_args(argv).as_dict()
     except (jsonargparse.ArgumentError, TypeError, ValueError) as error:
         raise ConfigError(f"{' '.join(str(error).split())}; see `{program} --help`") from None
@@ -179,16 +179,6 @@ def _argument_docs(cls: type[Any]) -> dict[str, str]:
     text = (cls.__doc__ or "").partition("Args:")[2]
     entries = re.findall(r"(?:^|(?<=\.)|\n)\s*(\w+): (.*?)(?=\n\s*\w+: |\. \w+: |\Z)", text, re.S)
     return {name: " ".join(line.split()) for name, line in entries}
-
-
-def _flat(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in data.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = value
-    return flat
 
 
 def read_text(source: str | None) -> str:

@@ -140,6 +140,8 @@ def _typed(hint: Any, value: Any, where: str) -> Any:
         items = args[:1] * len(value) if args[1:] == (Ellipsis,) else args
         if len(items) == len(value):
             return tuple(_typed(item, entry, where) for item, entry in zip(items, value, strict=True))
+    elif origin is dict and isinstance(value, Mapping):
+        return {_typed(args[0], key, where): _typed(args[1], entry, f"{where}.{key}") for key, entry in value.items()}
     elif origin is typing.Literal:
         if value in args:
             return value

@@ -17,8 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from hybrid import checkpoint, tuner
-from hybrid.adapters import Features, Structured
+from hybrid.adapters import Features
 from hybrid.backbone import Backbone
+from hybrid.block import Network
 from hybrid.card import CARD, model_card
 from hybrid.config import HybridConfig
 from hybrid.errors import InputError
@@ -26,10 +27,12 @@ from hybrid.halting import HALTING
 from hybrid.head import Head
 from hybrid.inference import Thoughts
 from hybrid.kinds import require
-from hybrid.no_backbone import NO_BACKBONE, NoBackbone
+from hybrid.matching import as_trained, check_precision, find, in_precision, is_name
 from hybrid.problem import Problem
+from hybrid.quantization import NAMES, num_weights
 from hybrid.search import SearchConfig
 from hybrid.search import search as noisy_search
+from hybrid.summary import summary
 from hybrid.tuner import tune
 
 
@@ -65,10 +68,12 @@ class HybridModel(nn.Module):
 
     def __init__(self, backbone: Backbone, config: HybridConfig) -> None:
         super().__init__()
-        self.config = replace(config, backbone=replace(config.backbone, name=backbone.name, layers=backbone.layers))
+        quantized: Any = backbone.quantization if backbone.quantization in NAMES else None
+        own = replace(config.backbone, name=backbone.name, layers=backbone.layers, quantization=quantized)
+        self.config = replace(config, backbone=own)
         object.__setattr__(self, "backbone", backbone)  # No submodule: state_dict() and parameters() are the head's.
         self.backbone: Backbone
-        self.head = Head(self.config, len(backbone.layers), backbone.hidden_size, backbone)
+        self.head = Head(self.config, len(backbone.layers), backbone.hidden_size, backbone).to(backbone.device)
         object.__setattr__(self, "_heads", {"default": (backbone, self.config, self.head)})
         self._heads: dict[str, tuple[Backbone, HybridConfig, Head]]
 
@@ -78,10 +83,33 @@ class HybridModel(nn.Module):
         return self.head.reasoner.initial.device
 
     def to(self, *args: Any, **kwargs: Any) -> HybridModel:
-        """Move head and backbone, as torch.nn.Module.to does; the backbone keeps its precision."""
+        """Move head and backbone, as torch.nn.Module.to does; the backbone keeps its precision, and its places if several."""
         super().to(*args, **kwargs)
-        self.backbone.model.to(self.device)
+        self.backbone.to(self.device)
         return self
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Compile the head's network, as torch.nn.Module.compile does; the language model and the loops are not compiled."""
+        for network in (module for module in self.head.modules() if isinstance(module, Network)):
+            network.compile(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return summary(self.config, self.backbone, self.head.reasoner, self.get_nb_trainable_parameters())
+
+    def forward(self, prompts: str | Problem | Sequence[str | Problem], **options: Any) -> list[dict[str, Any]]:
+        """Answer as a pipeline of transformers does: `model("text")`, or `model(["a", "b"], batch_size=2)`.
+
+        Args:
+            prompts: one prompt or several, as `solve` takes them.
+            options: of `solve`.
+
+        Returns:
+            One dict a prompt: `answer`, its `score` (the probability of being right) and the `steps` taken.
+        """
+        asked = [prompts] if isinstance(prompts, str | Problem) else prompts
+        # Under torch.compile(model): text and loops that depend on data are not for a compiler.
+        solve = torch.compiler.disable(self.solve) if torch.compiler.is_compiling() else self.solve  # type: ignore[no-untyped-call]
+        return [{"answer": s.text, "score": s.confidence, "steps": s.steps} for s in solve(asked, **options)]
 
     def read(self, prompts: Sequence[str | Problem]) -> Features:
         """Run the backbone on prompts and return what the encoder reads, on the head's device.
@@ -202,13 +230,17 @@ class HybridModel(nn.Module):
         checkpoint.save(Path(folder), self.config.to_dict(), self.backbone.fingerprint, tensors, further)
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path, *, backbone: Any = None, tokenizer: Any = None) -> HybridModel:
+    def from_pretrained(
+        cls, folder: str | Path, *, backbone: Any = None, tokenizer: Any = None, precision: str | None = None
+    ) -> HybridModel:
         """Load a head and the backbone that it was made for.
 
         Args:
             folder: folder written by `save_pretrained`, or a hub id of one.
             backbone: loaded transformers model, Backbone, or a name to use instead of the saved one.
             tokenizer: its tokenizer, where `backbone` is a loaded model.
+            precision: float32, bfloat16, float16, int8 or nf4, to use the head with its backbone in that precision, also where
+                it was trained on another, of which a warning then tells; None takes the trained one alone.
 
         Raises:
             CheckpointError: files are missing, damaged or do not fit.
@@ -218,8 +250,13 @@ class HybridModel(nn.Module):
         config = HybridConfig.from_dict(saved.config)
         if backbone is not None:  # The saved revision is the saved name's.
             config = replace(config, backbone=replace(config.backbone, revision=None))
-        found = find(backbone, tokenizer, _as_trained(config, saved.fingerprint))
-        checkpoint.check_backbone(saved.fingerprint, found.fingerprint, found.name)
+        wanted = as_trained(config, saved.fingerprint)
+        if precision is not None and is_name(backbone):
+            config = wanted = in_precision(wanted, precision)
+        found = find(backbone, tokenizer, wanted)
+        if precision is not None:
+            check_precision(found, precision)
+        checkpoint.check_backbone(saved.fingerprint, found.fingerprint, found.name, moved=precision is not None)
         if config.tuner is not None:
             tuner.load(found, saved.folder)
         model = cls(found, config)
@@ -229,12 +266,14 @@ class HybridModel(nn.Module):
     def start_from(self, folder: str | Path) -> None:
         """Take over the weights of a trained head of the same sizes: a warm start, from a frozen run for one with a tuner.
 
+        The head may have been trained on another precision of the language model: it is trained on, and a warning tells.
+
         Raises:
             CheckpointError: files are missing or damaged, or the sizes differ.
             BackboneError: the head was made for another language model.
         """
         saved = checkpoint.load(folder)
-        checkpoint.check_backbone(saved.fingerprint, self.backbone.fingerprint, self.backbone.name)
+        checkpoint.check_backbone(saved.fingerprint, self.backbone.fingerprint, self.backbone.name, moved=True)
         checkpoint.restore(self.head, saved.tensors, str(folder))
 
     def load_head(self, folder: str | Path, name: str) -> None:
@@ -268,7 +307,7 @@ class HybridModel(nn.Module):
         The language model is another one from then on: save it (`backbone.model.save_pretrained`) beside the head.
 
         Raises:
-            ConfigError: there is no tuner.
+            ConfigError: there is no tuner, or the language model is quantised, which would round the updates away.
         """
         tuner.merge(self.backbone)
         self.config = replace(self.config, tuner=None)
@@ -277,36 +316,13 @@ class HybridModel(nn.Module):
     def get_nb_trainable_parameters(self) -> tuple[int, int]:
         """Return (weights that train, head and tuner; all weights, those of the language model included), as PEFT does."""
         own = [*self.head.parameters(), *tuner.tuned_parameters(self.backbone)]
-        everything = sum(p.numel() for p in self.backbone.model.parameters()) + sum(p.numel() for p in self.head.parameters())
+        everything = num_weights(self.backbone.model) + num_weights(self.head)
         return sum(p.numel() for p in own if p.requires_grad), everything
 
     def print_trainable_parameters(self) -> None:
         """Print what `get_nb_trainable_parameters` returns, in PEFT's words."""
         trained, everything = self.get_nb_trainable_parameters()
         print(f"trainable params: {trained:,d} || all params: {everything:,d} || trainable%: {100 * trained / everything:.4f}")
-
-
-def _as_trained(config: HybridConfig, fingerprint: Mapping[str, str]) -> HybridConfig:
-    """Return `config` with the precision of the language model that the head was trained on in place of "auto"."""
-    known: Any = fingerprint.get("dtype")
-    if config.backbone.dtype != "auto" or known not in ("float32", "bfloat16", "float16"):
-        return config
-    return replace(config, backbone=replace(config.backbone, dtype=known))
-
-
-def find(backbone: Any, tokenizer: Any, config: HybridConfig) -> Backbone:
-    """Return a Backbone for a name, a loaded model, a Backbone, or (None) for what the config names."""
-    layers, structured = config.backbone.layers, isinstance(config.encoder, Structured.Config)
-    if isinstance(backbone, NoBackbone) or NO_BACKBONE in (backbone, config.backbone.name if backbone is None else None):
-        require(structured, "backbone none goes with the structured encoder; choose it")
-        return NoBackbone(config.encoder.vocabulary)
-    require(not structured, "the structured encoder reads symbols, not a language model; choose backbone none with it")
-    if isinstance(backbone, Backbone):
-        return backbone.reading(layers)
-    if backbone is None or isinstance(backbone, str | Path):
-        named = config.backbone if backbone is None else replace(config.backbone, name=str(backbone))
-        return Backbone.load(named, tokenizer=tokenizer)
-    return Backbone.load(config.backbone, backbone, tokenizer)
 
 
 def attach(backbone: Any, config: HybridConfig, *, tokenizer: Any = None) -> HybridModel:
@@ -318,9 +334,11 @@ def attach(backbone: Any, config: HybridConfig, *, tokenizer: Any = None) -> Hyb
         tokenizer: tokenizer of a loaded model; None finds it by the model's name.
 
     Raises:
-        BackboneError: the model cannot be found or loaded.
+        BackboneError: the model cannot be found or loaded, or a loaded one is not quantised as `config` says.
     """
-    found = find(backbone, tokenizer, config)
+    found, wanted = find(backbone, tokenizer, config), config.backbone.quantization
+    if wanted is not None and not is_name(backbone):
+        check_precision(found, wanted)
     if config.tuner is not None:
         tune(found, config.tuner)
     return HybridModel(found, config)

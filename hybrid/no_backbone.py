@@ -48,6 +48,16 @@ class NoBackbone(Backbone):
         return torch.int16
 
     @property
+    def quantization(self) -> str | None:
+        """None."""
+        return None
+
+    @property
+    def device(self) -> torch.device:
+        """Symbols are numbered on the CPU."""
+        return torch.device("cpu")
+
+    @property
     def fingerprint(self) -> dict[str, str]:
         """The vocabulary takes the place of weights and tokenizer."""
         return {"weights": NO_BACKBONE, "tokenizer": " ".join(self.numbers), "dtype": "int16"}

@@ -25,6 +25,7 @@ class Problem:
         key: name of the problem's equivalence class; two problems with one key never stand in two splits.
         spans: the answer positions' own places in the prompt, where they come with the problem; empty where the layout's
             pattern finds them, or where the answer has no places.
+        weights: weight of each answer position's loss against the others, in the answer's order; empty for equal ones.
         where: where the problem was read ("my.csv row 3"), for messages.
     """
 
@@ -35,4 +36,5 @@ class Problem:
     difficulty: int = 0
     key: str = ""
     spans: tuple[Span, ...] = ()
+    weights: tuple[float, ...] = ()
     where: str = ""

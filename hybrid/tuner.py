@@ -20,6 +20,7 @@ from torch import Tensor
 from hybrid.backbone import Backbone
 from hybrid.errors import ConfigError
 from hybrid.kinds import Kinds, require
+from hybrid.quantization import keep_gradient
 
 if TYPE_CHECKING:
     from peft import PeftConfig
@@ -138,6 +139,7 @@ def tune(backbone: Backbone, config: Any) -> None:
         not wanted.is_prompt_learning, f"{wanted.peft_type} adds tokens, not weights; choose LoRA or another that tunes layers"
     )
     _ = backbone.fingerprint  # Of the model as it came: what is put in must not count.
+    keep_gradient(backbone.model)
     try:
         with _quiet():
             backbone.model = get_peft_model(backbone.model, wanted)
@@ -153,6 +155,7 @@ def load(backbone: Backbone, folder: Path) -> None:
     from peft import PeftModel
 
     _ = backbone.fingerprint
+    keep_gradient(backbone.model)
     with _quiet():
         backbone.model = PeftModel.from_pretrained(backbone.model, str(folder), is_trainable=True)
     backbone.tuned = True
@@ -197,9 +200,15 @@ def merge(backbone: Backbone) -> None:
     """Fold the tuner into the model's own weights and take it out; the model is another one from then on.
 
     Raises:
-        ConfigError: there is no tuner.
+        ConfigError: there is no tuner, or the model is quantised, whose steps are wider than most updates.
     """
     require(backbone.tuned, f"{backbone.name} holds no tuner; there is nothing to merge")
+    quantized = backbone.quantization
+    require(
+        quantized is None,
+        f"{backbone.name} is in {quantized}, which would round the tuner away; save the model, load it with "
+        'precision="float32" and merge it there, or go on with the tuner beside the language model',
+    )
     backbone.model = backbone.model.merge_and_unload().eval().requires_grad_(False)
     backbone.tuned = False
     backbone.__dict__.pop("fingerprint", None)

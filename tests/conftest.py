@@ -6,12 +6,14 @@ No test reads the network, the user's caches or more than one thread.
 import json
 import os
 import random
+import runpy
 import signal
 import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1"}
 os.environ.update(OFFLINE)
@@ -135,6 +137,16 @@ def tiny_folder(tmp_path_factory):
     tokenizer = make_tokenizer()
     tokenizer.save_pretrained(folder)
     make_llama(len(tokenizer)).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def wide_folder(tmp_path_factory):
+    """A folder with a model of 64 channels: bitsandbytes reads no narrower one in four bits."""
+    folder = tmp_path_factory.mktemp("wide-llama")
+    tokenizer = make_tokenizer()
+    tokenizer.save_pretrained(folder)
+    make_llama(len(tokenizer), hidden_size=64, intermediate_size=128).save_pretrained(folder)
     return folder
 
 
@@ -307,3 +319,19 @@ def processes(tmp_path_factory):
     yield server
     server.process.stdin.close()
     server.process.wait()
+
+
+@pytest.fixture(scope="session")
+def synthetic():
+    """What is in synthetic_suite.py: makes suites' folders without running anything."""
+    return SimpleNamespace(**runpy.run_path(str(ROOT / "tests" / "synthetic_suite.py")))
+
+
+@pytest.fixture(scope="session")
+def suite_folder(synthetic, tmp_path_factory):
+    """A suite of three tasks as it stands while it runs, with its report."""
+    from hybrid.eval.report import write_suite_report
+
+    folder = synthetic.make(tmp_path_factory.mktemp("suite"))
+    write_suite_report(folder)
+    return folder

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hybrid.eval.answers import final_part, read_assignment, read_grid, read_sequence, read_text
+from hybrid.eval.answers import final_part, read_assignment, read_drawing, read_grid, read_sequence, read_text
 
 DIGITS = [str(digit) for digit in range(10)]
 TENS = [str(number) for number in range(10, 100)]
@@ -183,3 +183,30 @@ def test_another_short_answer_is_another(text):
 def test_signs_points_and_marks_alone_tell_answers_apart():
     for one, other in (("-1", "1"), (".5", "5"), ("1.5", "15"), ("?", "!")):
         assert read_text(one, [other], "") != (other,) and read_text(one, [one], "") == (one,)
+
+
+DRAWN = tuple("So#.oG#..")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "S o #\n. o G\n# . .",
+        "So#\n.oG\n#..",
+        "So#.oG#..",
+        "The maze was\nS . #\n. . G\n# . .\nand now\n\nS o #\n. o G\n# . .",
+        "## Steps\nS . #\n**Answer:**\n```\nS o #\n. o G\n# . .\n```\nDone.",
+        "Answer:\n| S | o | # |\n| . | o | G |\n| # | . | . |",
+        "Answer:\nRow 1: S O #\nRow 2: . O G\nRow 3: # . .",
+        "Answer: [['S', 'o', '#'],\n['.', 'o', 'G'],\n['#', '.', '.']]",
+    ],
+)
+def test_a_drawing_is_read_from_many_ways_of_writing_it(text):
+    assert read_drawing(text, 3, "#.SGo", "o") == DRAWN
+
+
+@pytest.mark.parametrize(
+    "text", ["", "S . #\n. . G\n# . .", "S o #\n. o G", "S o #\n. o G\n# . .\n\nS o #\no o G\n# . .", "S o # .\n. o G .\n# . . ."]
+)
+def test_a_drawing_without_a_mark_incomplete_or_ambiguous_is_none(text):
+    assert read_drawing(text, 3, "#.SGo", "o") is None

@@ -1,14 +1,13 @@
 """The benchmark: every problem answered once and in order, costs that are the method's own."""
 
-import json
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from hybrid.eval import benchmark, cost
+from hybrid.eval import benchmark, cost, energy
 from hybrid.eval.baselines import Attempt, HeadMethod, Method
-from hybrid.eval.benchmark import device_name, forward_seconds, measure, write_attempts
+from hybrid.eval.benchmark import device_name, forward_seconds, measure
 from hybrid.eval.intervals import wilson
 from hybrid.eval.results import versions
 from hybrid.eval.tasks import Sort
@@ -74,8 +73,8 @@ def test_seconds_are_those_of_single_problems_and_throughput_is_that_of_the_best
     method = Half(clock, batch_sizes=(2, 4))
     record = run(method, graded, backbone).record
     assert (record.latency_p50_seconds, record.latency_p95_seconds) == (2.0, 2.0)
-    assert [len(batch) for batch in method.batches[-3:]] == [4, 4, 2]
-    assert record.throughput_per_second == pytest.approx(10 / (5 + 5 + 3))
+    assert [len(batch) for batch in method.batches] == [1, 1, 1, 2, 4, 4]  # Warm, two alone, both sizes, the rest.
+    assert record.throughput_per_second == pytest.approx(8 / (5 + 5))
 
 
 def test_the_spread_of_seconds_shows_in_the_percentiles(clock, graded, backbone):
@@ -91,8 +90,73 @@ def test_the_spread_of_seconds_shows_in_the_percentiles(clock, graded, backbone)
 
 def test_a_small_batch_is_taken_where_it_is_faster(clock, graded, backbone):
     method = Half(clock, batch_sizes=(2, 4), seconds=lambda count: float(count**2))
-    run(method, graded, backbone)
-    assert {len(batch) for batch in method.batches[-5:]} == {2}
+    found = run(method, graded, backbone)
+    assert [len(batch) for batch in method.batches] == [1, 1, 1, 2, 4, 2, 2]
+    assert found.record.throughput_per_second == pytest.approx(6 / (3 * 4))
+
+
+def test_a_slow_method_answers_no_problem_twice_in_batches(clock, graded, backbone):
+    method = Half(clock, batch_sizes=(1, 2, 3), seconds=lambda count: 60.0)  # The middle size is never tried.
+    run(method, graded, backbone, num_latency=1)
+    answered = [problem.difficulty for batch in method.batches[2:] for problem in batch]
+    assert answered == list(range(10)) and [len(batch) for batch in method.batches[2:]] == [1, 3, 3, 3]
+
+
+def test_the_first_batch_of_a_quick_method_is_answered_again_warm(clock, graded, backbone):
+    def seconds(count):
+        return 0.9 if method.batches.count(method.batches[-1]) == 1 else 0.1
+
+    method = Half(clock, batch_sizes=(2, 4), seconds=seconds)
+    record = run(method, graded[:6], backbone, num_latency=1).record
+    assert [len(batch) for batch in method.batches[2:]] == [2, 2, 4, 4]
+    assert record.throughput_per_second == pytest.approx(4 / 0.1)
+
+
+def test_the_memory_is_that_of_the_better_batch_size(clock, graded, backbone, monkeypatch):
+    class Peak:
+        def __enter__(self):
+            self.before = len(method.batches)
+            return self
+
+        def __exit__(self, *error):
+            self.bytes = max((100 * len(batch) for batch in method.batches[self.before :]), default=0)
+
+    monkeypatch.setattr(benchmark, "PeakMemory", Peak)
+    method = Half(clock, batch_sizes=(2, 4), seconds=lambda count: float(count**2))
+    assert run(method, graded, backbone).record.peak_memory_bytes == 200
+
+
+def test_joules_are_those_of_the_better_batch_size_for_each_problem(clock, graded, backbone, monkeypatch):
+    monkeypatch.setattr(energy, "processor_counters", lambda: [energy.Counter(lambda: 7.0 * clock.now)])
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert run(Half(clock), graded, backbone).record.energy_joules_mean == pytest.approx(7 * 10 / 8)
+    monkeypatch.setattr(energy, "processor_counters", lambda: [])
+    assert run(Half(clock), graded, backbone).record.energy_joules_mean is None
+
+
+def test_a_method_that_skips_a_problem_is_found_out(clock, graded, backbone):
+    class Skips(Half):
+        def attempt(self, problems):
+            return super().attempt(problems)[:3]
+
+    with pytest.raises(ValueError, match="half gave 3 attempts at 4 problems; return one for each, in order"):
+        run(Skips(clock), graded, backbone)
+    with pytest.raises(ValueError, match="there are no problems for half"):
+        run(Half(clock), [], backbone)
+
+
+def test_a_method_that_breaks_in_the_middle_leaves_no_file_and_no_mode_behind(graded, backbone, tmp_path, monkeypatch):
+    class Breaks(Half):
+        def attempt(self, problems):
+            if len(self.batches) > 3:
+                raise RuntimeError("out of memory")
+            return super().attempt(problems)
+
+    monkeypatch.chdir(tmp_path)
+    modes = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
+    with pytest.raises(RuntimeError, match="out of memory"):
+        run(Breaks(SimpleNamespace(now=0.0)), graded, backbone)
+    assert list(tmp_path.iterdir()) == [] and (torch.is_grad_enabled(), torch.is_inference_mode_enabled()) == modes
 
 
 @pytest.mark.parametrize(("count", "expected"), [(3, [3]), (5, [4, 1]), (1, [1])])
@@ -129,14 +193,6 @@ def test_forward_seconds_are_one_a_prompt_of_the_whole_model_alone(backbone, pro
     assert len(seconds) == 3 and all(0 < value < 5 for value in seconds)
     lengths = [len(tokens.ids) for tokens in backbone.encode([p.prompt for p in problems(3)])]
     assert shapes[-3:] == [(1, length) for length in lengths]
-
-
-def test_attempts_are_written_as_json_lines_in_order(clock, graded, backbone, tmp_path):
-    both = [run(Half(clock), graded, backbone), run(Half(clock), graded[:2], backbone)]
-    write_attempts(tmp_path / "attempts.jsonl", graded, both)
-    lines = [json.loads(line) for line in (tmp_path / "attempts.jsonl").read_text().splitlines()]
-    assert [line["problem"] for line in lines] == [*range(10), 0, 1]
-    assert lines[3] == {"method": "half", "problem": 3, "prompt": graded[3].prompt, "text": graded[3].prompt, "right": False}
 
 
 def test_the_device_has_a_name(monkeypatch):

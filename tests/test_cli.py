@@ -107,6 +107,17 @@ def test_help_names_every_command_and_every_flag(processes):
         assert flag in ended.out
 
 
+def test_a_quantised_head_is_trained_and_moved_by_flags_with_one_line_of_warning(processes, tiny_folder, tmp_path):
+    ended = processes.run(*train(tiny_folder, tmp_path / "run", "--backbone.quantization", "int8"))
+    assert ended.code == 0 and ended.err == "" and "dev exact match" in ended.out
+    ended = processes.run("solve", "--model", tmp_path / "run", PROMPT, "--precision", "int8")
+    assert ended.code == 0 and ended.err == ""
+    ended = processes.run("solve", "--model", tmp_path / "run", PROMPT, "--precision", "float32")
+    (line,) = ended.err.splitlines()
+    assert ended.code == 0 and line.startswith("hybrid: the head was trained on") and "in int8 with float32 and meets it" in line
+    refused(processes.run("solve", "--model", tmp_path / "run", PROMPT, "--precision", "int3"), "precision")
+
+
 def test_train_leaves_a_head_that_solve_reads(processes, tiny_folder, tmp_path):
     ended = processes.run(*train(tiny_folder, tmp_path / "run"))
     assert ended.code == 0 and ended.err == "" and "dev exact match" in ended.out

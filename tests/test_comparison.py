@@ -1,7 +1,6 @@
 """The comparison: one command's files - results, every answer, and the report with its sentences."""
 
 import html
-import json
 import re
 from dataclasses import replace
 
@@ -13,8 +12,9 @@ from hybrid.adapters import Structured
 from hybrid.cores import FeedForward
 from hybrid.errors import ConfigError
 from hybrid.eval.baselines import METHODS, HeadMethod
-from hybrid.eval.comparison import DEPTH, Plan, compare, solved, task_name
+from hybrid.eval.comparison import DEPTH, Plan, compare, drawn, task_name
 from hybrid.eval.results import read_results
+from hybrid.eval.suite_folder import read_suite
 from hybrid.eval.tasks import Sort, StateTracking, Sudoku
 
 TASK = Sort(Sort.Config(length=3))
@@ -64,11 +64,12 @@ def test_records_come_in_the_order_of_the_methods_and_are_those_of_the_file(comp
 def test_heads_answer_all_problems_and_text_methods_the_first_of_them(compared):
     records, folder, _, _ = compared
     assert [record.n for record in records] == [3, 6, 6, 3]
-    lines = [json.loads(line) for line in (folder / "attempts.jsonl").read_text().splitlines()]
-    assert len(lines) == 18 and [line["problem"] for line in lines[:9]] == [0, 1, 2, 0, 1, 2, 3, 4, 5]
-    prompts = [problem.prompt for problem in TASK.problems("test", 6)]
-    assert all(line["prompt"] == prompts[line["problem"]] for line in lines)
-    shares = [sum(line["right"] for line in lines if line["method"] == r.method) / r.n for r in records]
+    suite = read_suite(folder)
+    assert [cell.record for cell in suite.cells] == records
+    assert [list(cell.right) for cell in suite.cells] == [[0, 1, 2], [*range(6)], [*range(6)], [0, 1, 2]]
+    (problems,) = suite.problems.values()
+    assert [(p.prompt, p.answer) for p in problems] == [(p.prompt, p.answer) for p in TASK.problems("test", 6)]
+    shares = [sum(cell.right.values()) / cell.record.n for cell in suite.cells]
     assert shares == [record.exact for record in records]
 
 
@@ -99,28 +100,29 @@ def test_the_report_shows_problems_solving_themselves_beside_what_was_written(co
     _, folder, _, model = compared
     page = (folder / "report.html").read_text()
     problems = TASK.problems("test", 6)
-    assert all(problem.prompt in html.unescape(page) for problem in problems[:2])
-    assert problems[2].prompt not in html.unescape(page)
+    assert all(problem.prompt in html.unescape(page) for problem in problems)
+    assert page.count("<details open") == 2 and page.count('<table class="answer">') >= 2
     solution = model.solve([problems[0].prompt])[0]
     assert f"step {solution.steps}: " in page
+    assert "Bold: no method" in (folder / "report.md").read_text()
+    assert len((folder / "results.csv").read_text().splitlines()) == 5
 
 
 def test_a_solved_problem_has_a_picture_and_a_count_of_wrong_places_for_every_step(model):
     problem = TASK.problems("test", 1)[0]
-    shown = solved(model, TASK, problem, [], 0)
+    shown = drawn(model, TASK, problem, 3)
     solution = model.solve([problem.prompt])[0]
-    assert len(shown.steps) == solution.steps and shown.prompt == problem.prompt and shown.text_answers == {}
+    assert len(shown.pictures) == solution.steps and shown.problem == 3
     wrong = [sum(a != b for a, b in zip(step, problem.answer, strict=True)) for step in solution.trajectory]
-    assert shown.captions == [f"step {i}: " + (f"{n} wrong" if n else "right") for i, n in enumerate(wrong, 1)]
-    right = solved(model, TASK, replace(problem, answer=solution.symbols), [], 0)
-    assert right.right and right.captions[-1].endswith(": right") and shown.right != (wrong[-1] > 0)
+    assert shown.captions == tuple(f"step {i}: " + (f"{n} wrong" if n else "right") for i, n in enumerate(wrong, 1))
+    assert drawn(model, TASK, replace(problem, answer=solution.symbols), 0).captions[-1].endswith(": right")
 
 
 def test_other_wordings_put_the_same_problems(model, tmp_path):
     method = HeadMethod(HeadMethod.Config(), model, TASK)
     compare(model, TASK, [method], tmp_path, replace(PLAN, wording="held_out"), command="x")
-    lines = [json.loads(line) for line in (tmp_path / "attempts.jsonl").read_text().splitlines()]
-    assert [line["prompt"] for line in lines] == [p.prompt for p in TASK.problems("test", 6, wording="held_out")]
+    (problems,) = read_suite(tmp_path).problems.values()
+    assert [p.prompt for p in problems] == [p.prompt for p in TASK.problems("test", 6, wording="held_out")]
 
 
 def test_without_a_head_there_are_no_ratios(model, tmp_path):
@@ -137,7 +139,7 @@ def test_a_head_without_language_model_is_compared_too(tmp_path):
     methods = [HeadMethod(HeadMethod.Config(), bare, TASK)]
     (record,) = compare(bare, TASK, methods, tmp_path, PLAN, command="x", say=lines.append)
     assert record.backbone == "none" and (tmp_path / "report.html").is_file() and lines == ["hybrid: 6 problems"]
-    with pytest.raises(ConfigError, match="backbone none writes no text; leave out the method direct"):
+    with pytest.raises(ConfigError, match="backbone none writes no text; leave out the prompted methods"):
         text_method(bare.backbone)
 
 

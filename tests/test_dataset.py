@@ -131,3 +131,12 @@ def test_a_prompt_longer_than_the_encoders_room_is_named_before_anything_is_comp
     model = new_model(encoder=Concat.Config(max_tokens=8), layout=LayoutConfig(num_answers=3))
     with pytest.raises(DataError, match=r"problem 1: .* positions, but encoder.max_tokens is 8"):
         Dataset(model, [replace(problems(1)[0], prompt="S 3"), *problems(1, length=8)])
+
+
+def test_weights_of_a_problem_stand_beside_its_labels(model, problems):
+    first, second = problems(2)
+    data = Dataset(model, [replace(first, weights=(2.0, 1.0, 0.5)), second], cache=False)
+    assert data.batch([0, 1]).weights.tolist() == [[2.0, 1.0, 0.5], [1.0, 1.0, 1.0]]
+    for wrong, message in (((1.0,), "1 weights where the answer has 3"), ((1.0, -1.0, 1.0), "at least 0")):
+        with pytest.raises(DataError, match=message):
+            Dataset(model, [replace(first, weights=wrong)], cache=False)

@@ -14,7 +14,17 @@ def test_the_drawn_tree_names_every_error_and_no_other():
 
 
 @pytest.mark.parametrize(
-    "name", ["ConfigError", "InputError", "DataError", "BackboneError", "CheckpointError", "StorageError", "TrainingError"]
+    "name",
+    [
+        "ConfigError",
+        "InputError",
+        "DataError",
+        "BackboneError",
+        "CheckpointError",
+        "StorageError",
+        "TrainingError",
+        "EngineError",
+    ],
 )
 def test_every_error_is_a_hybrid_error(name):
     assert issubclass(getattr(errors, name), errors.HybridError)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from hybrid.backbone import Backbone
+from hybrid.backbone import Backbone, BackboneConfig
 from hybrid.errors import StorageError
 from hybrid.train import feature_cache
 from hybrid.train.feature_cache import LiveFeatures, Reading, bytes_needed, cached_features, missing_readings
@@ -207,6 +207,16 @@ class TestKey:
                 model.model.layers[2].mlp.up_proj.weight[3, 3] += change
             keys.add(self.key(Backbone(model, tokenizer, "tiny"), readings))
         assert len(keys) == 2
+
+    @pytest.mark.parametrize("change", [{"dtype": "bfloat16"}, {"quantization": "int8"}])
+    def test_changes_with_the_precision(self, backbone, readings, tiny_folder, change):
+        other = Backbone.load(BackboneConfig(str(tiny_folder), (0, 2), **change))
+        assert self.key(other, readings) != self.key(backbone, readings)
+
+    def test_is_that_of_the_settings_of_a_quantisation_alone(self, backbone, readings):
+        other = Backbone(backbone.model, backbone.tokenizer, "tiny", backbone.layers)
+        other.__dict__["fingerprint"] = backbone.fingerprint | {"quantization": "nf4 (bnb_4bit_use_double_quant: True)"}
+        assert self.key(other, readings) != self.key(backbone, readings)
 
     def test_changes_with_prompt_and_spans(self, backbone, readings, problems):
         keys = {self.key(backbone, readings), self.key(backbone, readings[::-1]), self.key(backbone, readings[1:])}

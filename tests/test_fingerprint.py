@@ -6,7 +6,17 @@ import pytest
 import torch
 
 from hybrid.backbone import Backbone
-from hybrid.fingerprint import MOST_FIELDS, differences, settings, tokenizer_digest, weights_digest
+from hybrid.fingerprint import (
+    MOST_FIELDS,
+    differences,
+    landmarks,
+    precision,
+    same_but_for_precision,
+    same_landmarks,
+    settings,
+    tokenizer_digest,
+    weights_digest,
+)
 
 
 def test_settings_say_what_decides_the_states_and_not_where_the_model_came_from(new_llama, tmp_path):
@@ -44,6 +54,30 @@ def test_differences_name_parts_and_config_fields_and_skip_what_one_side_lacks()
     assert said.startswith("config (0: 1 instead of 0, 1: 1 instead of 0") and said.endswith(", 3 more)")
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_landmarks_tell_one_model_in_two_precisions_from_two_models(new_llama, dtype):
+    def marks(model):
+        return landmarks(model.get_input_embeddings())["landmarks"]
+
+    one, half, other = new_llama(300), new_llama(300).to(dtype), new_llama(300, seed=1)
+    assert same_landmarks(marks(one), marks(half)) and not same_landmarks(marks(one), marks(other))
+    again = new_llama(300)
+    again.get_input_embeddings().weight.data *= 1.02
+    assert not same_landmarks(marks(half), marks(again))
+    assert landmarks(torch.nn.Identity()) == {}
+
+
+def test_a_precision_is_told_in_words_and_does_not_make_another_model():
+    plain = {"weights": "1", "tokenizer": "t", "dtype": "float32", "landmarks": "[0.5]"}
+    packed = plain | {"weights": "2", "quantization": "nf4"}
+    assert (precision(plain), precision(packed)) == ("float32", "nf4 with float32")
+    assert same_but_for_precision(plain, packed) and same_but_for_precision(packed, plain)
+    assert not same_but_for_precision(plain, plain | {"weights": "2"})  # Tuned and merged, say.
+    assert not same_but_for_precision(plain, packed | {"tokenizer": "other"})
+    assert not same_but_for_precision(plain, packed | {"landmarks": "[0.6]"})
+    assert same_but_for_precision({"weights": "1", "dtype": "float32"}, packed)
+
+
 class TestSlowTokenizers:
     """Rules that are in no vocabulary still count."""
 
@@ -69,7 +103,7 @@ class TestSlowTokenizers:
     def test_a_backbone_has_a_fingerprint_with_one(self, make, new_llama):
         tokenizer = make()
         backbone = Backbone(new_llama(len(tokenizer)), tokenizer, "slow")
-        assert set(backbone.fingerprint) == {"weights", "tokenizer", "dtype", "config"}
+        assert set(backbone.fingerprint) == {"weights", "tokenizer", "dtype", "config", "landmarks"}
         again = Backbone(new_llama(len(tokenizer)), make(), "slow")
         backbone.encode(["Sort: 3 1 2"])
         assert again.fingerprint == backbone.fingerprint

@@ -1,11 +1,13 @@
-"""Greedy text: where it stops, how it is counted, and that a batch changes nothing."""
+"""Text, greedy or drawn: where it stops, how it is counted, and that a batch changes nothing."""
+
+from dataclasses import replace
 
 import pytest
 import torch
 
 from hybrid import Backbone
-from hybrid.errors import InputError
-from hybrid.eval.generation import chat_text, generate
+from hybrid.errors import ConfigError, InputError
+from hybrid.eval.generation import Sampling, _processors, chat_text, cut, generate
 
 TEXTS = ["Sort: 3 1 2", "red", "Sort these numbers: 9 8 7 6 5 4, ascending order"]
 LONG = 24
@@ -137,3 +139,68 @@ def test_a_chat_template_is_used_and_opens_the_assistants_turn(backbone, new_tok
     own = Backbone(backbone.model, tokenizer, backbone.name, backbone.layers)
     assert chat_text(own, TURNS) == "<user>Sort: 2 1<assistant>1 2<user>Sort: 4 3<assistant>"
     assert generate(own, [chat_text(own, TURNS)], 3)[0].tokens <= 3
+
+
+def test_each_row_ends_at_its_own_line_break_and_counts_its_own_tokens(never_stops, monkeypatch):
+    written = [greedy(never_stops, text, LONG) for text in TEXTS]
+    place = [next(i for i in range(start, LONG) if row[i] not in row[:i]) for start, row in zip((2, 5, 3), written, strict=True)]
+    breaks = {row[i] for row, i in zip(written, place, strict=True)}
+    decode = type(never_stops.tokenizer).decode
+
+    def with_breaks(self, ids, **options):
+        return "".join("\n" if i in breaks else decode(self, [i], **options) for i in ids)
+
+    monkeypatch.setattr(type(never_stops.tokenizer), "decode", with_breaks)
+    found = generate(never_stops, TEXTS, LONG, ends=[lambda text: text.count("\n") >= 1] * 3)
+    assert found == [generate(never_stops, [text], LONG, ends=[lambda text: text.count("\n") >= 1])[0] for text in TEXTS]
+    for out, row in zip(found, written, strict=True):
+        end = next(i for i, token in enumerate(row) if token in breaks)
+        assert out.tokens == end + 1 and out.text.endswith("\n") and out.text.count("\n") == 1
+    never = generate(never_stops, TEXTS, LONG, ends=[lambda text: False] * 3)
+    assert all(out.tokens == LONG for out in never)
+
+
+def test_drawn_text_is_the_same_in_every_batch_and_another_with_another_seed_or_number(never_stops):
+    drawn = Sampling(temperature=1.5, top_p=0.9, seed=3)
+    together = generate(never_stops, TEXTS, LONG, sampling=drawn)
+    assert together == [generate(never_stops, [text], LONG, sampling=drawn)[0] for text in TEXTS]
+    others = [generate(never_stops, TEXTS, LONG, sampling=replace(drawn, **{name: 4})) for name in ("seed", "sample")]
+    assert together != generate(never_stops, TEXTS, LONG) and together not in others and others[0] != others[1]
+
+
+def test_draws_leave_the_global_generator_alone(never_stops):
+    before = torch.get_rng_state()
+    generate(never_stops, TEXTS[:1], 4, sampling=Sampling(temperature=1.0))
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_tokens_are_drawn_with_their_probabilities_from_the_likeliest_ones():
+    count, shares = 4000, torch.tensor([0.5, 0.3, 0.15, 0.05])
+    texts, scores = [str(i) for i in range(count)], 2 * shares.log().expand(count, 4)
+
+    def drawn(top_p):
+        noisy = _processors(texts, Sampling(temperature=2.0, top_p=top_p), torch.device("cpu"))(torch.zeros(count, 1), scores)
+        return noisy.argmax(1).bincount(minlength=4) / count
+
+    assert (drawn(1.0) - shares).abs().max() < 4 * 0.5 / count**0.5
+    among = drawn(0.7)
+    assert among[2:].sum() == 0 and abs(among[0] - 0.5 / 0.8) < 4 * 0.5 / count**0.5
+
+
+@pytest.mark.parametrize(
+    ("values", "message"), [((-1.0,), "temperature is -1"), ((0.0, 0.0), "top_p is 0"), ((1.0, 1.5), "top_p is 1.5")]
+)
+def test_sampling_out_of_range_is_refused(values, message):
+    with pytest.raises(ConfigError, match=message):
+        Sampling(*values)
+
+
+def test_a_text_is_cut_at_the_first_line_that_completes_it():
+    assert cut("a\nb\nc\n", lambda text: "b" in text) == "a\nb\n"
+    assert cut("a\nb", lambda text: "b" in text) == "a\nb" and cut("a\nb\n", None) == "a\nb\n"
+
+
+def test_a_text_without_end_is_not_looked_through():
+    looks = []
+    assert len(cut("\n" * 50_000, looks.append)) == 50_000 and len(looks) <= 1000
+    assert len(cut("\n" * 200_000, looks.append)) == 200_000 and len(looks) <= 1000

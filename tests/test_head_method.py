@@ -1,12 +1,9 @@
-"""The hybrid as a method: answers of its model, and FLOPs as the recursion's closed form says."""
+"""The hybrid as a method: answers of its model, and what they cost; test_flops.py has the closed forms."""
 
 import pytest
 import torch
 
-from hybrid import BackboneConfig, HybridConfig, ReasonerConfig, attach
-from hybrid.adapters import Concat, CrossAttention, Pooled, Structured
-from hybrid.block import AttentionBlock, MLPBlock
-from hybrid.cores import TRM
+from hybrid.adapters import Concat, CrossAttention, Pooled
 from hybrid.eval.baselines import HeadMethod
 from hybrid.eval.cost import count_flops
 from hybrid.eval.tasks import Sort
@@ -15,7 +12,6 @@ from hybrid.layout import LayoutConfig
 from hybrid.problem import Problem
 
 TASK = Sort(Sort.Config(length=4))
-D, T, N, LAYERS, INNER = 16, 3, 2, 2, 64
 
 
 @pytest.fixture
@@ -32,10 +28,6 @@ def made(new_model):
 
 def method_of(model, *, halting=None, **fields):
     return HeadMethod(HeadMethod.Config(**fields), model, TASK, halting, 12.5)
-
-
-def reasoner(**changes):
-    return ReasonerConfig(width=D, num_cycles=T, num_supervision_steps=4, core=TRM.Config(LAYERS, N), **changes)
 
 
 def test_attempts_are_the_solutions_of_the_model(made):
@@ -66,47 +58,55 @@ def test_steps_and_halting_of_the_method_replace_the_models(made):
     assert {a.steps for a in method_of(model, halting=Learned.Config(probability=0.999)).attempt(problems)} == {1}
 
 
-def step_flops(length, heads_of_halting=1):
-    """T (n + 1) calls of a network of attention blocks on one workspace, then decoder and halt head."""
-    block = 2 * length * (4 * D * D + 3 * D * INNER) + 4 * length * length * D
-    return T * (N + 1) * LAYERS * block + 2 * length * D * len(TASK.symbols) + 2 * D * heads_of_halting
-
-
-def test_a_supervision_step_costs_what_the_recursion_says(made):
-    model = made(reasoner=reasoner(block=AttentionBlock.Config(num_heads=2)))
-    assert model.head.reasoner.core.network.layers[0].mlp.down.in_features == INNER
-    _, per_step = method_of(model)._flops
-    assert per_step == pytest.approx(step_flops(4), rel=1e-9)
-
-
-def test_a_step_of_the_mlp_block_costs_what_its_four_products_say(made):
-    model = made(reasoner=reasoner(block=MLPBlock.Config(num_positions=4, inner_positions=8)))
-    block = 2 * D * 3 * 4 * 8 + 2 * 4 * 3 * D * INNER
-    _, per_step = method_of(model)._flops
-    assert per_step == pytest.approx(T * (N + 1) * LAYERS * block + 2 * 4 * D * 10 + 2 * D, rel=1e-9)
-
-
 def test_reading_costs_the_layers_up_to_the_deepest_one_read_and_the_encoder(made):
     """Layers 0 and 2 are read: two of the model's three layers run, and never the output matrix."""
-    model = made()
-    llama = model.backbone.model
-    problem = TASK.problems("train", 1)[0]
-    tokens = len(model.backbone.encode([problem.prompt])[0].ids)
+    method = method_of(made())
+    llama, cost = method.model.backbone.model, method.cost(TASK.problems("test", 1), [4])
     weights = sum(p.numel() for layer in llama.model.layers[:2] for p in layer.parameters() if p.ndim == 2)
-    expected = 2 * weights * tokens + 2 * 4 * tokens**2 * 32 + 2 * 4 * 32 * 16
-    per_token, _ = method_of(model)._flops
-    assert per_token * tokens == pytest.approx(expected, rel=0.02)
-    read = count_flops(lambda: model.read([problem.prompt]))
-    assert per_token * tokens - read == pytest.approx(2 * 4 * 32 * 16)  # The encoder's projection of four spans.
+    for tokens in (5, 40, 120):
+        assert cost.read.flops(tokens) == pytest.approx(2 * weights * tokens + 2 * 4 * tokens**2 * 32, rel=0.02)
+    assert cost.encode.flops(4) == 2 * 4 * 32 * 16  # The encoder's projection of four spans.
 
 
 def test_flops_grow_with_steps_taken_and_tokens_read(made):
     method, problems = method_of(made(), halting=Fixed.Config(), num_steps=4), TASK.problems("test", 3)
-    per_token, per_step = method._flops
-    attempts = method.attempt(problems)
-    for attempt, problem in zip(attempts, problems, strict=True):
+    for attempt, problem in zip(method.attempt(problems), problems, strict=True):
         tokens = len(method.model.backbone.encode([problem.prompt])[0].ids)
-        assert attempt.flops == pytest.approx(per_token * tokens + 4 * per_step)
+        cost = method.cost(problems, [4] * 3)
+        assert attempt.flops == cost.flops(tokens=tokens, positions=4, answers=4, steps=4)
+        read, step = cost.read.flops(tokens) + cost.encode.flops(4), cost.step.flops(4) + 4 * cost.answer
+        assert attempt.flops == pytest.approx(read + 4 * step, rel=1e-12)
+
+
+def test_the_cost_is_counted_once_and_not_while_problems_are_answered(made, monkeypatch):
+    from hybrid.eval import head_cost
+
+    method, counted = method_of(made()), []
+    method.attempt(TASK.problems("test", 2))
+    monkeypatch.setattr(head_cost, "count_flops", lambda work: counted.append(work) or 0)
+    method.attempt(TASK.problems("test", 4))
+    assert counted == []
+
+
+def test_a_first_problem_that_is_too_short_to_count_on_does_not_stand_for_longer_ones(new_model):
+    task = Sort(Sort.Config(length=9, min_length=2))
+    model = new_model(layout=task.layout, symbols=task.symbols)
+    method = HeadMethod(HeadMethod.Config(num_steps=2), model, task, Fixed.Config())
+    problems = sorted(task.problems("test", 20), key=lambda problem: len(problem.answer))
+    assert [len(problems[i].answer) for i in (0, -1)] == [2, 9]
+    for problem in (problems[0], problems[-1]):
+        (attempt,) = method.attempt([problem])
+        alone = count_flops(lambda problem=problem: model.solve([problem], halting=Fixed.Config(), num_steps=2))
+        assert attempt.flops == pytest.approx(alone, rel=1e-6)
+
+
+@pytest.mark.parametrize("length", [2, 3])
+def test_short_workspaces_are_counted_as_far_as_they_reach(new_model, length):
+    task = Sort(Sort.Config(length=length))
+    model = new_model(layout=task.layout, symbols=task.symbols)
+    (attempt,) = HeadMethod(HeadMethod.Config(num_steps=2), model, task, Fixed.Config()).attempt(task.problems("test", 1))
+    alone = count_flops(lambda: model.solve(task.problems("test", 1), halting=Fixed.Config(), num_steps=2))
+    assert attempt.flops == pytest.approx(alone, rel=1e-6)
 
 
 def test_the_depth_curve_is_the_share_right_after_every_step(made):
@@ -129,16 +129,6 @@ def test_the_depth_curve_never_halts_early(made):
     assert len(curve) == 5 and curve[-1] == 1.0
 
 
-def test_a_head_without_language_model_costs_its_recursion_alone():
-    config = HybridConfig(
-        TASK.layout, TASK.symbols, BackboneConfig("none"), Structured.Config(TASK.symbols), reasoner(), task=None
-    )
-    method = method_of(attach(None, config), halting=Fixed.Config(), num_steps=2)
-    (attempt,) = method.attempt(TASK.problems("test", 1))
-    block = 2 * 4 * (4 * D * D + 3 * D * INNER) + 4 * 4 * 4 * D
-    assert attempt.flops == pytest.approx(2 * (T * (N + 1) * LAYERS * block + 2 * 4 * D * 10 + 2 * D), rel=1e-9)
-
-
 @pytest.mark.parametrize("encoder", [Concat, CrossAttention, Pooled])
 def test_heads_with_slots_have_a_cost_too(new_model, encoder):
     model = new_model(layout=LayoutConfig(num_answers=4), symbols=TASK.symbols, encoder=encoder.Config())
@@ -151,5 +141,15 @@ def test_problems_are_asked_with_their_own_spans(new_model):
     problem = TASK.problems("test", 1)[0]
     own = Problem(problem.prompt, problem.answer[:2], spans=TASK.layout.spans(problem.prompt)[0][:2])
     method = method_of(model, num_steps=1)
-    vars(method)["_flops"] = (1.0, 1.0)
     assert len(method.attempt([own])[0].text.split()) == 2 and len(method.depth_curve([own], 2)) == 2
+
+
+def test_the_task_says_which_answers_are_right(made):
+    class Lenient(Sort):
+        def right(self, symbols, problem):
+            return symbols is not None
+
+    problems = TASK.problems("test", 3)
+    method = HeadMethod(HeadMethod.Config(num_steps=2), made(), Lenient(Sort.Config(length=4)))
+    assert all(a.right and all(a.right_by_step) for a in method.attempt(problems))
+    assert method.depth_curve(problems, 2) == [1.0, 1.0]

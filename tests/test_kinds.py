@@ -112,3 +112,15 @@ def test_require_says_nothing_when_all_is_well():
     require(True, "never")
     with pytest.raises(ConfigError, match="because"):
         require(False, "because")
+
+
+def test_a_mapping_of_names_to_anything_is_a_field():
+    @dataclasses.dataclass(frozen=True)
+    class Free:
+        settings: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    assert from_dict(Free, {"settings": {"a": [1, {"b": None}]}}) == Free({"a": [1, {"b": None}]})
+    with pytest.raises(ConfigError, match="settings is 3"):
+        from_dict(Free, {"settings": 3})
+    with pytest.raises(ConfigError, match="must be of type str"):
+        from_dict(Free, {"settings": {1: 2}})

@@ -12,6 +12,7 @@ from hybrid.eval.cost import count_flops, text_cost
 from hybrid.eval.generation import chat_text, generate
 from hybrid.eval.tasks import Sudoku
 from hybrid.eval.tasks.sudoku_solver import shape, solve
+from hybrid.quantization import num_bytes
 from hybrid.train import TrainConfig, train
 
 pytestmark = [
@@ -111,3 +112,34 @@ def test_the_trained_head_of_the_examples_solves_the_readmes_puzzle(smollm):
     (solution,) = hybrid.HybridModel.from_pretrained(head, backbone=smollm).solve([puzzle])
     solved = solve(shape(4), tuple(int(c) for c in puzzle[-19:] if c.isdigit()))
     assert solution.symbols == tuple(map(str, solved.grid)) and solution.confidence > 0.5
+
+
+BYTES = {None: 538e6, "int8": 221e6, "nf4": 174e6}
+"""Of the weights, with what is not quantised in float32."""
+
+
+@pytest.mark.parametrize("name", ["int8", "nf4"])
+def test_a_quantised_model_is_smaller_and_says_nearly_the_same(smollm, name):
+    packed = hybrid.Backbone.load(hybrid.BackboneConfig(name=PACKAGED, dtype="float32", quantization=name))
+    assert num_bytes(packed.model) == pytest.approx(BYTES[name], rel=0.02) and 2 * num_bytes(smollm.model) > BYTES[None] * 0.99
+    encoded = smollm.encode(QUESTIONS)
+    with torch.no_grad():
+        found, plain = (torch.cat(each.features(encoded, None)).float() for each in (packed, smollm))
+    for layer in (1, 2):  # Token by token: the first is a hundred times longer than the rest.
+        off = 1 - torch.cosine_similarity(found[:, layer], plain[:, layer], dim=-1)
+        assert off.median() < {"int8": 0.01, "nf4": 0.05}[name]
+    model = hybrid.attach(packed, hybrid.HybridConfig(TASK.layout, TASK.symbols, reasoner=hybrid.ReasonerConfig(width=64)))
+    assert f"{name} with float32" in repr(model) and len(model(TASK.problems("test", 1)[0])) == 1
+
+
+def test_the_trained_head_of_the_examples_is_refused_by_another_precision_and_solves_in_it_on_purpose():
+    head = Path(__file__).parents[1] / "examples" / "sudoku4"
+    if not head.is_dir():
+        pytest.skip("no trained head is there")
+    packed = hybrid.Backbone.load(hybrid.BackboneConfig(name=PACKAGED, dtype="float32", quantization="int8"))
+    with pytest.raises(hybrid.HybridError, match="and this one is in int8 with float32"):
+        hybrid.HybridModel.from_pretrained(head, backbone=packed)
+    with pytest.warns(UserWarning, match="meets it in int8 with float32"):
+        moved = hybrid.HybridModel.from_pretrained(head, backbone=packed, precision="int8")
+    (solution,) = moved.solve(["Solve this 4x4 Sudoku; 0 marks a blank.\n0000\n4200\n3002\n2410"])
+    assert len(solution.symbols) == 16

@@ -5,18 +5,21 @@ import dataclasses
 import pytest
 
 from hybrid.errors import ConfigError
-from hybrid.eval.baselines import METHODS, Attempt, HeadMethod, Method, Prompting
+from hybrid.eval.baselines import METHODS, Attempt, HeadMethod, Method, Prompting, Trained
+from hybrid.eval.baselines.tuned import Tuned
 
 
-def test_the_methods_are_the_hybrid_and_three_ways_to_prompt():
-    assert list(METHODS) == ["hybrid", "direct", "zero_shot_cot", "few_shot_cot"]
-    assert METHODS["hybrid"] is HeadMethod
-    assert all(issubclass(METHODS[name], Prompting) for name in METHODS if name != "hybrid")
+def test_the_methods_are_the_hybrid_and_ways_to_prompt_and_to_tune():
+    prompted, tuned = {"direct", "zero_shot_cot", "few_shot_cot"}, {"lora_direct", "lora_cot", "pause", "coconut"}
+    assert {"hybrid"} | prompted | tuned <= set(METHODS)
+    assert METHODS["hybrid"] is HeadMethod and METHODS["trained"] is Trained
+    assert all(issubclass(METHODS[name], Prompting) for name in prompted)
+    assert all(issubclass(METHODS[name], Tuned) for name in tuned)
     assert all(issubclass(METHODS[name], Method) and METHODS[name].kind == name for name in METHODS)
 
 
 def test_an_unknown_method_is_refused_with_the_known_ones():
-    with pytest.raises(ConfigError, match='method "cot" is unknown; choose one of: hybrid, direct, zero_shot_cot, few_shot_cot'):
+    with pytest.raises(ConfigError, match=f'method "cot" is unknown; choose one of: {", ".join(METHODS)}'):
         METHODS["cot"]
 
 

@@ -7,6 +7,7 @@ import torch
 
 import hybrid
 from hybrid.adapters import Concat, CrossAttention, Pooled, Tokens
+from hybrid.block import Network
 from hybrid.errors import BackboneError, ConfigError, InputError
 from hybrid.halting import Converged, Fixed, Learned
 from hybrid.layout import END, LayoutConfig
@@ -140,3 +141,47 @@ def test_an_open_vocabulary_answers_with_one_text(new_model):
     model = new_model(layout=LayoutConfig(num_answers=3), encoder=Concat.Config(), symbols=(), decoder=Tokens.Config(whole=True))
     (solution,) = model.solve(["Sort: 3 1"])
     assert solution.symbols == (solution.text,)
+
+
+def test_a_model_is_called_as_a_pipeline_is(model):
+    expected = [{"answer": s.text, "score": s.confidence, "steps": s.steps} for s in model.solve(PROMPTS)]
+    assert model(PROMPTS) == expected and model([]) == []
+    alone = model(PROMPTS[0])
+    assert alone == model(Problem(PROMPTS[0], ())) == model(PROMPTS[:1]) and len(alone) == 1
+    assert alone[0] == expected[0] | {"score": pytest.approx(expected[0]["score"], abs=1e-5)}
+    with pytest.raises(ConfigError, match="batch_size is 0"):
+        model(PROMPTS, batch_size=0)
+    assert [s["steps"] for s in model(PROMPTS, batch_size=2, halting=Fixed.Config(), num_steps=2)] == [2, 2, 2]
+
+
+@pytest.mark.parametrize("name", ["half", "bfloat16", "float", "double"])
+def test_the_head_changes_its_precision_as_a_module_of_torch_does(model, name):
+    expected = model.logits(PROMPTS)
+    assert getattr(model, name)() is model
+    found, kinds = model.logits(PROMPTS), {p.dtype for p in model.parameters()}
+    assert kinds == {getattr(torch, {"half": "float16", "double": "float64"}.get(name, name).replace("float32", "float"))}
+    assert found.float().sub(expected).norm() < 0.1 * expected.norm()
+    assert model.backbone.dtype == torch.float32 and len(model.solve(PROMPTS)) == 3
+
+
+def test_the_head_is_where_the_states_come_out(new_model, backbone, monkeypatch):
+    monkeypatch.setattr(hybrid.Backbone, "device", torch.device("meta"))
+    assert new_model().device == torch.device("meta")
+
+
+@pytest.mark.slow
+def test_compiling_leaves_the_answers(model, monkeypatch):
+    expected = model(PROMPTS)
+    compiled = torch.compile(model)
+    assert compiled(PROMPTS) == expected and compiled.solve(PROMPTS) == model.solve(PROMPTS)
+    asked = []
+    monkeypatch.setattr(Network, "compile", lambda self, *args, **options: asked.append(options))
+    model.compile(dynamic=True)
+    assert asked == [{"dynamic": True}]
+
+
+@pytest.mark.slow
+def test_a_compiled_network_gives_the_same_answers(model):
+    expected = model.solve(PROMPTS)
+    model.compile(backend="eager")  # Traced anew, without a compiler of C++.
+    assert [s.trajectory for s in model.solve(PROMPTS)] == [s.trajectory for s in expected]

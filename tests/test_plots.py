@@ -6,28 +6,27 @@ from xml.etree import ElementTree
 
 import pytest
 
-from hybrid.eval import plots
-from hybrid.eval.intervals import wilson
-from hybrid.eval.plots import cost_curve, depth_curve, series_number
-from hybrid.eval.results import Record
+from hybrid.eval import drawing, plots
+from hybrid.eval.plots import Line, Mark, Share, accuracy_by_cost, accuracy_lines, memory_curve, pareto_front
 
 
-def record(method, right=50, *, curve=None, seconds=0.1, flops=1e9, seed=0):
-    low, high = wilson(right, 100)
-    return Record(
-        *("sudoku", method, "test", 100, seed, right / 100, low, high, curve, 0.0, 1.0, flops, seconds, seconds),
-        *(1.0, 1, 0, 0.0, "tiny llama", "CPU", {}),
-    )
+def mark(name, exact=0.5, cost=0.1, **changes):
+    return Mark(name, cost, exact, max(0, exact - 0.05), min(1, exact + 0.05), **changes)
+
+
+def line(name, shares, **changes):
+    return Line(name, tuple(Share(x, share, share, share) for x, share in enumerate(shares, 1)), **changes)
 
 
 SIX = [
-    record("hybrid", 87, seconds=0.2, flops=48e9, curve=[0.1, 0.4, 0.8, 0.87]),
-    record("direct", 0, seconds=3.4, flops=60e9),
-    record("few_shot_cot", 1, seconds=22.0, flops=310e9),
-    record("zero_shot_cot", 2, seconds=21.0, flops=300e9),
-    record("lora_cot", 8, seconds=16.0, flops=148e9),
-    record("feed_forward", 12, seconds=0.06, flops=38e9, curve=[0.12, 0.11]),
+    mark("hybrid", 0.87, 0.2),
+    mark("direct", 0.0, 3.4, series=3),
+    mark("few_shot_cot", 0.01, 22.0, series=3, place=1),
+    mark("zero_shot_cot", 0.02, 21.0, series=3, place=2),
+    mark("lora_cot", 0.08, 16.0, series=4),
+    mark("feed_forward", 0.12, 0.06, series=2),
 ]
+CURVES = [line("hybrid", [0.1, 0.4, 0.8, 0.87]), line("feed_forward", [0.12, 0.11], series=2)]
 
 
 def words(svg):
@@ -36,24 +35,36 @@ def words(svg):
 
 @pytest.fixture(scope="module")
 def svgs():
-    return {"depth": depth_curve(SIX), "seconds": cost_curve(SIX), "flops": cost_curve(SIX, "flops_mean")}
+    front = pareto_front(SIX)
+    return {
+        "step": accuracy_lines(CURVES, "step"),
+        "difficulty": accuracy_lines(CURVES, "difficulty"),
+        "seconds": accuracy_by_cost(SIX, "latency_p50_seconds", front),
+        "flops": accuracy_by_cost(SIX, "flops_mean", front),
+    }
 
 
 def test_text_stays_text_and_every_method_is_named(svgs):
-    assert {record.method for record in SIX} <= set(words(svgs["seconds"]))
-    assert {record.method for record in SIX} <= set(words(svgs["flops"]))
-    assert {"hybrid", "feed_forward", "supervision steps"} <= set(words(svgs["depth"]))
-    assert "direct" not in words(svgs["depth"])
+    assert {each.name for each in SIX} <= set(words(svgs["seconds"])) & set(words(svgs["flops"]))
+    assert {"hybrid", "feed_forward", "supervision steps"} <= set(words(svgs["step"]))
 
 
-def test_the_same_records_give_the_same_bytes(svgs):
-    assert depth_curve(SIX) == svgs["depth"] and cost_curve(SIX) == svgs["seconds"]
+@pytest.fixture
+def anew():
+    """Forgets what was drawn."""
+    plots._drawn_lines.cache_clear()
+    plots._drawn_marks.cache_clear()
+
+
+def test_the_same_input_gives_the_same_bytes(svgs, anew):
+    assert accuracy_lines(CURVES, "step") == svgs["step"]
+    assert accuracy_by_cost(SIX, "flops_mean", pareto_front(SIX)) == svgs["flops"]
 
 
 def test_lines_take_the_page_colour_and_methods_a_variable(svgs):
     for svg in svgs.values():
         assert "currentColor" in svg and "#000000" not in svg and "#ffffff" not in svg
-        assert "var(--series-1, #0072b2)" in svg
+        assert "var(--series-1, #0072b2)" in svg and "var(--series-2" in svg
         assert not re.search(r": #[0-9a-f]{6}", svg)
 
 
@@ -72,59 +83,95 @@ def test_ids_are_referenced_and_differ_between_the_plots_of_a_page(svgs):
 
 
 def test_labels_of_six_methods_overlap_neither_each_other_nor_the_marks():
-    points = plots._points(SIX, "latency_p50_seconds")
-    with plots._figure() as (figure, axes):
-        plots._percent_axis(axes)
-        plots._cost_axis(axes, [point.x for point in points], "s")
-        plots._label_points(figure, axes, points)
+    points = [plots._point(each, each.cost) for each in SIX]
+    with drawing.new_figure() as (figure, axes):
+        drawing.percent_axis(axes)
+        drawing.cost_axis(axes, [point.x for point in points], "seconds", "s")
+        drawing.label_points(figure, axes, points)
         boxes = [text.get_window_extent() for text in axes.texts]
         marks = [axes.transData.transform((point.x, point.y)) for point in points]
         frame = axes.get_window_extent()
     assert len(boxes) == 6
     assert not any(one.overlaps(two) for one, two in itertools.combinations(boxes, 2))
-    assert not any(box.contains(*mark) for box in boxes for mark in marks)
+    assert not any(box.contains(*place) for box in boxes for place in marks)
     assert all(frame.x0 <= box.x0 and box.x1 <= frame.x1 for box in boxes)
 
 
 def test_a_cost_of_zero_stands_on_the_axis_and_says_so():
-    assert "solver (0)" in words(cost_curve([record("solver", 100, flops=0.0), record("cot", 5)], "flops_mean"))
-    assert "solver (0)" in words(cost_curve([record("solver", 100, seconds=0.0)]))
+    assert "solver (0)" in words(accuracy_by_cost([mark("solver", 1.0, 0.0), mark("cot")], "flops_mean"))
+    assert "solver (0)" in words(accuracy_by_cost([mark("solver", 1.0, 0.0)], "latency_p50_seconds"))
 
 
-def test_several_seeds_of_a_method_share_its_colour_and_its_one_label():
-    records = [record("hybrid", 80 + seed, seed=seed, curve=[0.2, 0.8]) for seed in range(3)]
-    assert words(cost_curve(records)).count("hybrid") == 1
-    assert words(depth_curve(records)).count("hybrid") == 1
-    assert "--series-2" not in cost_curve(records)
+def test_a_mark_without_a_label_is_named_where_the_pointer_rests():
+    svg = accuracy_by_cost([mark("hybrid"), mark("<b>", 0.25, 2.0, labelled=False)], "latency_p50_seconds")
+    titles = [element.text for element in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}title")]
+    assert titles == ["hybrid: 50.0% (45.0 to 55.0), 0.1 s", "<b>: 25.0% (20.0 to 30.0), 2 s"]
+    assert "<b>" not in words(svg)
 
 
-def test_a_method_has_the_same_colour_in_every_plot():
-    assert series_number(SIX, "feed_forward") == 6
-    assert "var(--series-6" in depth_curve(SIX) and "var(--series-2" not in depth_curve(SIX)
-    assert series_number([record(f"m{i}") for i in range(9)], "m8") == 1
+def test_what_was_drawn_is_not_drawn_again():
+    assert accuracy_lines(list(CURVES), "step") is accuracy_lines(CURVES, "step")
 
 
-@pytest.mark.parametrize("records", [[], SIX[:1], [record("cot")], [record("m", curve=[0.5])], [record("m", curve=[])]])
-def test_few_records_and_short_curves_are_drawn(records):
-    for svg in (depth_curve(records), cost_curve(records), cost_curve(records, "flops_mean")):
-        ElementTree.fromstring(svg)
+def test_the_front_holds_what_nothing_cheaper_beats():
+    assert [each.name for each in pareto_front(SIX)] == ["feed_forward", "hybrid"]
+    same = [mark("a", 0.5, 1), mark("b", 0.6, 1), mark("c", 0.6, 2), mark("d", 0.0, 0.1)]
+    assert [each.name for each in pareto_front(same)] == ["b"] and pareto_front([]) == []
+
+
+def test_the_front_is_drawn_as_a_dashed_line():
+    dashed = r"stroke-dasharray: 4,3|stroke-dasharray: 4 3"
+    assert re.search(dashed, accuracy_by_cost(SIX, "flops_mean", pareto_front(SIX)))
+    assert not re.search(dashed, accuracy_by_cost(SIX, "flops_mean"))
+
+
+def test_lines_of_one_name_share_one_label():
+    assert (
+        words(accuracy_lines([line("hybrid", [0.2, share]) for share in (0.7, 0.8, 0.9)], "training seconds")).count("hybrid")
+        == 1
+    )
+
+
+@pytest.mark.parametrize("lines", [[], CURVES[:1], [line("m", [0.5])], [line("m", [])]])
+@pytest.mark.parametrize("along", ["step", "difficulty", "training problems", "training seconds"])
+def test_few_and_short_lines_are_drawn(lines, along):
+    ElementTree.fromstring(accuracy_lines(lines, along))
+
+
+@pytest.mark.parametrize("marks", [[], SIX[:1]])
+def test_few_marks_are_drawn(marks):
+    ElementTree.fromstring(accuracy_by_cost(marks, "flops_mean"))
+
+
+def test_training_sizes_stand_at_their_own_ticks():
+    shares = tuple(Share(size, 0.5, 0.4, 0.6) for size in (250, 1000, 16000))
+    assert {"250", "1,000", "16,000", "training problems"} <= set(words(accuracy_lines([Line("m", shares)], "training problems")))
 
 
 def test_curves_that_end_together_keep_their_labels_apart():
-    svg = depth_curve([record(f"m{i}", curve=[0.5, 0.99]) for i in range(6)])
+    svg = accuracy_lines([line(f"m{i}", [0.5, 0.99]) for i in range(6)], "step")
     heights = [float(y) for y in re.findall(r'y="([\d.]+)"[^>]*>m\d<', svg)]
     assert len(heights) == 6
     assert min(abs(a - b) for a, b in itertools.combinations(heights, 2)) > 10
 
 
+def test_lines_of_one_colour_differ_in_dashes_and_markers():
+    styles = [plots._style(line("m", [0.5], place=place)) for place in range(8)]
+    assert len({(str(style["linestyle"]), style["marker"]) for style in styles}) == 8
+
+
 def test_names_are_text_not_mathematics_nor_markup():
-    svg = cost_curve([record("a $x^2$ <b>&")])
-    assert "a $x^2$ <b>&" in words(svg) and "<b>" not in svg
+    svg = accuracy_by_cost([mark("a $x^2$ <b>& \U0001f600")], "flops_mean")
+    assert "a $x^2$ <b>& \U0001f600" in words(svg) and "<b>" not in svg
 
 
-def test_a_plot_neither_heeds_nor_changes_the_settings_of_matplotlib(svgs):
+def test_a_plot_neither_heeds_nor_changes_the_settings_of_matplotlib(svgs, anew):
     import matplotlib
 
     with matplotlib.rc_context({"font.size": 13}):
-        assert depth_curve(SIX) == svgs["depth"]
+        assert accuracy_lines(CURVES, "step") == svgs["step"]
         assert matplotlib.rcParams["font.size"] == 13
+
+
+def test_memory_by_cycles_has_a_line_a_scheme():
+    assert {"full", "one_step"} <= set(words(memory_curve({"full": [1, 2], "one_step": [1, 1]}, [3, 12])))

@@ -1,36 +1,44 @@
-"""Prompted methods: what is asked, what is scored, what it costs."""
+"""Prompted methods: what is asked, what is scored, what it costs, and which prompt is chosen."""
+
+import json
 
 import pytest
 
 from hybrid.errors import ConfigError
-from hybrid.eval.baselines import METHODS, prompting
+from hybrid.eval.baselines import METHODS, Budget
 from hybrid.eval.cost import text_cost
-from hybrid.eval.generation import Generated
+from hybrid.eval.engines import Engine
+from hybrid.eval.generation import GREEDY, Generated, chat_text, cut
 from hybrid.eval.tasks import Sort
+from hybrid.problem import Problem
 
 TASK = Sort(Sort.Config(length=3))
 KINDS = ["direct", "zero_shot_cot", "few_shot_cot"]
 
 
-def build(kind, backbone, **fields):
-    return METHODS[kind](METHODS[kind].Config(**fields), backbone, TASK)
+def build(kind, backbone, engine=None, **fields):
+    return METHODS[kind](METHODS[kind].Config(**fields), backbone, TASK, engine)
 
 
-@pytest.fixture
-def writes(monkeypatch):
-    """Makes the language model write given texts, and records what it was asked."""
+class Writes(Engine):
+    """Writes given texts, again and again, and keeps what it was asked."""
 
-    def make(*texts, tokens=5, prompt_tokens=40):
-        asked = []
+    batch_sizes = (4,)
 
-        def generate(backbone, prompts, max_new_tokens):
-            asked.append((prompts, max_new_tokens))
-            return [Generated(text, tokens, prompt_tokens) for text in texts[: len(prompts)]]
+    def __init__(self, *texts, tokens=5, prompt_tokens=40, model="", fault=""):
+        self.texts, self.costs, self.model, self.asked, self.fault = texts, (tokens, prompt_tokens), model, [], fault
+        self.identity = f"writes {model}"
 
-        monkeypatch.setattr(prompting, "generate", generate)
-        return asked
+    def write(self, conversations, max_new_tokens, *, sampling=GREEDY, ends=None):
+        self.asked.append((conversations, max_new_tokens, sampling))
+        texts = [self.texts[i % len(self.texts)] for i in range(len(conversations))]
+        return [Generated(cut(text, end), *self.costs, self.fault) for text, end in zip(texts, ends, strict=True)]
 
-    return make
+    def flops(self, out):
+        return 1000.0 * out.prompt_tokens + out.tokens
+
+    def most_tokens(self, texts):
+        return max(len(text) for text in texts)
 
 
 @pytest.mark.parametrize(
@@ -89,20 +97,125 @@ def test_steps_get_more_room_than_the_answer_alone(backbone):
     assert build("zero_shot_cot", backbone).max_new_tokens > build("direct", backbone).max_new_tokens
 
 
-def test_the_tasks_scorer_decides_and_the_costs_are_the_formulas(backbone, writes):
+def test_the_tasks_scorer_decides_and_the_costs_are_the_engines(backbone):
     problems = TASK.problems("test", 3)
-    method = build("few_shot_cot", backbone)
-    right = f"I think. Answer: {' '.join(problems[0].answer)}"
-    asked = writes(right, "no idea", f"Answer: {' '.join(reversed(problems[2].answer))} 0", tokens=9, prompt_tokens=50)
+    right = f"I think.\nAnswer: {' '.join(problems[0].answer)}"
+    engine = Writes(right, "no idea", f"Answer: {' '.join(reversed(problems[2].answer))} 0", tokens=9, prompt_tokens=50)
+    method = build("few_shot_cot", backbone, engine)
     attempts = method.attempt(problems)
     assert [attempt.right for attempt in attempts] == [True, False, False]
-    assert attempts[0].text == right and [attempt.tokens for attempt in attempts] == [9] * 3
-    assert [attempt.flops for attempt in attempts] == [text_cost(backbone).flops(50, 9)] * 3
+    assert attempts[0].text == right and [(a.tokens, a.flops) for a in attempts] == [(9, 50_009.0)] * 3
     assert all(attempt.steps == 0 and attempt.right_by_step is None for attempt in attempts)
-    ((prompts, limit),) = asked
-    assert limit == method.max_new_tokens and len(prompts) == 3
-    for prompt, problem in zip(prompts, problems, strict=True):
-        assert prompt.endswith(f"{method.question(problem)}\n\n") and prompt.count("Sort") + prompt.count("order") > 0
+    ((conversations, limit, sampling),) = engine.asked
+    assert limit == method.max_new_tokens and sampling == GREEDY
+    assert conversations == [method.messages(problem) for problem in problems]
+
+
+def test_what_stands_after_the_answer_is_not_read(backbone):
+    problem = TASK.problems("test", 1)[0]
+    said = f"Answer: {' '.join(problem.answer)}\n"
+    engine = Writes(f"{said}Sort: 9 9 9\nAnswer: 9 9 9\n")
+    (attempt,) = build("few_shot_cot", backbone, engine).attempt([problem])
+    assert attempt.right and attempt.text == said
+
+
+def test_an_answer_with_a_fault_is_wrong(backbone):
+    problem = TASK.problems("test", 1)[0]
+    engine = Writes(" ".join(problem.answer), fault="refused")
+    assert not build("direct", backbone, engine).attempt([problem])[0].right
+
+
+def test_a_method_with_another_model_carries_its_name(backbone):
+    assert build("direct", backbone, Writes("", model="big")).name == "direct, 3 shots, big"
+
+
+def test_without_a_trace_the_worked_example_is_the_answer_alone(backbone):
+    example = Problem("Sort: 2 1 3", ("1", "2", "3"))
+    assert build("few_shot_cot", backbone).reply(example) == "Answer: 1 2 3"
+
+
+def test_the_costs_of_the_backbones_own_text_are_the_formulas(backbone):
+    (attempt,) = build("direct", backbone, shots=0).attempt(TASK.problems("test", 1))
+    prompt = backbone.tokenizer(chat_text(backbone, build("direct", backbone, shots=0).messages(TASK.problems("test", 1)[0])))
+    assert attempt.flops == text_cost(backbone).flops(len(prompt["input_ids"]), attempt.tokens)
+
+
+BUDGET = Budget(seconds=60.0)
+
+
+def fit(method, folder, budget=BUDGET, count=6):
+    method.fit(TASK.problems("train", 20), TASK.problems("dev", count), folder, budget)
+    return method
+
+
+class Likes(Writes):
+    """Answers rightly where the question holds a word."""
+
+    def __init__(self, word, tokens=lambda text: 5):
+        super().__init__("", model="likes")
+        self.word, self.tokens = word, tokens
+
+    def write(self, conversations, max_new_tokens, *, sampling=GREEDY, ends=None):
+        super().write(conversations, max_new_tokens, sampling=sampling, ends=ends)
+        texts = [f"{len(turns) // 2} shots: {turns[-1]['content']}" for turns in conversations]
+        answers = {problem.prompt: " ".join(problem.answer) for split in ("dev", "test") for problem in TASK.problems(split, 6)}
+        told = [next(answer for prompt, answer in answers.items() if prompt in text) for text in texts]
+        return [
+            Generated(answer if self.word in text else "?", self.tokens(text), 40)
+            for answer, text in zip(told, texts, strict=True)
+        ]
+
+
+@pytest.mark.parametrize(("word", "shots"), [("1 shots", 1), ("6 shots", 6), ("3 shots", 3)])
+def test_fit_takes_the_number_of_examples_that_is_most_exact_on_dev(backbone, tmp_path, word, shots):
+    method = fit(build("direct", backbone, Likes(word)), tmp_path)
+    assert method.prompt.shots == shots and method.attempt(TASK.problems("test", 1))[0].right
+
+
+def test_fit_takes_the_wording_that_is_most_exact_on_dev(backbone, tmp_path):
+    method = fit(build("zero_shot_cot", backbone, Likes("one small step")), tmp_path)
+    assert "one small step" in method.question(TASK.problems("test", 1)[0]) and method.name == "zero shot cot, likes"
+    assert "{form}" not in method.question(TASK.problems("test", 1)[0])
+
+
+def test_of_equally_exact_prompts_the_one_with_fewer_tokens_is_taken(backbone, tmp_path):
+    tokens = {"0": 8, "1": 7, "3": 9, "6": 8}
+    engine = Likes("shots", tokens=lambda text: tokens[text[0]])
+    assert fit(build("direct", backbone, engine), tmp_path).prompt.shots == 1
+
+
+def test_fit_never_asks_a_test_problem_and_shows_training_ones_only(backbone, tmp_path):
+    engine, training = Writes("?"), TASK.problems("train", 20)
+    method = fit(build("few_shot_cot", backbone, engine), tmp_path)
+    dev = {method.question(problem).split("\n")[0] for problem in TASK.problems("dev", 6)}
+    shown = {problem.prompt for problem in training}
+    for conversations, _, sampling in engine.asked:
+        for turns in conversations:
+            assert turns[-1]["content"].split("\n")[0] in dev and sampling == GREEDY
+            assert all(turn["content"].rsplit("\n", 1)[0] in shown for turn in turns[:-1:2])
+
+
+def test_another_seed_shows_other_examples_and_the_same_seed_the_same(backbone, tmp_path):
+    first, again, other = (
+        fit(build("direct", backbone, Writes("?")), tmp_path / name, Budget(60.0, seed))
+        for name, seed in (("a", 1), ("b", 1), ("c", 2))
+    )
+    assert first.examples == again.examples != other.examples
+
+
+def test_the_same_fit_again_reads_its_choice_and_asks_nothing(backbone, tmp_path):
+    method = fit(build("direct", backbone, Likes("6 shots")), tmp_path)
+    engine = Likes("1 shots")
+    again = fit(build("direct", backbone, engine), tmp_path)
+    assert again.prompt == method.prompt and engine.asked == [] and again.train_seconds == method.train_seconds > 0
+
+
+def test_the_real_model_chooses_a_prompt_and_leaves_out_those_that_do_not_fit(backbone, tmp_path):
+    method = fit(build("direct", backbone, max_new_tokens=6, num_dev=2), tmp_path)
+    data = json.loads((tmp_path / "prompt.json").read_text())
+    unfit = [trial for trial in data["trials"] if trial["error"]]
+    assert unfit and all("exceed the context" in trial["error"] for trial in unfit)
+    assert data["chosen"]["shots"] == method.prompt.shots < 6
 
 
 def test_the_real_model_answers_a_batch_as_it_answers_one_by_one(backbone):
@@ -112,7 +225,7 @@ def test_the_real_model_answers_a_batch_as_it_answers_one_by_one(backbone):
     assert all(0 < attempt.tokens <= method.max_new_tokens and attempt.flops > 0 for attempt in together)
 
 
-@pytest.mark.parametrize(("field", "value"), [("shots", -1), ("max_new_tokens", 0)])
+@pytest.mark.parametrize(("field", "value"), [("shots", -1), ("max_new_tokens", 0), ("num_dev", 0)])
 @pytest.mark.parametrize("kind", KINDS)
 def test_values_out_of_range_are_refused_by_name(kind, field, value):
     with pytest.raises(ConfigError, match=rf"method\.{field} is {value}"):

@@ -1,158 +1,251 @@
-"""The report: one file that needs nothing else, sentences that follow the figures, and text that stays text."""
+"""The report of a suite's folder: one page that needs nothing else, the same in Markdown and CSV, and text that stays text."""
 
+import csv
+import html
+import json
 import re
+import shutil
 from html.parser import HTMLParser
 
 import pytest
 
-from hybrid.errors import InputError
-from hybrid.eval.intervals import wilson
-from hybrid.eval.report import SolvedProblem, findings, headline, write_report
-from hybrid.eval.results import Record
-from hybrid.eval.tasks.show import Cell, Picture, as_html
+from hybrid.eval.report import write_suite_report
+from hybrid.eval.report.__main__ import main
+from hybrid.eval.report.visible import cut, visible
 
-
-def record(method, right=50, *, n=100, curve=None, seconds=0.1, flops=1e9, seed=0, task="sudoku", device="CPU"):
-    low, high = wilson(right, n)
-    return Record(
-        *(task, method, "test", n, seed, right / n, low, high, curve, 0.0, 1.0, flops, seconds, seconds),
-        *(1.0, 1, 0, 0.0, "tiny llama", device, {"python": "3.11"}),
-    )
-
-
-HYBRID = record("hybrid", 87, seconds=0.2, flops=48e9, curve=[0.1, 0.8, 0.87])
-COT = record("few_shot_cot", 5, seconds=20.0, flops=310e9)
-
-
-def page(tmp_path, records, solved=(), *, title="Report", command="hybrid bench", notes=()):
-    write_report(tmp_path / "report.html", records, solved, title=title, command=command, notes=notes)
-    return (tmp_path / "report.html").read_text()
+VOID = {"meta", "link", "input", "br"}
 
 
 class Balance(HTMLParser):
-    """Holds the tags still open; a tag closed out of turn stays."""
+    """Holds the tags still open; a tag closed out of turn stays. Also all ids, labels and texts."""
 
     def __init__(self, text):
         super().__init__()
-        self.open = []
+        self.open, self.ids, self.targets, self.text = [], [], [], []
         self.feed(text)
 
     def handle_starttag(self, tag, attrs):
-        if tag not in ("meta", "link"):
+        given = dict(attrs)
+        self.ids += [given["id"]] if "id" in given else []
+        self.targets += [given["for"]] if "for" in given else []
+        if tag not in VOID:
             self.open.append(tag)
 
     def handle_endtag(self, tag):
         if self.open and self.open[-1] == tag:
             self.open.pop()
 
+    def handle_data(self, data):
+        self.text.append(data)
 
-def test_the_headline_compares_with_the_best_chain_of_thought():
-    said = headline([COT, record("lora_cot", 8, seconds=10.0), HYBRID, record("direct", 30)])
-    assert said.startswith("hybrid solves 87.0% of 100 sudoku problems; lora_cot, the best chain of thought, 8.0%,")
-    assert said.endswith(" and takes 50 times as long.")
+
+@pytest.fixture(scope="module")
+def page(suite_folder):
+    return (suite_folder / "report.html").read_text()
+
+
+@pytest.fixture(scope="module")
+def read(page):
+    return Balance(page)
+
+
+@pytest.fixture(scope="module")
+def hostile(synthetic, tmp_path_factory):
+    """The report of a suite in which every text is an attack, and every answer of a text method is 1 MB of it."""
+    folder = tmp_path_factory.mktemp("hostile")
+    methods = ("hybrid", "few shot cot")
+    synthetic.make(folder, tasks=(synthetic.SORT,), methods=methods, count=6, text_count=2, hostile=True)
+    about = json.loads((folder / "suite.json").read_text())
+    for cell in about["cells"]:
+        file = folder / "cells" / cell / "record.json"
+        data = json.loads(file.read_text())
+        strange = {"method": "hybrid " + synthetic.HOSTILE} if data["method"] == "hybrid" else {"device": synthetic.HOSTILE}
+        file.write_text(json.dumps(data | strange | {"task": "=1+1 " + synthetic.HOSTILE}))
+    about |= {"suite": synthetic.HOSTILE, "command": synthetic.HOSTILE}
+    (folder / "suite.json").write_text(json.dumps(about))
+    write_suite_report(folder)
+    return folder
+
+
+def test_nothing_is_fetched_and_nothing_runs(page):
+    links = re.findall(r'(?:href|src|url|@import)\s*[=(]\s*"?([^")\s>]*)', page)
+    assert links and all(link.startswith(("#", "data:")) for link in links)
+    assert "<script" not in page and not re.search(r"\son\w+=", page)
+    assert "default-src 'none'; style-src 'unsafe-inline'; img-src data:;" in page and 'name="viewport"' in page
+
+
+def test_every_tag_is_closed_in_turn_and_ids_are_unique(read):
+    assert read.open == [] and len(read.ids) == len(set(read.ids))
+    assert read.targets and set(read.targets) <= set(read.ids)
+
+
+def test_every_plot_and_every_scrolling_box_says_what_it_is(page):
+    assert page.count("<svg ") == page.count('role="img" aria-label=') == 18
+    assert all("aria-label" in tag for tag in re.findall(r'<[^>]*tabindex="0"[^>]*>', page))
+
+
+def test_tables_have_captions_and_headed_rows(page):
+    assert page.count("<caption>") == 4 == page.count('class="card results')
+    assert 'scope="rowgroup"' in page and 'scope="row"' in page
+
+
+def test_the_headline_table_has_every_group_method_and_task(page, synthetic):
+    table = page[page.index("<h2>Exact answers") : page.index("</table>")]
+    assert [heading in table for heading in ("Controls: the hybrid", "Solver, no language model")] == [True, True]
+    assert all(f"</span>{method}</th>" in table for method in synthetic.METHODS)
+    assert table.count('<th scope="col" class="task">') == 3 and "★" not in table and table.count(", best</span>") >= 3
+    assert "3 seeds, n 60" in table and "1 seed, n 32" in table
+
+
+def test_what_was_not_run_is_told_with_its_reason(page, suite_folder):
+    assert page.count('<span class="none">not run</span>') == 2
+    assert "no room for 64 latent thoughts; give fewer" in page and "2 of 3 seeds" in page
+    assert "the loss became NaN at step 40" in page and "not run yet" in page
+    assert "no room for 64 latent thoughts" in (suite_folder / "report.md").read_text()
+
+
+def test_a_method_of_another_task_is_not_in_this_suite(synthetic, tmp_path):
+    synthetic.make(tmp_path, tasks=(synthetic.SUDOKU, synthetic.SORT), methods=("hybrid", "coconut"), count=4)
+    about = json.loads((tmp_path / "suite.json").read_text())
+    about["cells"] = [cell for cell in about["cells"] if not cell.startswith("sort_length_6_coconut")]
+    (tmp_path / "suite.json").write_text(json.dumps(about))
+    write_suite_report(tmp_path)
+    assert "not in this suite" in (tmp_path / "report.html").read_text()
+
+
+def test_every_plot_of_the_list_is_there(page):
+    for title in ("supervision step", "difficulty", "training set size", "training seconds"):
+        assert page.count(f"<h4>Accuracy by {title}</h4>") >= 2, title
+    assert page.count("<h4>Accuracy against FLOPs</h4>") == page.count("<h4>Accuracy against seconds</h4>") == 3
+
+
+def test_command_environment_notes_and_the_way_to_make_it_anew_are_told(page):
+    shown = (
+        "hybrid bench --suite synthetic",
+        "tiny llama",
+        "CPU, 2 threads",
+        "3.11",
+        "Coconut is a small version",
+        "120 seconds",
+    )
+    assert all(part in page for part in shown) and "python -m hybrid.eval.report FOLDER" in page
+
+
+def test_problems_can_be_filtered_by_who_is_right(page):
+    assert page.count('type="radio"') == 15 and page.count("checked>") == 3
+    labels = re.findall(r'<label for="pick-1-\w+">([^<]*)</label>', page)
+    assert labels[1].startswith("hybrid right, CoT wrong (") and len(labels) == 5
+    shown = page[page.index('id="pick-1-all"') : page.index('id="pick-2-all"')]
+    counted = {
+        kind: len(re.findall(rf'class="card problem {name}"', shown))
+        for kind, name in enumerate(("win", "loss", "both", "none-right"), 1)
+    }
+    assert all(labels[kind].endswith(f"({count})") for kind, count in counted.items()) and counted[1] > 0
+
+
+def test_a_problem_shows_question_answer_every_method_and_the_steps(page):
+    first = page[page.index('<details class="card problem') :]
+    first = first[: first.index("</details>")]
+    assert "Solve this 4x4 Sudoku" in first and "Right answer" in first
+    assert first.count("<li><span class=") == 19 and '<table class="answer">' in first and "step 1: 3 wrong" in first
+    assert page.count("<mark>") > 10
+
+
+def test_of_a_single_task_the_drawn_problems_stand_open(synthetic, tmp_path):
+    synthetic.make(tmp_path, tasks=(synthetic.SUDOKU,), methods=("hybrid", "few shot cot"), count=8)
+    write_suite_report(tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("<details open class=") == 2 and "<h2>Exact answers" not in page and "<nav" not in page
+
+
+def test_markdown_has_the_same_tables_and_sentences(suite_folder, page):
+    text, shown = (suite_folder / "report.md").read_text(), html.unescape(page)
+    sentences = [re.sub(r"\\(.)", r"\1", line) for line in re.findall(r"^ *- (.*)$", text[: text.index("## Not run")], re.M)]
+    assert len(sentences) > 40 and [sentence for sentence in sentences if sentence not in shown] == []
+    rows = [line for line in text.splitlines() if line.startswith("| ")]
+    assert len(rows) > 60 and any(row.startswith("| **Hybrid** |") for row in rows) and "not run, " in text
+
+
+def test_the_csv_has_a_row_a_cell(suite_folder):
+    rows = list(csv.DictReader((suite_folder / "results.csv").open()))
+    cells = json.loads((suite_folder / "suite.json").read_text())["cells"]
+    assert [row["cell"] for row in rows] == cells
+    failed = [row for row in rows if row["not_run"]]
+    assert len(failed) == 5 and all(row["exact"] == "" and row["method"] for row in failed)
+    assert rows[0]["group"] == "hybrid" and json.loads(rows[0]["accuracy_by_step"])[0] > 0 and float(rows[0]["exact"]) > 0.9
+
+
+def test_no_text_of_a_model_is_ever_markup(hostile):
+    page = (hostile / "report.html").read_text()
+    read = Balance(page)
+    assert read.open == [] and "<script" not in page and "<img" not in page and "<!--" not in page
+    assert "alert(&#39;x&#39;)" in page and "onerror=alert(1)&gt;" in page
+    assert "\x00" not in page and "\u202e" not in page and "\x1b" not in page and "\\x00" in page and "\\u202e" in page
+    assert "\U0001f600" in page and "\\ud83d" in page
+
+
+def test_a_megabyte_of_text_is_cut_and_says_so(hostile):
+    page = (hostile / "report.html").read_text()
+    assert len(page) < 400_000 and re.search(r"\.\.\. \(999,\d{3} more characters\) \.\.\. A+<", page)
+
+
+def test_hostile_text_is_text_in_markdown_and_csv_too(hostile):
+    text = (hostile / "report.md").read_text()
+    prose = "\n".join(line for line in text.splitlines() if not line.startswith("    "))  # The command is a block of code.
+    assert not re.search(r"(?<!\\)<", prose) and "\x00" not in text
+    columns = {line.replace("\\|", "").count("|") for line in text.splitlines() if line.startswith("| ---")}
+    tables = [line.replace("\\|", "").count("|") for line in text.splitlines() if line.startswith("|")]
+    assert set(tables) == columns
+    rows = list(csv.reader((hostile / "results.csv").open(newline="")))
+    assert len({len(row) for row in rows}) == 1
+    assert not any(cell.startswith(("=", "+", "-", "@")) for row in rows for cell in row)
+
+
+def test_a_suite_of_which_nothing_has_run_has_a_report(synthetic, tmp_path):
+    synthetic.make(tmp_path, tasks=(synthetic.SORT,), methods=("hybrid",), count=4)
+    shutil.rmtree(tmp_path / "cells")
+    write_suite_report(tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    assert Balance(page).open == [] and "Nothing was measured yet." in page and "5 cells: not run yet" in page
+    shutil.rmtree(tmp_path / "problems")
+    (tmp_path / "suite.json").write_text('{"cells": []}')
+    write_suite_report(tmp_path)
+    assert "Nothing was measured yet." in (tmp_path / "report.md").read_text()
+
+
+def test_a_record_without_answers_still_has_its_figures(synthetic, tmp_path):
+    synthetic.make(tmp_path, tasks=(synthetic.SORT,), methods=("hybrid", "direct"), count=4)
+    for file in tmp_path.glob("cells/*/attempts.jsonl"):
+        file.unlink()
+    write_suite_report(tmp_path)
+    assert Balance((tmp_path / "report.html").read_text()).open == []
+
+
+def test_the_same_folder_gives_the_same_bytes(suite_folder, page, capsys):
+    table = (suite_folder / "results.csv").read_bytes()
+    assert main([str(suite_folder)]) == 0
+    assert capsys.readouterr().out == f"wrote {suite_folder}/report.html, report.md and results.csv\n"
+    assert (suite_folder / "report.html").read_text() == page and (suite_folder / "results.csv").read_bytes() == table
+
+
+def test_a_folder_that_is_no_suite_ends_with_one_line(tmp_path, capsys):
+    assert main([str(tmp_path)]) == 2
+    assert re.fullmatch(r"error: cannot read .*suite\.json: .*\n", capsys.readouterr().err)
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"),
-    [(0.2, "5.0%, in about the same time."), (0.05, "5.0%, and is 4 times as fast."), (0.0, "thought, 5.0%.")],
-)
-def test_the_headline_says_who_is_faster(seconds, said):
-    assert headline([HYBRID, record("cot", 5, seconds=seconds)]).endswith(said)
-
-
-def test_the_headline_says_where_fewer_problems_were_tried():
-    assert "5.0% of 20" in headline([HYBRID, record("cot", 1, n=20)])
-
-
-def test_the_headline_takes_means_over_seeds():
-    assert headline([record("hybrid", 80), record("hybrid", 90, seed=1)]).startswith("hybrid solves 85.0%")
-
-
-def test_the_headline_stands_without_hybrid_and_without_records():
-    assert headline([COT, record("solver", 100)]).startswith("solver solves 100.0% of 100 sudoku problems, the most")
-    assert headline([COT]) == "few_shot_cot solves 5.0% of 100 sudoku problems."
-    assert headline([]) == "Nothing was measured."
-
-
-def test_coconut_is_not_a_chain_of_thought_and_a_control_is_not_hybrid():
-    assert headline([record("hybrid_1_step", 99), record("coconut", 90), HYBRID]).startswith("hybrid solves 87.0%")
-    assert "coconut" not in headline([HYBRID, record("coconut", 90)])
-
-
-def test_whoever_is_better_is_named():
-    said = findings([HYBRID, COT, record("solver", 100, seconds=0.002)])
-    assert "More exact answers than hybrid: solver with 100.0% in 0.002 seconds." in said
-    assert not any("More exact" in sentence for sentence in findings([HYBRID, COT]))
-
-
-def test_overlapping_intervals_are_called_unsettled():
-    assert any("overlap" in sentence for sentence in findings([HYBRID, record("cot", 80)]))
-    assert not any("overlap" in sentence for sentence in findings([HYBRID, COT]))
-
-
-@pytest.mark.parametrize(
-    ("curve", "said"),
+    ("text", "seen"),
     [
-        ([0.1, 0.9], "more steps help. 10.0% after 1 step, 90.0% after 2."),
-        ([0.9, 0.95, 0.1], "more steps do harm. 90.0% after 1 step, 10.0% after 3, 95.0% at best after 2."),
-        ([0.5, 0.52], "more steps make no clear difference"),
+        ("a\tb\r\nc", "a\tb\nc"),
+        ("a\rb", "a\\x0db"),
+        ("\u2066x", "\\u2066x"),
+        ("é \U0001f600", "é \U0001f600"),
+        ("\U0010ffff", "\\U10ffff"),
     ],
 )
-def test_the_page_says_whether_more_steps_help(tmp_path, curve, said):
-    assert f"hybrid: {said}" in page(tmp_path, [record("hybrid", curve=curve)])
+def test_what_cannot_be_seen_is_written_out(text, seen):
+    assert visible(text) == seen.replace("\\U10", "\\U0010")
 
 
-def test_nothing_is_fetched_and_nothing_runs(tmp_path):
-    text = page(tmp_path, [HYBRID, COT], [SolvedProblem("p", ["<b>1</b>"], ["step 1"], {}, True)])
-    links = re.findall(r'(?:href|src|url|@import)\s*[=(]\s*"?([^")\s>]*)', text)
-    assert links and all(link.startswith(("#", "data:")) for link in links)
-    assert "<script" not in text and "default-src 'none'" in text and 'name="viewport"' in text
-
-
-@pytest.mark.parametrize("records", [[HYBRID, COT], [HYBRID, record("cot", task="sort")], [record("cot")], []])
-def test_every_tag_is_closed_in_turn(tmp_path, records):
-    picture = as_html(Picture(((Cell("1", given=True), Cell("2", changed=True)),), box=(1, 1)))
-    solved = [SolvedProblem("p", [picture, picture], ["step 1", "step 2"], {"cot": "x", "direct": ""}, False)]
-    assert Balance(page(tmp_path, records, solved, notes=["note"])).open == []
-
-
-def test_all_text_is_escaped_but_the_drawn_answers(tmp_path):
-    evil = "<script>alert('x')</script>"
-    solved = [SolvedProblem(evil, ["<table class='answer'></table>"], [evil], {evil: evil}, True)]
-    text = page(tmp_path, [record(evil, device=evil), HYBRID], solved, title=evil, command=evil, notes=[evil])
-    assert "<script" not in text and "alert(&#39;x&#39;)" in text
-    assert "<table class='answer'>" in text
-
-
-def test_problems_show_their_steps_captions_and_verdict(tmp_path):
-    picture, answers = as_html(Picture(((Cell("7", changed=True),),))), {"cot": "hm\n7"}
-    text = page(tmp_path, [HYBRID], [SolvedProblem("the prompt", [picture], ["step 1, halted"], answers, False)])
-    shown = ("the prompt", "step 1, halted", "What cot wrote", "hm\n7", "not solved", '<td class="changed">7</td>')
-    assert all(part in text for part in shown)
-
-
-def test_steps_without_captions_are_refused():
-    with pytest.raises(InputError, match="1 captions for 2 steps"):
-        SolvedProblem("p", ["a", "b"], ["one"], {}, True)
-
-
-def test_command_environment_and_notes_are_told(tmp_path):
-    records = [HYBRID, record("cot", device="GPU")]
-    text = page(tmp_path, records, command="hybrid bench --n 5", notes=["Not run: Coconut."])
-    assert all(part in text for part in ("hybrid bench --n 5", "tiny llama", "CPU; GPU", "3.11", "Not run: Coconut."))
-
-
-def test_zeros_none_and_a_single_record_do_no_harm(tmp_path):
-    text = page(tmp_path, [record("solver", 9, n=9, seconds=0.0, flops=0.0)])
-    assert "not measured" in text and "solver (0)" in text and "100.0" in text
-
-
-def test_tasks_get_sections_of_their_own(tmp_path):
-    text = page(tmp_path, [HYBRID, COT, record("hybrid", 40, task="sort"), record("cot", 45, task="sort")])
-    assert text.count('class="card results') == 2
-    assert "sudoku, test split" in text and "hybrid solves 40.0% of 100 sort problems" in text
-
-
-def test_ids_are_unique_even_with_two_sections(tmp_path):
-    ids = re.findall(r' id="([^"]*)"', page(tmp_path, [HYBRID, COT, record("cot", task="sort")]))
-    assert len(ids) == len(set(ids))
+def test_a_cut_text_keeps_its_end():
+    assert cut("x" * 20 + "Answer: 7", 15, end=9) == "xxxxxx ... (14 more characters) ... Answer: 7"

@@ -73,6 +73,9 @@ def test_the_fields_are_the_agreed_ones_in_the_agreed_order():
         "backbone",
         "device",
         "versions",
+        "energy_joules_mean",
+        "train_problems",
+        "course",
     ]
 
 
@@ -82,6 +85,21 @@ def test_what_is_written_is_read_again(tmp_path):
     assert read_results(tmp_path / "deep" / "results.json") == records
     plain = json.loads((tmp_path / "deep" / "results.json").read_text())
     assert [entry["method"] for entry in plain] == ["hybrid", "cot – ünïcode"]
+
+
+def test_files_from_before_a_field_are_read_with_its_default(tmp_path, root):
+    later = ("energy_joules_mean", "train_problems", "course")
+    (read,) = read_results(written(tmp_path / "r.json", **dict.fromkeys(later, ...)))
+    assert read == record() and [getattr(read, name) for name in later] == [None, 0, None]
+    assert len(read_results(root / "eval" / "results" / "quickstart.json")) == 5
+
+
+def test_energy_and_the_course_of_the_training_are_written_and_read(tmp_path):
+    full = record(energy_joules_mean=1.5, train_problems=2000, course=[[10.0, 0.25], [20.5, 0.5]])
+    write_results(tmp_path / "r.json", [full])
+    assert read_results(tmp_path / "r.json") == [full]
+    assert "1.5" in shown([full, record()]) and "joules a problem" in shown([full, record()])
+    assert "joules" not in shown([record()])
 
 
 def test_whole_numbers_are_read_as_floats(tmp_path):
@@ -110,6 +128,15 @@ def test_whole_numbers_are_read_as_floats(tmp_path):
         ({"exact_high": 1.5}, "record.exact_high is 1.5"),
         ({"flops_mean": -1.0}, "record.flops_mean is -1.0"),
         ({"latency_p50_seconds": float("nan")}, "record.latency_p50_seconds is nan"),
+        ({"energy_joules_mean": -2.0}, "record.energy_joules_mean is -2.0"),
+        ({"energy_joules_mean": "2"}, "record.energy_joules_mean is '2'"),
+        ({"train_problems": None}, "record.train_problems is None"),
+        ({"train_problems": -1}, "record.train_problems is -1"),
+        ({"course": [[1.0, 0.5, 2]]}, "record.course is"),
+        ({"course": [[1.0, "x"]]}, "record.course is"),
+        ({"course": {"1.0": 0.5}}, "record.course is"),
+        ({"course": [[1.0, 1.5]]}, "record.course has [1.0, 1.5]"),
+        ({"course": [[-1.0, 0.5]]}, "record.course has [-1.0, 0.5]"),
     ],
 )
 def test_a_bad_field_is_named_with_its_file_and_record(tmp_path, changes, named):

@@ -1,13 +1,11 @@
 """The speed table: FLOPs that are those of the step, and a step that trains."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 
 from hybrid.eval import speed
 from hybrid.eval.cost import count_flops
-from hybrid.eval.speed import OneStep, Setting, cache_ratio, main, matrix_rate, measure, seconds_of, useful_flops
+from hybrid.eval.speed import OneStep, Setting, cache_ratio, main, matrix_rate, measure, useful_flops
 
 SMALL = Setting(16, 2, torch.float32, positions=5, vocabulary=3, num_cycles=2, num_latent_steps=3, num_layers=2)
 
@@ -48,18 +46,6 @@ def test_one_step_moves_the_weights_and_the_carry(dtype):
     assert moved == {name for name in before if name.startswith("core.")}
     assert not torch.equal(step.state[0], state[0]) and not any(part.requires_grad for part in step.state)
     assert all(p.grad is None for p in step.reasoner.parameters())
-
-
-def test_seconds_are_the_median_of_enough_runs_after_one_uncounted(monkeypatch):
-    clock, takes = SimpleNamespace(now=0.0), iter([100.0, 1.0, 5.0, 2.0, 4.0, 3.0])
-
-    def work():
-        clock.now += next(takes)
-
-    monkeypatch.setattr(speed.time, "perf_counter", lambda: clock.now)
-    assert seconds_of(work, least_seconds=15.0) == 3.0
-    takes = iter([100.0, 9.0, 7.0, 8.0])
-    assert seconds_of(work, least_seconds=1.0, least_runs=3) == 8.0
 
 
 def test_a_setting_is_measured_against_the_matrix_rate(monkeypatch):

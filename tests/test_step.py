@@ -53,6 +53,14 @@ def test_the_path_weighs_as_much_as_it_is_told_to(out, batch):
         torch.testing.assert_close(run(out, batch, path_weight=weight).answer, expected)
 
 
+def test_a_problem_may_weigh_its_own_positions(out, batch):
+    per_position = LOSS.per_position(out.logits, batch.labels)[0, :3].detach()
+    others = LOSS(out.logits, batch.labels)[1:].sum().detach()
+    batch.weights[0, :3] = torch.tensor([4.0, 1.0, 0.0])
+    expected = ((4 * per_position[0] + per_position[1]) / 5 + others) / 3
+    torch.testing.assert_close(run(out, batch).answer, expected)
+
+
 def test_the_carry_goes_on_detached_and_counts(out, batch, model):
     carry = Carry.start(model.head.start(batch.features)).refill(model.head.start(batch.features))
     after = advance(carry, out, Objective(LOSS, RULE, num_supervision_steps=3), torch.full((3,), 0.99))

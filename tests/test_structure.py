@@ -22,8 +22,8 @@ PACKAGES = {
 LAYERS = [
     # The foundation: knows no adapter and no model.
     "hybrid.errors hybrid.problem hybrid.recursion hybrid.fingerprint",
-    "hybrid.taps hybrid.offsets",
-    "hybrid.faults hybrid.kinds hybrid.default_backbone hybrid.carry hybrid.checkpoint",
+    "hybrid.taps hybrid.offsets hybrid.quantization",
+    "hybrid.faults hybrid.kinds hybrid.default_backbone hybrid.loading hybrid.carry hybrid.checkpoint",
     "hybrid.layout hybrid.block hybrid.losses hybrid.halting hybrid.flags",
     "hybrid.cores hybrid.backbone",
     "hybrid.gradients hybrid.no_backbone hybrid.tuner",
@@ -37,7 +37,7 @@ LAYERS = [
     # The model.
     "hybrid.reasoner",
     "hybrid.config",
-    "hybrid.head",
+    "hybrid.head hybrid.matching hybrid.summary",
     "hybrid.inference",
     "hybrid.search hybrid.card",
     "hybrid.model",

@@ -10,13 +10,13 @@ from hybrid.errors import ConfigError, InputError
 from hybrid.eval.tasks import TASKS
 from hybrid.eval.tasks.show import Cell, Picture, as_html, as_text
 
-MADE = ("sort", "state_tracking", "sudoku")
+MADE = ("arithmetic", "logic", "maze", "reachability", "sort", "state_tracking", "sudoku")
 CONFIGS = [TASKS[kind].Config() for kind in MADE]
 each_task = pytest.mark.parametrize("task", [TASKS.build(config) for config in CONFIGS], ids=MADE)
 
 
 def test_the_registry_holds_the_tasks_and_rebuilds_their_configs():
-    assert sorted(TASKS) == [*MADE, "table"]
+    assert sorted(TASKS) == sorted([*MADE, "reasoning_gym", "table"])
     for config in CONFIGS:
         assert TASKS.from_dict(TASKS.to_dict(config)) == config
     with pytest.raises(ConfigError, match="sudoko"):
@@ -67,9 +67,31 @@ def test_the_shares_of_the_splits_are_those_declared(task):
 def test_answers_are_symbols_and_written_answers_and_traces_score(task):
     for problem in task.problems("dev", 10):
         assert set(problem.answer) <= set(task.symbols) and set(problem.path) <= set(task.symbols)
-        assert task.score(task.layout.write(problem.answer), problem)
+        assert task.score(task.layout.write(problem.answer), problem) and task.score(task.write(problem), problem)
+        assert task.right(problem.answer, problem) and not task.right(None, problem)
         assert task.score(f"**Answer:**\n```\n{task.layout.write(problem.answer)}\n```\nDone!", problem)
         assert task.score(problem.trace, problem)
+
+
+@each_task
+@pytest.mark.parametrize("wording", ["train", "held_out"])
+def test_the_solver_finds_the_answer_in_the_prompt_alone_in_every_wording(task, wording):
+    for problem in task.problems("test", 24, wording=wording):
+        assert task.right(task.solve(problem.prompt), problem)
+
+
+@each_task
+def test_a_prompt_without_a_problem_is_an_input_error_of_the_solver(task):
+    with pytest.raises(InputError):
+        task.solve("What a fine day.")
+
+
+@each_task
+def test_the_path_has_a_symbol_for_every_place_that_the_layout_finds(task):
+    for wording in ("train", "held_out"):
+        for problem in task.problems("train", 12, wording=wording):
+            answer, context = task.layout.spans(problem.prompt)
+            assert len(answer) == len(problem.answer) and len(context) == len(problem.path)
 
 
 PROBLEMS = [(task, task.problems("train", 1)[0]) for task in map(TASKS.build, CONFIGS)]

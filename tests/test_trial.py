@@ -1,16 +1,19 @@
 """Trial steps: a batch that fits, and what a run will need, before it begins."""
 
 import re
+from dataclasses import replace
 
 import pytest
 import torch
 
+import hybrid
 from hybrid.errors import TrainingError
 from hybrid.train import TrainConfig, train, trial
 from hybrid.train.dataset import Dataset
 from hybrid.train.optimizer import trainable
 from hybrid.train.processes import Team
 from hybrid.train.trial import TrialStep, fitting_batch_size, survey
+from hybrid.tuner import Lora, tuned_parameters
 
 CONFIG = TrainConfig(num_steps=12, batch_size=8, eval_every_steps=6, save_every_seconds=0.0)
 FULL = (RuntimeError("CUDA out of memory."), RuntimeError("[enforce] DefaultCPUAllocator: can't allocate memory: 9 bytes"))
@@ -135,3 +138,53 @@ def test_dry_run_prints_and_writes_nothing(processes, tiny_folder, tmp_path):
     assert ended.code == 0 and ended.err == "", ended.err
     assert all(word in ended.out for word in ("memory", "features", "checkpoints", "time", "20 steps"))
     assert list(tmp_path.iterdir()) == []
+
+
+class TestTunedModels:
+    """Their language model's graph is what takes the memory."""
+
+    @pytest.fixture
+    def tuned(self, config):
+        model = hybrid.attach(None, replace(config, tuner=Lora.Config(r=2)))
+        for parameter in tuned_parameters(model.backbone):
+            torch.nn.init.normal_(parameter, std=0.2)
+        return model
+
+    def test_the_graph_is_kept_over_the_steps_and_gone_back_through(self, tuned, problems):
+        before = [parameter.clone() for parameter in tuned_parameters(tuned.backbone)]
+        step, kept, seen = TrialStep(tuned, Dataset(tuned, problems(5), cache=False), CONFIG, 8), [], []
+        output = step.boundary.output
+        output.register_hook(lambda gradient: seen.append(gradient.norm()))
+        for _ in range(3):
+            step()
+            kept.append(step.boundary.leaf.grad.norm())
+        assert output.requires_grad and len(set(kept)) == 3 and seen == []
+        step.go_back()
+        assert len(seen) == 1 and seen[0] > 0 and not tuned.backbone.model.training
+        for parameter, old in zip(tuned_parameters(tuned.backbone), before, strict=True):
+            assert torch.equal(parameter, old) and parameter.grad is None
+
+    def test_a_survey_counts_graph_and_tuner_and_no_features(self, tuned, problems, monkeypatch):
+        back, real = [], TrialStep.go_back
+        monkeypatch.setattr(TrialStep, "go_back", lambda self: (back.append(self.boundary.output.requires_grad), real(self)))
+        monkeypatch.setattr(trial, "_resident_peak", lambda: 10**9 if back else 0)  # Measured behind the way back.
+        needs = survey(tuned, problems(30), problems(4, 1), CONFIG)
+        own = sum(parameter.numel() for parameter in tuned_parameters(tuned.backbone))
+        assert back == [True] and needs.peak_bytes == 10**9 + 2 * 4 * own
+        assert needs.feature_bytes == needs.missing_bytes == 0 == needs.feature_seconds
+        assert needs.weights == sum(weight.numel() for weight in trainable(tuned.head)) + own
+        assert needs.evaluation_seconds > 0 and needs.step_seconds > 0
+
+    def test_a_batch_that_does_not_fit_on_the_way_back_is_halved(self, tuned, problems, tmp_path, monkeypatch):
+        sizes, real = [], TrialStep.go_back
+
+        def go_back(self):
+            sizes.append(len(self.batch.labels))
+            if sizes[-1] > 4:
+                raise FULL[0]
+            real(self)
+
+        monkeypatch.setattr(TrialStep, "go_back", go_back)
+        config = TrainConfig(num_steps=3, batch_size=8, auto_batch_size=True)
+        assert train(tuned, problems(20), problems(4, 1), config, tmp_path / "run", show=False).step == 3
+        assert sizes == [8, 4]

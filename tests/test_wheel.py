@@ -21,6 +21,9 @@ PACKAGES = {
     "hybrid.eval",
     "hybrid.eval.tasks",
     "hybrid.eval.baselines",
+    "hybrid.eval.engines",
+    "hybrid.eval.tuning",
+    "hybrid.eval.report",
 }
 
 
@@ -80,7 +83,7 @@ def test_it_holds_these_packages_and_every_module_of_theirs(names):
 
 def test_besides_modules_it_holds_the_report_template_and_the_mark_of_types(names):
     others = {name for name in own(names) if not name.endswith(".py")}
-    assert others == {"hybrid/py.typed", "hybrid/eval/report.html.jinja"}
+    assert others == {"hybrid/py.typed", "hybrid/eval/report/page.html.jinja", "hybrid/eval/report/style.css"}
 
 
 def test_its_metadata_name_the_licence_the_command_and_the_version(wheel, names):
@@ -101,7 +104,7 @@ def test_what_is_unpacked_runs_by_itself(wheel, tmp_path):
         "import hybrid, hybrid.cli, hybrid.train\n"
         "from importlib.resources import files\n"
         "assert all(module.__file__.startswith(sys.argv[1]) for name, module in sys.modules.items() if name.startswith('hybrid'))\n"
-        "assert files('hybrid.eval').joinpath('report.html.jinja').is_file()\n"
+        "assert files('hybrid.eval.report').joinpath('page.html.jinja').is_file()\n"
         "for name in ('adapters', 'train', 'eval'):\n"
         "    assert importlib.util.find_spec(name) is None, name\n"
         "sys.exit(hybrid.cli.main(['tasks']))"

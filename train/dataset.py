@@ -5,6 +5,7 @@ Shapes: b batch, p positions of features, o output positions (answers first, the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -24,18 +25,25 @@ from hybrid.train.processes import Team
 
 @dataclass(frozen=True)
 class Batch:
-    """Features and labels of some problems; labels (b, o) int64, IGNORE where a position has none."""
+    """Features and labels of some problems.
+
+    Args:
+        features: of the prompts.
+        labels: (b, o) int64, IGNORE where a position has none.
+        weights: of each label's loss against its row's others, (b, o) float32.
+    """
 
     features: Features
     labels: Tensor
+    weights: Tensor
 
     def to(self, device: torch.device | str) -> Batch:
         """Return the same batch on `device`."""
-        return Batch(self.features.to(device), self.labels.to(device))
+        return Batch(self.features.to(device), self.labels.to(device), self.weights.to(device))
 
     def select(self, rows: Tensor) -> Batch:
         """Keep only some rows (index tensor)."""
-        return Batch(self.features.select(rows), self.labels[rows])
+        return Batch(self.features.select(rows), self.labels[rows], self.weights[rows])
 
     def replace(self, rows: Tensor, fresh: Batch) -> None:
         """Overwrite the rows given by an index tensor, in place; shapes stay."""
@@ -43,6 +51,7 @@ class Batch:
         self.features.mask[rows] = fresh.features.mask
         self.features.num_answers[rows] = fresh.features.num_answers
         self.labels[rows] = fresh.labels
+        self.weights[rows] = fresh.weights
 
     def answer_labels(self) -> Tensor:
         """Return the labels with path positions set to IGNORE."""
@@ -86,6 +95,9 @@ class Dataset:
         self.labels = torch.full((len(rows), max(len(row.labels) for row in rows)), IGNORE)
         for place, row in zip(self.labels, rows, strict=True):
             place[: len(row.labels)] = torch.tensor(row.labels)
+        self.weights = torch.ones(self.labels.shape)
+        for place, problem in zip(self.weights, self.problems, strict=True):
+            place[: len(problem.weights)] = torch.tensor(problem.weights)
         self.features: CachedFeatures | LiveFeatures = (
             cached_features(model.backbone, readings, say=say, progress=progress, team=team)
             if cache
@@ -99,7 +111,7 @@ class Dataset:
         """Return the problems at `indices` as one batch on the CPU, in the backbone's precision."""
         rows = self.features.rows(indices)
         features = Features.pad(rows, [self.num_answers[i] for i in indices], self.num_positions)
-        return Batch(features, self.labels[list(indices)])
+        return Batch(features, self.labels[list(indices)], self.weights[list(indices)])
 
 
 def _checked(model: HybridModel, problems: Sequence[Problem]) -> list[Row]:
@@ -134,7 +146,11 @@ def _row(model: HybridModel, problem: Problem, tokens: Encoded) -> Row:
         name = "max_positions" if reads_spans else "max_tokens"
         raise InputError(f"{reading.num_positions} positions, but encoder.{name} is {encoder.longest}; attach with a larger one")
     places = layout.length(answer)
-    labels = _answer_labels(model, problem, places)
+    labels = answer_labels(model, problem, places)
+    if problem.weights and len(problem.weights) != len(labels):
+        raise InputError(f"there are {len(problem.weights)} weights where the answer has {len(labels)} places")
+    if any(not 0 <= weight < math.inf for weight in problem.weights):
+        raise InputError(f"weights are {problem.weights}; give finite numbers of at least 0")
     if reads_spans and context and problem.path:
         if len(problem.path) != len(context):
             raise InputError(f"there are {len(problem.path)} path symbols where the prompt has {len(context)} places")
@@ -142,8 +158,12 @@ def _row(model: HybridModel, problem: Problem, tokens: Encoded) -> Row:
     return Row(reading, places, labels)
 
 
-def _answer_labels(model: HybridModel, problem: Problem, places: int) -> list[int]:
-    """Return one label a place; behind the END of an answer that is shorter stands IGNORE."""
+def answer_labels(model: HybridModel, problem: Problem, places: int) -> list[int]:
+    """Return one label a place; behind the END of an answer that is shorter stands IGNORE.
+
+    Raises:
+        InputError: the head cannot write the answer, or not in so many places.
+    """
     decoder = model.head.decoder
     labels = decoder.labels(problem.answer)
     if decoder.end is None and len(labels) != places:

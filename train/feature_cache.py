@@ -1,9 +1,9 @@
 """The feature cache: what the frozen backbone says of each prompt, computed once and kept on disk.
 
 Problems are cut into shards; a shard is one safetensors file named by the digest of everything that decides its
-content: backbone weights, tokenizer, precision, layers, what the encoder reads, prompts and spans. A file is written
-beside its place and moved there whole, so two processes may build the same cache, and an interrupted one goes on at the
-first missing shard. Each file holds the digest of its own content: a damaged one is built again. Files are
+content: backbone weights, tokenizer, precision and quantisation, layers, what the encoder reads, prompts and spans. A
+file is written beside its place and moved there whole, so two processes may build the same cache, and an interrupted one
+goes on at the first missing shard. Each file holds the digest of its own content: a damaged one is built again. Files are
 memory-mapped: the cache may be larger than memory.
 """
 
@@ -145,7 +145,8 @@ def cached_features(
 
 def _key(backbone: Backbone, readings: Sequence[Reading]) -> str:
     content = [[reading.encoded.ids, reading.encoded.offsets, reading.spans] for reading in readings]
-    made_by = [FORMAT, backbone.fingerprint, backbone.settings, backbone.layers, torch.__version__]
+    deciding = {part: value for part, value in backbone.fingerprint.items() if part != "landmarks"}  # The weights say them.
+    made_by = [FORMAT, deciding, backbone.settings, backbone.layers, torch.__version__]
     return hashlib.sha256(json.dumps([made_by, content]).encode()).hexdigest()[:32]
 
 

@@ -71,7 +71,7 @@ def losses(out: StepOutput, batch: Batch, objective: Objective, next_bk: Tensor 
         steps_b: steps taken, this one included, (b,).
     """
     answers = batch.features.answer_mask(batch.labels.shape[1])
-    weights = torch.where(answers, 1.0, objective.path_weight)
+    weights = torch.where(answers, 1.0, objective.path_weight) * batch.weights
     right_b = whole_answer_right(out.logits.detach(), batch.answer_labels())
     answer = objective.loss(out.logits, batch.labels, weights).mean()
     last_b = steps_b >= objective.num_supervision_steps

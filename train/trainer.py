@@ -142,7 +142,7 @@ class Trainer(Resumable):
     def _record(self, train_problems: Sequence[Problem], dev_problems: Sequence[Problem]) -> dict[str, Any]:
         import hashlib
 
-        texts = repr([(p.prompt, p.answer, p.path, *p.spans) for p in (*train_problems, *dev_problems)])
+        texts = repr([(p.prompt, p.answer, p.path, *p.spans, *p.weights) for p in (*train_problems, *dev_problems)])
         return {
             "model": self.model.config.to_dict(),
             "train": to_dict(self.config),
@@ -157,7 +157,7 @@ class Trainer(Resumable):
             found = len(stored["carry"]["steps"])
         else:
             found = trial.fitting_batch_size(
-                wanted, self.team, lambda rows: trial.TrialStep(self.model, self.data, self.config, rows)()
+                wanted, self.team, lambda rows: trial.try_out(self.model, self.data, self.config, rows)
             )
         if found != wanted:
             self.bar.say(f"train.batch_size {wanted} does not fit into memory: the batch has {found} slots")

@@ -10,18 +10,21 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
+from accelerate import PartialState
 from accelerate.utils import find_executable_batch_size
 from accelerate.utils.memory import should_reduce_batch_size
 
+from hybrid import tuner
 from hybrid.carry import Carry
 from hybrid.default_backbone import cache_folder
 from hybrid.errors import TrainingError
 from hybrid.halting import Fixed
 from hybrid.inference import think
 from hybrid.train import step as one_step
+from hybrid.train.boundary import Boundary
 from hybrid.train.config import TrainConfig
 from hybrid.train.dataset import Dataset
 from hybrid.train.feature_cache import LiveFeatures, Reading, bytes_needed, missing_readings
@@ -41,13 +44,19 @@ T = TypeVar("T")
 
 
 class TrialStep:
-    """Supervision steps on a copy of the head, with the first rows of a dataset in the slots of one process."""
+    """Supervision steps on a copy of the head, with the first rows of a dataset in the slots of one process.
+
+    A tuned language model runs once, with gradient, and its graph is kept until `go_back`, as in a run.
+    """
 
     def __init__(self, model: HybridModel, data: Dataset, config: TrainConfig, rows: int) -> None:
-        self.head, self.config = copy.deepcopy(model.head), config
+        self.head, self.config, tuned = copy.deepcopy(model.head), config, model.backbone.tuned
         self.optimizers = OPTIMIZERS.build(config.optimizer).build(self.head)
-        self.objective = one_step.Objective.of(config, self.head)
-        self.batch = data.batch([row % len(data) for row in range(rows)]).to(model.device)
+        self.objective = one_step.Objective.of(config, self.head, tuned=tuned)
+        indices = [row % len(data) for row in range(rows)]
+        place: Any = PartialState()  # Knows the device, which is all that is asked of it here.
+        self.boundary = Boundary(model.backbone, config, place) if tuned else None
+        self.batch = self.boundary.read(data, indices) if self.boundary else data.batch(indices).to(model.device)
         self.carry = Carry.start(self.head.start(self.batch.features))
 
     def __call__(self) -> None:
@@ -62,6 +71,20 @@ class TrialStep:
         for optimizer in self.optimizers:
             optimizer.step()
             optimizer.zero_grad()
+
+    def go_back(self) -> None:
+        """Send what the steps have gathered back through a tuned language model, and drop it there."""
+        if self.boundary is not None and self.boundary.leaf.grad is not None:
+            self.boundary.output.backward(self.boundary.leaf.grad.to(self.boundary.output.dtype))  # type: ignore[no-untyped-call]
+            for parameter in self.boundary.parameters:
+                parameter.grad = None
+
+
+def try_out(model: HybridModel, data: Dataset, config: TrainConfig, rows: int) -> None:
+    """Take a step with so many rows, through a tuned language model as well; fails where memory does not hold it."""
+    step = TrialStep(model, data, config, rows)
+    step()
+    step.go_back()
 
 
 def fitting_batch_size(wanted: int, team: Team, attempt: Callable[[int], None]) -> int:
@@ -109,7 +132,7 @@ class Needs:
         feature_bytes: of all features on disk; 0 without a cache.
         missing_bytes: of those that are not there yet.
         checkpoint_bytes: of the checkpoints that are kept, and the one that is written.
-        peak_bytes: memory of one process in a step, with the language model.
+        peak_bytes: memory of one process in a step, with the language model, and where it is tuned, with its graph.
         slots: of one process.
         feature_seconds: to compute the missing features.
         step_seconds: of one supervision step.
@@ -156,26 +179,30 @@ def survey(model: HybridModel, train_problems: Sequence[Problem], dev_problems: 
     read_seconds, step = _seconds(lambda: TrialStep(model, sets[0], config, rows))
     step()
     step_seconds = sum(_seconds(step)[0] for _ in range(TIMED_STEPS)) / TIMED_STEPS
+    back_seconds, _ = _seconds(step.go_back)
+    peak = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else _resident_peak()
     head, dev = step.head, sets[1].batch(range(min(EVALUATED_TOGETHER, len(sets[1])))).to(model.device)
     think_seconds, _ = _seconds(
         lambda: think(head, dev.features, Fixed(Fixed.Config()), head.reasoner.config.num_supervision_steps, dev.labels.shape[1])
     )
-    peak = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else _resident_peak()
-
     token_seconds = read_seconds / sum(_tokens(readings[0][row % len(readings[0])]) for row in range(rows))
-    missing = [reading for each in readings for reading in missing_readings(model.backbone, each)] if config.cache else []
-    if not config.cache:
-        step_seconds += read_seconds
+    own = tuner.tuned_parameters(model.backbone)
+    cached = config.cache and not own
+    missing = [reading for each in readings for reading in missing_readings(model.backbone, each)] if cached else []
+    if not cached:  # A tuned language model goes forth and back once for all supervision steps of a batch.
+        step_seconds += (read_seconds + back_seconds) / (head.reasoner.config.num_supervision_steps if own else 1)
+        think_seconds += token_seconds * sum(map(_tokens, readings[1][:EVALUATED_TOGETHER]))
     train_seconds = min(config.num_steps * step_seconds, config.max_seconds or math.inf)
     evaluations = max(1, round(train_seconds / step_seconds / config.eval_every_steps))
     moments = sum(m.nbytes for o in step.optimizers for state in o.state.values() for m in state.values())
     copies = sum(tensor.nbytes for tensor in head.state_dict().values()) * (2 if config.ema_decay else 1)
+    tuned = sum(weight.nbytes for weight in own)
     return Needs(
-        weights=sum(weight.numel() for weight in trainable(head)),
-        feature_bytes=sum(bytes_needed(model.backbone, each) for each in readings) if config.cache else 0,
+        weights=sum(weight.numel() for weight in (*trainable(head), *own)),
+        feature_bytes=sum(bytes_needed(model.backbone, each) for each in readings) if cached else 0,
         missing_bytes=bytes_needed(model.backbone, missing),
-        checkpoint_bytes=(KEEP + 1) * (moments + copies),
-        peak_bytes=peak,
+        checkpoint_bytes=(KEEP + 1) * (moments + copies + 3 * tuned),  # Weights and two moments.
+        peak_bytes=peak + 2 * tuned,
         slots=rows,
         feature_seconds=token_seconds * sum(map(_tokens, missing)) / team.size,
         step_seconds=step_seconds,

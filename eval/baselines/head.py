@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 from hybrid.eval.baselines.method import METHODS, Attempt, Method
-from hybrid.eval.cost import count_flops
+from hybrid.eval.head_cost import HeadCost, head_cost
 from hybrid.eval.tasks.task import Task
-from hybrid.model import HybridModel
+from hybrid.model import HybridModel, Solution
 from hybrid.problem import Problem
 from hybrid.search import SearchConfig
 
 
 @METHODS.register("hybrid")
 class HeadMethod(Method):
-    """Answers with `model`; FLOPs are counted on one problem and scale with tokens and steps."""
+    """Answers with `model`; FLOPs follow from the lengths of prompt, workspace and answer, and from the steps taken."""
 
     batch_sizes = (32, 128)
 
@@ -33,40 +32,50 @@ class HeadMethod(Method):
         self.model, self.task, self.halting, self.config = model, task, halting, config
         self.name, self.train_seconds = config.name, train_seconds
         self.trainable_parameters = model.num_trainable_parameters()
+        self._cost: HeadCost | None = None
+        self._counted = 0
 
-    @cached_property
-    def _flops(self) -> tuple[float, float]:
-        """FLOPs a prompt token (backbone to the deepest layer read, and encoder), and FLOPs a supervision step."""
-        problem = self.task.problems("train", 1)[0]
-        tokens = len(self.model.backbone.encode([problem.prompt])[0].ids)
-        features = self.model.read([problem])
-        fixed = _fixed()
-        read = count_flops(lambda: self.model.read([problem]))
-        one = count_flops(lambda: self.model.think(features, halting=fixed, num_steps=1))
-        two = count_flops(lambda: self.model.think(features, halting=fixed, num_steps=2))
-        return (read + 2 * one - two) / tokens, float(two - one)
+    def cost(self, problems: Sequence[Problem], positions: Sequence[int]) -> HeadCost:
+        """Return FLOPs by length, counted at the first call, and again where that saw too short a workspace."""
+        longest = max(range(len(problems)), key=lambda i: positions[i])
+        enough = min(positions[longest], 3)  # Three lengths give the whole polynomial.
+        if self._cost is None or self._counted < enough:
+            found = head_cost(self.model, problems[longest], self.config.search.num_trajectories)
+            self._cost, self._counted = found, enough
+        return self._cost
+
+    def _flops(self, problems: Sequence[Problem], solutions: Sequence[Solution]) -> list[float]:
+        layout = self.model.config.layout
+        tokens = [len(encoded.ids) for encoded in self.model.backbone.encode([problem.prompt for problem in problems])]
+        spans = [layout.spans(problem.prompt, problem.spans) for problem in problems]
+        reads_tokens = self.model.head.encoder.reads == "tokens"
+        positions = tokens if reads_tokens else [len(answer) + len(context) for answer, context in spans]
+        cost = self.cost(problems, positions)
+        return [
+            cost.flops(tokens=n, positions=p, answers=layout.length(answer), steps=solution.total_steps)
+            for n, p, (answer, _), solution in zip(tokens, positions, spans, solutions, strict=True)
+        ]
+
+    def solutions(self, problems: Sequence[Problem]) -> list[Solution]:
+        """Return the model's solutions, all of one batch."""
+        own = self.config
+        return self.model.solve(
+            problems, halting=self.halting, num_steps=own.num_steps, search=own.search, batch_size=len(problems)
+        )
 
     def attempt(self, problems: Sequence[Problem]) -> list[Attempt]:
         """See Method.attempt."""
-        solutions = self.model.solve(
-            problems,
-            halting=self.halting,
-            num_steps=self.config.num_steps,
-            search=self.config.search,
-            batch_size=len(problems),
-        )
-        encoded = self.model.backbone.encode([problem.prompt for problem in problems])
-        per_token, per_step = self._flops
+        solutions = self.solutions(problems)
         return [
             Attempt(
                 text=solution.text,
-                right=solution.symbols == problem.answer,
+                right=self.task.right(solution.symbols, problem),
                 steps=solution.total_steps,
-                flops=per_token * len(tokens.ids) + per_step * solution.total_steps,
-                right_by_step=tuple(step == problem.answer for step in solution.trajectory),
+                flops=flops,
+                right_by_step=tuple(self.task.right(step, problem) for step in solution.trajectory),
                 answers_by_step=tuple(self.task.layout.write(step) for step in solution.trajectory),
             )
-            for solution, problem, tokens in zip(solutions, problems, encoded, strict=True)
+            for solution, problem, flops in zip(solutions, problems, self._flops(problems, solutions), strict=True)
         ]
 
     def depth_curve(self, problems: Sequence[Problem], depth: int) -> list[float]:
@@ -77,7 +86,7 @@ class HeadMethod(Method):
             solutions = self.model.solve(part, halting=_fixed(), num_steps=depth, batch_size=128)
             for solution, problem in zip(solutions, part, strict=True):
                 for step, symbols in enumerate(solution.trajectory):
-                    right[step] += symbols == problem.answer
+                    right[step] += self.task.right(symbols, problem)
         return [count / len(problems) for count in right]
 
 

@@ -55,13 +55,15 @@ class Method(ABC):
         name: as it stands in tables.
         trainable_parameters: weights trained for the task.
         train_seconds: seconds of that training.
-        batch_sizes: batches to try for the best throughput.
+        course: (training seconds, exact share on dev) at every evaluation of the training; None where there was none.
+        batch_sizes: of which the first and the last are tried for the best throughput.
     """
 
     kind: ClassVar[str]
     name: str
     trainable_parameters: int = 0
     train_seconds: float = 0.0
+    course: list[list[float]] | None = None
     batch_sizes: tuple[int, ...] = (8, 32)
 
     def fit(self, training: Sequence[Problem], dev: Sequence[Problem], folder: Path, budget: Budget) -> None:  # noqa: B027
@@ -69,6 +71,19 @@ class Method(ABC):
 
         A method that has nothing to learn or to choose does nothing. Sets `train_seconds` and `trainable_parameters`.
         """
+
+    def depth_curve(self, problems: Sequence[Problem], depth: int) -> list[float] | None:
+        """Return the share of `problems` whose whole answer is right after 1..depth steps; None for a method without."""
+        return None
+
+    @property
+    def recalled_seconds(self) -> float:
+        """Seconds that answers taken from disk took when they were asked for; whoever takes times adds them."""
+        return 0.0
+
+    def notes(self) -> list[str]:
+        """Return what a reader of the method's figures must know."""
+        return []
 
     @abstractmethod
     def attempt(self, problems: Sequence[Problem]) -> list[Attempt]:

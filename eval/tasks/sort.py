@@ -82,6 +82,11 @@ class Sort(Task):
         restated = [problem.prompt[start:end] for start, end in spans]
         return read_sequence(text, self.symbols, len(spans), restated=restated)
 
+    def solve(self, prompt: str) -> tuple[str, ...]:
+        """Return the list's numbers sorted."""
+        spans, _ = self.layout.spans(prompt)
+        return tuple(sorted(prompt[start:end] for start, end in spans))
+
     def _instances(self, rng: random.Random) -> Iterator[Numbers]:
         least = self.config.min_length or self.config.length
         while True:

@@ -15,6 +15,7 @@ from functools import lru_cache
 from itertools import combinations, permutations
 from typing import ClassVar
 
+from hybrid.errors import InputError
 from hybrid.eval.answers import read_assignment
 from hybrid.eval.tasks.show import Cell, Picture
 from hybrid.eval.tasks.task import TASKS, Task, changes
@@ -118,6 +119,17 @@ class StateTracking(Task):
     def read(self, text: str, problem: Problem) -> tuple[str, ...] | None:
         """Return each person's colour: by name in any order, or the colours alone in the order of introduction."""
         return read_assignment(text, self._people(problem.prompt), self.symbols)
+
+    def solve(self, prompt: str) -> tuple[str, ...]:
+        """Return each person's last colour, found by following the swaps."""
+        intros, ends = ([prompt[start:end] for start, end in spans] for spans in self.layout.spans(prompt))
+        people = self._people(prompt)
+        held = {name: clause.split()[-1] for name, clause in zip(people, intros, strict=True)}
+        for first, second in zip(ends[::2], ends[1::2], strict=True):
+            if first not in held or second not in held:
+                raise InputError(f"{first} and {second} swap, but who holds what at first is told of {', '.join(people)} only")
+            held[first], held[second] = held[second], held[first]
+        return tuple(held[name] for name in people)
 
     def picture(self, prompt: str, symbols: Sequence[str], previous: Sequence[str] | None = None) -> Picture:
         """Return the colours, each with the name of the person."""

@@ -113,6 +113,14 @@ class Sudoku(Task):
         """Return the one full grid in the final part of the text."""
         return read_grid(text, self.config.size)
 
+    def solve(self, prompt: str) -> tuple[str, ...]:
+        """Return the full grid, found by singles and guesses."""
+        spans, _ = self.layout.spans(prompt)
+        solved = solve(self._shape, [int(prompt[start:end]) for start, end in spans])
+        if solved is None:
+            raise InputError("the puzzle has no solution; give one that has")
+        return tuple(map(str, solved.grid))
+
     def picture(self, prompt: str, symbols: Sequence[str], previous: Sequence[str] | None = None) -> Picture:
         """Return the grid with its boxes, the prompt's own digits marked as given."""
         size = self.config.size

@@ -1,29 +1,21 @@
 """Reads Sudoku puzzles from a CSV or JSONL file, plain, .gz or .xz, or from a data set of the Hugging Face hub.
 
-Holds reading and checking; every row is checked before any is used. Which rows stand in which split is not decided
-here. Rows are kept as uint8 arrays, so that the millions of Sudoku-Extreme fit into memory.
+Holds the checking: every row is checked before any is used; reading is rows.py's. Which rows stand in which split is
+not decided here. Rows are kept as uint8 arrays, so that the millions of Sudoku-Extreme fit into memory.
 """
 
 from __future__ import annotations
 
-import csv
-import gzip
-import json
-import lzma
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hybrid.errors import InputError
+from hybrid.eval.tasks.rows import read_rows
 from hybrid.eval.tasks.sudoku_solver import Shape
 
-HUB = "hub:"
-_OPENERS: dict[str, Callable[..., Any]] = {".xz": lzma.open, ".gz": gzip.open}
 _CHUNK = 50_000
 _BLANKS = str.maketrans({".": "0"})
 
@@ -53,7 +45,7 @@ def read_table(source: str, shape: Shape, columns: tuple[str, str]) -> Table:
         InputError: the source cannot be read, lacks a column, or has a row that is no such puzzle; the message names
             the source and the row, counted from 1 without the header.
     """
-    rows = _hub_rows(source, columns) if source.startswith(HUB) else _file_rows(Path(source), columns)
+    rows = ((question.strip(), answer.strip()) for question, answer in read_rows(source, columns))
     parts = []
     first = 1
     while chunk := list(islice(rows, _CHUNK)):
@@ -63,66 +55,6 @@ def read_table(source: str, shape: Shape, columns: tuple[str, str]) -> Table:
         raise InputError(f"{source} holds no puzzles; give a file with at least one row")
     puzzles, answers = (np.concatenate([part[side] for part in parts]) for side in (0, 1))
     return Table(puzzles, answers)
-
-
-def _file_rows(path: Path, columns: tuple[str, str]) -> Iterator[tuple[str, str]]:
-    suffix = path.suffix.lower()
-    inner = Path(path.stem).suffix.lower() if suffix in _OPENERS else suffix
-    readers = {".csv": _csv_records, ".jsonl": _json_records}
-    if inner not in readers:
-        raise InputError(f"{path} is of no known kind; give a .csv or .jsonl file, also as .gz or .xz, or {HUB}owner/name")
-    try:
-        with _OPENERS.get(suffix, open)(path, "rt", encoding="utf-8-sig", newline="") as file:
-            for number, record in enumerate(readers[inner](file, path), 1):
-                yield _pick(record, columns, path, number)
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from None
-    except (OSError, EOFError, lzma.LZMAError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{path} cannot be read: {reason}; give the path of a readable file") from None
-
-
-def _csv_records(file: Any, path: Path) -> Iterator[dict[str, Any]]:
-    try:
-        yield from csv.DictReader(file)
-    except csv.Error as error:
-        raise InputError(f"{path} is no readable CSV: {error}") from None
-
-
-def _json_records(file: Any, path: Path) -> Iterator[dict[str, Any]]:
-    lines = (line for line in file if line.strip())
-    for number, line in enumerate(lines, 1):
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise InputError(f"{path} row {number} is no JSON: {str(error)[:100]}") from None
-        if not isinstance(record, dict):
-            raise InputError(f"{path} row {number} is {str(record)[:40]!r}; give a JSON object a line")
-        yield record
-
-
-def _hub_rows(source: str, columns: tuple[str, str]) -> Iterator[tuple[str, str]]:
-    import datasets  # type: ignore[import-untyped, unused-ignore]
-
-    try:
-        splits = datasets.load_dataset(source.removeprefix(HUB))
-    except Exception as error:  # datasets raises a dozen unrelated classes for "not there"
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{source} cannot be loaded: {reason}; check the name and the connection") from None
-    number = 0
-    for split in splits.values():
-        for record in split:
-            number += 1
-            yield _pick(record, columns, source, number)
-
-
-def _pick(record: dict[str, Any], columns: tuple[str, str], source: object, number: int) -> tuple[str, str]:
-    for column in columns:
-        if column not in record:
-            known = ", ".join(str(name) for name in record if name is not None)
-            raise InputError(f'{source} row {number} has no column "{column}"; choose from its columns: {known}')
-    question, answer = (str(record[column] or "").strip() for column in columns)
-    return question, answer
 
 
 def _check(rows: list[tuple[str, str]], shape: Shape, source: str, first: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
-from hybrid.errors import InputError
+from hybrid.errors import ConfigError, InputError
 from hybrid.eval.tasks.show import Cell, Picture, as_html, as_text
 from hybrid.kinds import Kinds
 from hybrid.layout import LayoutConfig
@@ -54,6 +54,11 @@ class Task(ABC):
 
     symbols: tuple[str, ...]
     layout: LayoutConfig
+
+    @property
+    def title(self) -> str:
+        """The task's name as it stands in tables, before its settings."""
+        return self.kind
 
     @abstractmethod
     def __init__(self, config: Any) -> None: ...
@@ -127,7 +132,24 @@ class Task(ABC):
         Markdown, words around the answer and an "Answer:" before it do no harm; an answer that is missing, incomplete
         or ambiguous is wrong. Never raises, whatever the string.
         """
-        return self.read(text, problem) == problem.answer
+        return self.right(self.read(text, problem), problem)
+
+    def right(self, symbols: Sequence[str] | None, problem: Problem) -> bool:
+        """Say whether `symbols` answer `problem`; None never does. Here: they are its answer."""
+        return symbols is not None and tuple(symbols) == problem.answer
+
+    def solve(self, prompt: str) -> tuple[str, ...]:
+        """Return the answer that a classical solver finds in the prompt's text alone, in any wording.
+
+        Raises:
+            ConfigError: this task has no solver.
+            InputError: the prompt holds no problem of this task, or one without an answer.
+        """
+        raise ConfigError(f"the task {self.kind} has no classical solver; leave out the method solver")
+
+    def write(self, problem: Problem) -> str:
+        """Return the answer to `problem` as a worked example gives it. Here: its symbols."""
+        return self.layout.write(problem.answer)
 
     def instructions(self, style: Style) -> str:
         """Return the sentence to append to a prompt that asks a language model to answer.

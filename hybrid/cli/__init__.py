@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -45,7 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 0 if words else 2
         if words[0] not in COMMANDS:
             raise ConfigError(f'command "{words[0]}" is unknown; choose one of: {", ".join(COMMANDS)}')
-        parse(COMMANDS[words[0]], words[1:], f"hybrid {words[0]}").run()
+        with warnings.catch_warnings():
+            warnings.showwarning = _tell
+            parse(COMMANDS[words[0]], words[1:], f"hybrid {words[0]}").run()
     except HybridError as error:
         # Faults of data stand one a line; any other message is one line.
         lines = str(error).splitlines() if isinstance(error, DataError) else [str(error)]
@@ -57,6 +60,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         _complain("interrupted; the same command resumes")
         return 130
     return 0
+
+
+def _tell(message: Warning | str, category: type[Warning], *place: Any, **rest: Any) -> None:
+    """Print a warning as one line, without the line of code that gave it."""
+    print(f"hybrid: {' '.join(str(message).split())}", file=sys.stderr)
 
 
 def _complain(*lines: str) -> None:

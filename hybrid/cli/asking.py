@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from hybrid.errors import InputError
 from hybrid.eval.tasks import TASKS
@@ -14,6 +14,9 @@ from hybrid.kinds import require
 from hybrid.problem import Problem, Span
 from hybrid.search import SearchConfig
 
+Precision = Literal["float32", "bfloat16", "float16", "int8", "nf4"] | None
+"""Of the language model; None takes the one that the head was trained on."""
+
 
 @dataclass(frozen=True)
 class Asking:
@@ -22,6 +25,7 @@ class Asking:
     prompt: str | None = field(default=None, metadata={"positional": True})
     model: str = "examples/sudoku4"
     file: str | None = None
+    precision: Precision = None
     num_steps: int | None = None
     halting: Any = field(default=None, metadata={"kinds": HALTING})
     search: SearchConfig = field(default_factory=SearchConfig)
@@ -43,7 +47,7 @@ class Asking:
         """Return the model."""
         from hybrid.model import HybridModel
 
-        return HybridModel.from_pretrained(self.model)
+        return HybridModel.from_pretrained(self.model, precision=self.precision)
 
 
 def task_of(model: Any) -> Any:

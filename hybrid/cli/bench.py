@@ -6,73 +6,124 @@ import shlex
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from hybrid.cli.asking import task_of
+from hybrid.backbone import BackboneConfig
+from hybrid.cli.asking import Precision, task_of
+from hybrid.eval.engines import ENGINES, Engine, TransformersEngine
 from hybrid.eval.tasks import TASKS
-from hybrid.eval.tasks.task import Wording
+from hybrid.eval.tasks.task import Task, Wording
 from hybrid.halting import HALTING
-from hybrid.kinds import require
+from hybrid.kinds import family_field, require
 from hybrid.search import SearchConfig
+
+if TYPE_CHECKING:
+    from hybrid.eval.baselines import Method
+    from hybrid.model import HybridModel
 
 
 @dataclass(frozen=True)
 class BenchCommand:
-    """Compare a trained head with the language model's own answers on unseen problems.
+    """Compare latent recursion with the language model's own answers: a trained head, or a whole suite of methods.
 
     Args:
-        model: folder of a trained head.
-        output: folder for results.json, attempts.jsonl and report.html.
+        model: folder of a trained head; none with `suite`.
+        suite: quickstart, standard or full: trains and tests many methods on many tasks, with controls; or task: the same on
+            `task` alone. The same command again goes on at the first cell without a result.
+        output: folder for results, the answers, and the report.
         task: task to test on; without it, the one that the head was trained on.
         methods: what is compared: hybrid and names of prompting methods.
+        engine: what writes the prompting methods' text: transformers here, or server by its URL.
         num_problems: test problems for the head; none takes 500, or all where data of one's own has fewer.
         num_text_problems: the first of them, for methods that write text.
         num_latency: the first of them, one by one, for seconds.
         seed: of the problems.
         held_out_wording: put the problems in wordings that no training prompt has.
+        precision: of the language model: float32, bfloat16, float16, int8 or nf4; a warning tells where the head was trained
+            on another. None takes the trained one.
         num_steps: most supervision steps of the head.
         halting: halting rule of the head.
         search: noisy trajectories of the head.
+        backbone: the language model of a suite.
+        seconds: training seconds of every method of a suite; none takes the suite's own.
+        only: run the cells of a suite that have this in their name.
     """
 
-    model: str
+    model: str | None = None
+    suite: str | None = None
     output: str = "runs/bench"
     task: Any = field(default=None, metadata={"kinds": TASKS})
     methods: tuple[str, ...] = ("hybrid", "direct", "zero_shot_cot", "few_shot_cot")
+    engine: Any = family_field(ENGINES, TransformersEngine.Config)
     num_problems: int | None = None
     num_text_problems: int = 32
     num_latency: int = 10
     seed: int = 0
     held_out_wording: bool = False
+    precision: Precision = None
     num_steps: int | None = None
     halting: Any = field(default=None, metadata={"kinds": HALTING})
     search: SearchConfig = field(default_factory=SearchConfig)
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    seconds: float | None = None
+    only: str = ""
 
     def __post_init__(self) -> None:
+        one = (self.model is None) != (self.suite is None)
+        require(one, "give either --model, the folder of a trained head, or --suite, the name of a suite")
+        require(self.seconds is None or self.seconds > 0, f"seconds is {self.seconds}; give a positive number")
         for name in ("num_problems", "num_text_problems", "num_latency"):
             count = getattr(self, name)
             require(count is None or count >= 1, f"{name} is {count}; give at least 1")
 
     def run(self) -> None:
         """Measure, print the table, write the files."""
+        if self.suite is not None:
+            self._run_suite(self.suite)
+        else:
+            self._run_model(str(self.model))
+
+    def _run_suite(self, name: str) -> None:
         from rich.console import Console
 
-        from hybrid.eval.baselines import METHODS, HeadMethod, Method
+        from hybrid.backbone import Backbone
+        from hybrid.eval.report import write_suite_report
+        from hybrid.eval.results import results_table
+        from hybrid.eval.suite import run_suite
+        from hybrid.eval.suites import suite
+
+        chosen = suite(name, self.task, seconds=self.seconds)
+        console, table = Console(stderr=True), Console()
+        backbone = Backbone.load(self.backbone)
+        records = run_suite(
+            chosen,
+            backbone,
+            Path(self.output),
+            command=shlex.join(["hybrid", *sys.argv[1:]]),
+            engine=ENGINES.build(self.engine, backbone, Path(self.output)),
+            only=self.only,
+            say=console.print,
+            report=write_suite_report,
+        )
+        table.print(results_table(records, width=table.width))
+        print(f"wrote {self.output}/report.html, {self.output}/report.md and {self.output}/results.csv")
+
+    def _run_model(self, folder: str) -> None:
+        from rich.console import Console
+
+        from hybrid.eval.baselines import METHODS, HeadMethod, Prompting, Solver
         from hybrid.eval.comparison import Plan, compare
         from hybrid.eval.results import results_table
         from hybrid.model import HybridModel
 
         for name in self.methods:
-            METHODS[name]  # Raises for an unknown name before anything is loaded.
-        model = HybridModel.from_pretrained(self.model)
+            ready = issubclass(METHODS[name], HeadMethod | Prompting | Solver)
+            require(ready, f"the method {name} must be trained first; leave it out here, --suite task --task ... trains it")
+        model = HybridModel.from_pretrained(folder, precision=self.precision)
         task = task_of(model) if self.task is None else TASKS.build(self.task)
-        seconds = _training_seconds(self.model)
-        methods: list[Method] = [
-            HeadMethod(HeadMethod.Config(num_steps=self.num_steps, search=self.search), model, task, self.halting, seconds)
-            if METHODS[name] is HeadMethod
-            else METHODS[name](METHODS[name].Config(), model.backbone, task)  # type: ignore[attr-defined, call-arg]
-            for name in self.methods
-        ]
+        texts = any(issubclass(METHODS[name], Prompting) for name in self.methods)
+        engine = ENGINES.build(self.engine, model.backbone, Path(self.output)) if texts else None
+        methods = [self._method(METHODS[name], model, task, engine) for name in self.methods]
         wording: Wording = "held_out" if self.held_out_wording else "train"
         plan = Plan(self.num_problems, self.num_text_problems, self.num_latency, seed=self.seed, wording=wording)
         command = shlex.join(["hybrid", *sys.argv[1:]])
@@ -80,7 +131,17 @@ class BenchCommand:
         records = compare(model, task, methods, Path(self.output), plan, command=command, say=console.print)
         table = Console()
         table.print(results_table(records, width=table.width))
-        print(f"wrote {self.output}/results.json and {self.output}/report.html")
+        print(f"wrote {self.output}/results.json, report.html, report.md and results.csv")
+
+    def _method(self, kind: Any, model: HybridModel, task: Task, engine: Engine | None) -> Method:
+        from hybrid.eval.baselines import HeadMethod, Prompting
+
+        if kind is HeadMethod:
+            config = HeadMethod.Config(num_steps=self.num_steps, search=self.search)
+            return HeadMethod(config, model, task, self.halting, _training_seconds(str(self.model)))
+        further = {"engine": engine} if issubclass(kind, Prompting) else {}
+        method: Method = kind(kind.Config(), model.backbone, task, **further)
+        return method
 
 
 def _training_seconds(folder: str) -> float:

@@ -22,6 +22,8 @@ class InspectCommand(Asking):
         prompt: the problem; \\n stands for a new line. Without it, --file or standard input is read.
         model: folder of a trained head.
         file: text file with one prompt, or .jsonl with a `prompt` in each line (and its `spans`, where the head reads them).
+        precision: of the language model: float32, bfloat16, float16, int8 or nf4; a warning tells where the head was trained
+            on another. None takes the trained one.
         num_steps: most supervision steps.
         halting: halting rule for this call.
         search: noisy trajectories.

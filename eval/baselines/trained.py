@@ -1,0 +1,134 @@
+"""A head that the benchmark itself trains: the hybrid, or a control that differs from it in one thing.
+
+Holds training within a budget and what is disturbed at the test. What distinguishes the controls is controls.py's,
+answering is head.py's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+import hybrid
+from hybrid.adapters import DECODERS, ENCODERS, Aligned, Classes
+from hybrid.backbone import Backbone, BackboneConfig
+from hybrid.eval.baselines.head import HeadMethod
+from hybrid.eval.baselines.method import METHODS, Attempt, Budget, Method
+from hybrid.eval.tasks.task import TASKS, Task
+from hybrid.halting import HALTING
+from hybrid.inference import think
+from hybrid.kinds import family_field
+from hybrid.problem import Problem
+from hybrid.reasoner import ReasonerConfig
+from hybrid.recursion import State
+from hybrid.train import TrainConfig, train
+from hybrid.train.run_folder import RunFolder
+
+Disturbance = Literal["none", "other_problem", "latent_zero", "latent_noise"]
+"""What happens to a trained head at the test: nothing; it gets the workspace of another problem; its latent states are
+set to zero, or to noise, before every cycle."""
+
+
+@METHODS.register("trained")
+class Trained(Method):
+    """A head trained on the frozen language model with the benchmark's budget."""
+
+    batch_sizes = HeadMethod.batch_sizes
+    head: HeadMethod
+
+    @dataclass(frozen=True)
+    class Config:
+        """The parts of a hybrid, and how it is trained and tested.
+
+        Args:
+            name: in tables.
+            layers: hidden layers of the language model that are read.
+            encoder, reasoner, decoder: of the head.
+            train: recipe; seconds and seed are the budget's.
+            weights: of the language model: its own, or random ones.
+            disturbance: at the test.
+        """
+
+        name: str = "hybrid"
+        layers: tuple[int, ...] | None = None
+        encoder: Any = family_field(ENCODERS, Aligned.Config)
+        reasoner: ReasonerConfig = field(default_factory=ReasonerConfig)
+        decoder: Any = family_field(DECODERS, Classes.Config)
+        train: TrainConfig = field(default_factory=lambda: TrainConfig(num_steps=1_000_000, eval_every_steps=100))
+        weights: Literal["trained", "random"] = "trained"
+        disturbance: Disturbance = "none"
+
+    def __init__(self, config: Config, backbone: Backbone, task: Task) -> None:
+        self.config, self.task, self.name = config, task, config.name
+        self.backbone = with_random_weights(backbone) if config.weights == "random" else backbone
+
+    def fit(self, training: Sequence[Problem], dev: Sequence[Problem], folder: Path, budget: Budget) -> None:
+        """See Method.fit; `folder` is a run folder of `hybrid train`."""
+        own, task = self.config, self.task
+        reads = BackboneConfig(name=self.backbone.name, layers=own.layers)
+        named = TASKS.to_dict(task.config) if hasattr(task, "config") else {"kind": task.kind}
+        config = hybrid.HybridConfig(task.layout, task.symbols, reads, own.encoder, own.reasoner, own.decoder, named)
+        torch.manual_seed(budget.seed)
+        model = hybrid.attach(self.backbone, config)
+        recipe = replace(own.train, max_seconds=budget.seconds, seed=budget.seed)
+        outcome = train(model, training, dev, recipe, folder, show=False)
+        kind = HeadMethod if own.disturbance == "none" else _Disturbed
+        self.head = kind(HeadMethod.Config(name=own.name), model, task, train_seconds=outcome.seconds)
+        if isinstance(self.head, _Disturbed):
+            self.head.disturb(own.disturbance, dev, budget.seed)
+        self.train_seconds, self.trainable_parameters = outcome.seconds, self.head.trainable_parameters
+        lines = RunFolder(folder).read_metrics()
+        self.course = [[line["seconds"], line["dev_exact"]] for line in lines if "dev_exact" in line]
+
+    @property
+    def recursive(self) -> bool:
+        """Whether the head takes several steps and is left in peace at the test."""
+        return self.config.reasoner.num_supervision_steps > 1 and self.config.disturbance == "none"
+
+    def depth_curve(self, problems: Sequence[Problem], depth: int) -> list[float] | None:
+        """See Method.depth_curve; None where the head is not recursive."""
+        return self.head.depth_curve(problems, depth) if self.recursive else None
+
+    def attempt(self, problems: Sequence[Problem]) -> list[Attempt]:
+        """See Method.attempt; only after `fit`."""
+        return self.head.attempt(problems)
+
+
+class _Disturbed(HeadMethod):
+    """A trained head that is kept from using its workspace, or its latent states."""
+
+    def disturb(self, disturbance: Disturbance, donors: Sequence[Problem], seed: int) -> None:
+        """Say what is done, whose workspaces are taken, and the seed of the noise."""
+        self.disturbance, self.donors, self.generator = disturbance, donors, torch.Generator().manual_seed(seed)
+
+    def solutions(self, problems: Sequence[Problem]) -> list[hybrid.Solution]:
+        """See HeadMethod.solutions."""
+        if self.disturbance == "other_problem":
+            places = torch.randint(len(self.donors), (len(problems),), generator=self.generator).tolist()
+            return super().solutions([self.donors[place] for place in places])
+        features, recursion = self.model.read(problems), self.model.config.reasoner
+        rule, most = HALTING.build(recursion.halting), int(features.num_answers.max())
+        thoughts = think(self.model.head, features, rule, recursion.num_supervision_steps, most, disturb=self._changed)
+        return self.model.write(thoughts, features)
+
+    def _changed(self, state: State, rows: Tensor) -> State:
+        y, *latents = state
+        if self.disturbance == "latent_zero":
+            changed = [torch.zeros_like(z) for z in latents or [y]]
+        else:
+            changed = [torch.randn(z.shape, generator=self.generator).to(z) for z in latents or [y]]
+        return (y, *changed) if latents else tuple(changed)
+
+
+def with_random_weights(backbone: Backbone) -> Backbone:
+    """Return a language model of the same build whose weights are drawn anew, always the same ones."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(1)
+        model = type(backbone.model)(backbone.model.config)
+    model.to(device=backbone.device, dtype=backbone.dtype)
+    return Backbone(model, backbone.tokenizer, f"{backbone.name} with random weights", backbone.layers)

@@ -1,0 +1,88 @@
+"""The controls: the hybrid with one thing changed, so that what it owes to that thing can be read off.
+
+Holds what is changed; training and testing is baselines/trained.py's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from hybrid.adapters import Pooled
+from hybrid.cores import Deep, FeedForward
+from hybrid.eval.baselines.trained import Trained
+
+Change = Callable[[Trained.Config, int], Trained.Config]
+"""From the hybrid's config, and the answer positions of its task, to the control's."""
+
+
+def _core(config: Trained.Config, core: Any) -> Trained.Config:
+    return replace(config, reasoner=replace(config.reasoner, core=core, num_supervision_steps=1, num_cycles=1))
+
+
+def no_recursion(config: Trained.Config, positions: int) -> Trained.Config:
+    """The same network with the same weights, applied once."""
+    return _core(config, FeedForward.Config(config.reasoner.core.num_layers))
+
+
+def deep_untied(config: Trained.Config, positions: int) -> Trained.Config:
+    """A stack as deep as all supervision steps together, each call with weights of its own."""
+    own = config.reasoner
+    calls = own.num_supervision_steps * own.num_cycles * (own.core.num_latent_steps + 1)
+    return _core(config, Deep.Config(own.core.num_layers, calls))
+
+
+def one_step(config: Trained.Config, positions: int) -> Trained.Config:
+    """Trained and tested with one supervision step."""
+    return replace(config, reasoner=replace(config.reasoner, num_supervision_steps=1))
+
+
+def pooled(config: Trained.Config, positions: int) -> Trained.Config:
+    """The prompt as one mean vector."""
+    return replace(config, encoder=Pooled.Config(max_answers=positions))
+
+
+def embedding_only(config: Trained.Config, positions: int) -> Trained.Config:
+    """The language model's embedding layer, none of its computation."""
+    return replace(config, layers=(0,))
+
+
+def random_weights(config: Trained.Config, positions: int) -> Trained.Config:
+    """A language model of the same build that was never trained."""
+    return replace(config, weights="random")
+
+
+def no_llm(config: Trained.Config, positions: int) -> Trained.Config:
+    """Tokens straight in: a random code for each token, which the encoder's learned map turns into an embedding."""
+    return replace(config, weights="random", layers=(0,))
+
+
+TRAINED: dict[str, Change] = {
+    "no recursion": no_recursion,
+    "deep, untied": deep_untied,
+    "1 step": one_step,
+    "pooled adapter": pooled,
+    "embedding layer only": embedding_only,
+    "random-weight LLM": random_weights,
+    "no LLM": no_llm,
+}
+"""Controls that are trained as the hybrid is, by their name in tables."""
+
+DISTURBED: dict[str, Any] = {
+    "shuffled workspaces": "other_problem",
+    "latent states zeroed": "latent_zero",
+    "latent states noised": "latent_noise",
+}
+"""Controls that are the trained hybrid itself, disturbed at the test."""
+
+
+def controls(config: Trained.Config, positions: int) -> dict[str, Trained.Config]:
+    """Return every control of a hybrid by its name.
+
+    Args:
+        config: of the hybrid, with the core `trm`.
+        positions: most answer positions of its task.
+    """
+    trained = {name: replace(change(config, positions), name=name) for name, change in TRAINED.items()}
+    return trained | {name: replace(config, name=name, disturbance=kind) for name, kind in DISTURBED.items()}

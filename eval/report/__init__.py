@@ -1,0 +1,36 @@
+"""The report of a benchmark: report.html, report.md and results.csv, made of a suite's folder and of nothing else.
+
+Files: `entries` (methods and seeds), `groups`, `verdicts` (who does better), `sentences`, `tables`, `charts`, `browser`
+(problems), `visible` (text of models), `page`, `markdown`. `python -m hybrid.eval.report FOLDER` makes it anew.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hybrid.checkpoint import write_text
+from hybrid.eval.report.entries import tasks_of
+from hybrid.eval.report.markdown import csv_table, markdown_report
+from hybrid.eval.report.page import html_page
+from hybrid.eval.report.verdicts import against_all
+from hybrid.eval.suite_folder import read_suite
+
+
+def write_suite_report(folder: Path) -> None:
+    """Write report.html, report.md and results.csv into a suite's folder, each whole or not at all.
+
+    The suite need not be finished: what has not run is told.
+
+    Args:
+        folder: as suite_folder.py describes it.
+
+    Raises:
+        InputError: the folder is not a suite's, or one of its files is damaged.
+        StorageError: a file cannot be written.
+    """
+    suite = read_suite(folder)
+    tasks = tasks_of(suite)
+    verdicts = against_all(tasks)
+    write_text(folder / "results.csv", csv_table(suite))
+    write_text(folder / "report.md", markdown_report(suite, tasks, verdicts))
+    write_text(folder / "report.html", html_page(suite, tasks, verdicts))

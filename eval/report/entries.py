@@ -1,0 +1,148 @@
+"""What a report is made of: each method on each task, its seeds together.
+
+Holds the grouping of a suite's cells and means over seeds; no comparison (verdicts.py), no words and no drawing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from statistics import fmean
+
+from hybrid.eval.intervals import mean_interval
+from hybrid.eval.report.groups import GROUPS, Group, group_of, is_chain_of_thought, words
+from hybrid.eval.results import Record
+from hybrid.eval.seeds import seeds_interval
+from hybrid.eval.suite_folder import CellResult, Drawn, SuiteFolder
+from hybrid.problem import Problem
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One method on one task.
+
+    Args:
+        method: its name.
+        group: of the method.
+        cells: one a seed, with records; of the largest training set only.
+        missing: cells of the largest training set that have no record.
+        smaller: cells with records of smaller training sets.
+    """
+
+    method: str
+    group: Group
+    cells: tuple[CellResult, ...]
+    missing: tuple[CellResult, ...] = ()
+    smaller: tuple[CellResult, ...] = ()
+
+    @property
+    def records(self) -> list[Record]:
+        """The records, one a seed."""
+        return [cell.record for cell in self.cells if cell.record]
+
+    @property
+    def n(self) -> int:
+        """Problems answered, the fewest of any seed."""
+        return min((record.n for record in self.records), default=0)
+
+    @cached_property
+    def exact(self) -> tuple[float, float, float]:
+        """Mean exact share over seeds with its 95% interval: Wilson's for one seed, over seeds and problems for several."""
+        common = sorted(self.shares())
+        if len(self.records) > 1 and common:
+            return seeds_interval(self.table(common))
+        return mean_interval([record.exact for record in self.records], self.n)
+
+    def mean(self, name: str) -> float:
+        """Return the mean of a figure over seeds."""
+        return fmean(getattr(record, name) for record in self.records)
+
+    def shares(self) -> dict[int, float]:
+        """Return the share of seeds that solve a problem, by its index, for problems that every one of them answered."""
+        rights = [cell.right for cell in self.cells if cell.right]
+        common = set.intersection(*map(set, rights)) if rights else set()
+        return {index: fmean(right[index] for right in rights) for index in sorted(common)}
+
+    def table(self, indices: Sequence[int]) -> list[list[bool]]:
+        """Return whether each seed solved each of these problems, a row a seed."""
+        return [[cell.right[index] for index in indices] for cell in self.cells if cell.right]
+
+
+@dataclass(frozen=True)
+class TaskResults:
+    """All methods on one task; those without any record are among them.
+
+    Args:
+        slug, name: of the task.
+        entries: in the order of the groups.
+        problems: its test problems.
+        drawn: those that are drawn.
+    """
+
+    slug: str
+    name: str
+    entries: tuple[Entry, ...]
+    problems: Sequence[Problem] = ()
+    drawn: Sequence[Drawn] = ()
+
+    @property
+    def measured(self) -> list[Entry]:
+        """The entries with at least one record."""
+        return [entry for entry in self.entries if entry.cells]
+
+    @cached_property
+    def ours(self) -> Entry | None:
+        """The method named hybrid, else the first of the group of hybrids."""
+        ours = [entry for entry in self.measured if entry.group == "hybrid"]
+        return next((entry for entry in ours if words(entry.method) == "hybrid"), next(iter(ours), None))
+
+    @cached_property
+    def chain(self) -> Entry | None:
+        """The chain of thought with the most exact answers, trained or not."""
+        chains = [entry for entry in self.measured if is_chain_of_thought(entry.method)]
+        return max(chains, key=lambda entry: entry.exact[0], default=None)
+
+    def entry(self, method: str) -> Entry | None:
+        """Return the entry of a method, None where the suite has none."""
+        return next((entry for entry in self.entries if entry.method == method), None)
+
+
+def tasks_of(suite: SuiteFolder) -> list[TaskResults]:
+    """Return the tasks of a suite in their order, each with its methods in the order of groups."""
+    slugs = list(dict.fromkeys(cell.task_slug for cell in suite.cells if cell.task_slug))
+    found = []
+    for slug in slugs:
+        own = [cell for cell in suite.cells if cell.task_slug == slug]
+        name = next((cell.record.task for cell in own if cell.record), slug.replace("_", " "))
+        found.append(TaskResults(slug, name, _entries(own), suite.problems.get(slug, ()), suite.drawn.get(slug, ())))
+    return found
+
+
+def _entries(cells: Sequence[CellResult]) -> tuple[Entry, ...]:
+    entries = []
+    for method in dict.fromkeys(cell.method for cell in cells):
+        own = [cell for cell in cells if cell.method == method]
+        most = planned = max((cell.train_problems or 0 for cell in own), default=0)
+        measured = [cell for cell in own if cell.record]
+        full = tuple(cell for cell in measured if (cell.train_problems or 0) == most)
+        if not full and measured:  # Of an unfinished suite, the largest that there is.
+            most = max(cell.train_problems or 0 for cell in measured)
+            full = tuple(cell for cell in measured if (cell.train_problems or 0) == most)
+        group = group_of(method, measured[0].record if measured else None)
+        missing = tuple(cell for cell in own if not cell.record and cell.train_problems in (None, planned))
+        entries.append(Entry(method, group, full, missing, tuple(cell for cell in measured if cell not in full)))
+    order = list(GROUPS)
+    return tuple(sorted(entries, key=lambda entry: order.index(entry.group)))
+
+
+def all_methods(tasks: Sequence[TaskResults]) -> list[tuple[Group, str]]:
+    """Return every method of a suite with its group, in the order of the groups."""
+    methods = {entry.method: entry.group for task in tasks for entry in task.entries}
+    order = list(GROUPS)
+    return sorted(((group, method) for method, group in methods.items()), key=lambda pair: order.index(pair[0]))
+
+
+def series_number(group: Group) -> int:
+    """Return the number of a group's colour, from 1."""
+    return list(GROUPS).index(group) + 1

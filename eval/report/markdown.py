@@ -1,0 +1,117 @@
+"""A suite's report as Markdown, and its figures as a table for other programs.
+
+Holds both forms; figures and words come from the files beside this one.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
+
+from hybrid.eval.report.entries import TaskResults
+from hybrid.eval.report.groups import group_of
+from hybrid.eval.report.sentences import Finding, Point, Verdicts, findings, headline, on_depth, what_controls_say, who_wins
+from hybrid.eval.report.tables import Share, best_methods, environment, exact_text, full_columns, headline_rows, not_run
+from hybrid.eval.report.visible import cut, visible
+from hybrid.eval.results import Record
+from hybrid.eval.suite_folder import SuiteFolder
+
+_CELL_LENGTH = 300
+
+
+def markdown_report(suite: SuiteFolder, tasks: Sequence[TaskResults], verdicts: Verdicts) -> str:
+    """Return the report without plots and problems."""
+    parts = [f"# {_escaped(suite.name)}", _escaped(headline(tasks, verdicts)), "## Exact answers, percent (95% interval)"]
+    parts += [_headline_table(tasks)] if tasks else []
+    parts.append("Bold: no method of the task has more exact answers, or none but a solver.")
+    parts += _findings("Who wins", who_wins(tasks, verdicts))
+    parts += _findings("What the controls say", what_controls_say(tasks, verdicts))
+    for task in tasks:
+        if task.measured:
+            said = [*findings(task, verdicts), *on_depth(task)]
+            parts += [f"## {_escaped(task.name)}", _task_table(task, verdicts), *([_listed(said)] if said else [])]
+    missing = [
+        f"{len(each.cells)} cell{'s' * (len(each.cells) > 1)}, {each.reason}: {'; '.join(each.cells)}" for each in not_run(suite)
+    ]
+    parts += ["## Not run", _listed([*missing, *suite.notes])] if missing or suite.notes else []
+    parts += ["## How this was run", f"    {visible(suite.command)}".replace("\n", "\n    ")]
+    parts += [f"Training of each method: {suite.seconds:g} seconds."] if suite.seconds else []
+    parts += [_listed([f"{name}: {value}" for name, value in environment(suite)])] if environment(suite) else []
+    return "\n\n".join(parts) + "\n"
+
+
+def _headline_table(tasks: Sequence[TaskResults]) -> str:
+    head = ["method", *(_escaped(task.name) for task in tasks)]
+    rows: list[list[str]] = []
+    for row in headline_rows(tasks):
+        rows += [[f"**{row.heading}**", *("" for _ in tasks)]] if row.heading else []
+        rows.append([_escaped(row.method), *map(_share, row.shares)])
+    return _table(head, rows)
+
+
+def _share(share: Share) -> str:
+    text = f"**{share.text}**" if share.best else share.text
+    return f"{text}, {_escaped(cut(share.told, _CELL_LENGTH))}"
+
+
+def _task_table(task: TaskResults, verdicts: Verdicts) -> str:
+    columns, best = full_columns(task, verdicts), best_methods(task)
+    head = ["method", "exact % (95%)", *(_escaped(column.heading) for column in columns)]
+    rows = []
+    for entry in task.measured:
+        exact = f"**{exact_text(entry)}**" if entry.method in best else exact_text(entry)
+        rows.append([_escaped(entry.method), exact, *(_escaped(column.cell(entry)) for column in columns)])
+    return _table(head, rows)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows))
+
+
+def _findings(title: str, found: Sequence[Finding]) -> list[str]:
+    parts = [part for finding in found for part in (f"### {finding.title}", "\n".join(map(_point, finding.points)))]
+    return [f"## {title}", *parts] if parts else []
+
+
+def _point(point: Point) -> str:
+    return "\n".join([f"- {_escaped(point.sentence)}", *(f"  - {_escaped(detail)}" for detail in point.details)])
+
+
+def _listed(sentences: Sequence[str]) -> str:
+    return "\n".join(f"- {_escaped(sentence)}" for sentence in sentences)
+
+
+def _escaped(text: str) -> str:
+    """Return text as one line in which nothing is Markdown or HTML."""
+    line = " ".join(visible(text).split())
+    return re.sub(r"([\\`*_{}\[\]<>|~#$])", r"\\\1", line).replace("&", "&amp;")
+
+
+def csv_table(suite: SuiteFolder) -> str:
+    """Return a row a cell: every field of its record, its group, and why there is no record.
+
+    Lists are JSON. A text that a spreadsheet would take for a formula begins with an apostrophe.
+    """
+    names = [each.name for each in fields(Record)]
+    file = io.StringIO(newline="")
+    table = csv.writer(file, lineterminator="\n")
+    table.writerow(["cell", "task_slug", "group", *names, "not_run"])
+    for cell in suite.cells:
+        known: dict[str, Any] = {"task": cell.task_slug, "method": cell.method, "seed": cell.seed}
+        known |= {"train_problems": cell.train_problems} if cell.train_problems is not None else {}
+        values = [getattr(cell.record, name) if cell.record else known.get(name) for name in names]
+        row = [cell.slug, cell.task_slug, group_of(cell.method, cell.record), *values, cell.reason]
+        table.writerow([_plain(value) for value in row])
+    return file.getvalue()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, str):
+        text = visible(value)
+        return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t")) else text
+    return json.dumps(value) if isinstance(value, list | dict) else value

@@ -1,0 +1,286 @@
+"""What a report says in words: its headline, where each side wins, what the controls show, whether more steps help.
+
+Every sentence follows from records and verdicts alone; whether a difference counts is verdicts.py's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import fmean
+
+from hybrid.eval.intervals import wilson
+from hybrid.eval.report.entries import Entry, TaskResults
+from hybrid.eval.report.groups import Role, role_of
+from hybrid.eval.report.verdicts import Outcome, Verdict
+from hybrid.eval.results import percent, significant, size
+
+Verdicts = Mapping[tuple[str, str], Verdict]
+
+
+def headline(tasks: Sequence[TaskResults], verdicts: Verdicts) -> str:
+    """Return one sentence that says what the suite shows first."""
+    measured = [task for task in tasks if task.measured]
+    if not measured:
+        return "Nothing was measured yet."
+    if len(measured) == 1:
+        return task_headline(measured[0])
+    compared = [(task, verdicts[task.slug, task.chain.method]) for task in measured if task.chain and task.ours]
+    if not compared:
+        return f"{len(measured)} tasks were measured; none of them with both a hybrid and a chain of thought."
+    counts = {outcome: sum(verdict.outcome == outcome for _, verdict in compared) for outcome in ("better", "worse", "open")}
+    said = [f"beats the best chain of thought on {counts['better']} of {len(compared)} tasks"]
+    said += [f"loses to it on {counts['worse']}"] if counts["worse"] else []
+    said += [f"on {counts['open']} the question stays open"] if counts["open"] else []
+    ours = measured[0].ours.method if measured[0].ours else "hybrid"
+    return f"{ours} {_listed(said)}."
+
+
+def task_headline(task: TaskResults) -> str:
+    """Return one sentence on one task: hybrid against the best chain of thought, means over seeds."""
+    ours, chain = task.ours, task.chain
+    if not task.measured:
+        return "Nothing was measured yet."
+    if ours is None:
+        best = max(task.measured, key=lambda entry: entry.exact[0])
+        rank = ", the most of the methods measured" if len(task.measured) > 1 else ""
+        return f"{best.method} solves {share(best)} of {best.n} {task.name} problems{rank}."
+    start = f"{ours.method} solves {share(ours)} of {ours.n} {task.name} problems"
+    if chain is None or chain is ours:
+        return f"{start}, in {significant(ours.mean('latency_p50_seconds'))} seconds each."
+    tried = "" if ours.n == chain.n else f" of {chain.n}"
+    in_time = _in_time(ours.mean("latency_p50_seconds"), chain.mean("latency_p50_seconds"))
+    return f"{start}; {chain.method}, the best chain of thought, {share(chain)}{tried}{in_time}."
+
+
+def share(entry: Entry) -> str:
+    """Return an entry's mean exact share with its sign."""
+    return f"{percent(entry.exact[0])}%"
+
+
+def _in_time(ours: float, theirs: float) -> str:
+    if not ours or not theirs:
+        return ""
+    if 0.95 < theirs / ours < 1.05:
+        return ", in about the same time"
+    if theirs > ours:
+        return f", and takes {_times(theirs / ours)} as long"
+    return f", and is {_times(ours / theirs)} as fast"
+
+
+def _times(ratio: float) -> str:
+    return f"{significant(float(f'{ratio:.2g}'))} times"
+
+
+def p_value(p: float) -> str:
+    """Return a p value in words.
+
+    Example:
+        >>> [p_value(p) for p in (0.00004, 0.0312, 1.0)]
+        ['p < 0.001', 'p = 0.031', 'p = 1.00']
+    """
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
+
+
+def findings(task: TaskResults, verdicts: Verdicts) -> list[str]:
+    """Return further sentences on one task: the difference from chain of thought, FLOPs, and whoever does better."""
+    ours, chain = task.ours, task.chain
+    if ours is None:
+        return []
+    sentences = []
+    if chain is not None and chain is not ours:
+        sentences.append(_difference(verdicts[task.slug, chain.method]))
+        flops = [size(entry.mean("flops_mean"), "FLOPs") for entry in (ours, chain)]
+        if ours.mean("flops_mean") and chain.mean("flops_mean"):
+            sentences.append(f"A problem costs {ours.method} {flops[0]} and {chain.method} {flops[1]}.")
+    above = sorted((e for e in task.measured if e.exact[0] > ours.exact[0]), key=lambda entry: -entry.exact[0])
+    if above:
+        named = "; ".join(
+            f"{entry.method} with {share(entry)} in {significant(entry.mean('latency_p50_seconds'))} seconds"
+            f" ({p_value(verdicts[task.slug, entry.method].p)})"
+            for entry in above
+        )
+        sentences.append(f"More exact answers than {ours.method}: {named}.")
+    return sentences
+
+
+def _difference(verdict: Verdict) -> str:
+    if not verdict.n:
+        return f"{verdict.first} and {verdict.second} have no answers to the same problems; which is better stays open."
+    only = f"{verdict.only_first} for {verdict.first}, {verdict.only_second} for {verdict.second}, {p_value(verdict.p)}"
+    end = ": which is better stays open" if verdict.outcome == "open" else ""
+    return f"Of the {verdict.n} problems that both answered, these are solved by one and not the other: {only}{end}."
+
+
+@dataclass(frozen=True)
+class Point:
+    """A sentence, and what it rests on, task by task."""
+
+    sentence: str
+    details: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A title, and what is found."""
+
+    title: str
+    points: list[Point]
+
+
+def who_wins(tasks: Sequence[TaskResults], verdicts: Verdicts) -> list[Finding]:
+    """Return where hybrid wins, where a chain of thought wins, where a solver does, and what stays open."""
+    chains = [(task, verdicts[task.slug, task.chain.method]) for task in tasks if task.ours and task.chain]
+    solvers = [
+        (task, verdicts[task.slug, entry.method])
+        for task in tasks
+        for entry in task.measured
+        if task.ours and entry.group == "solver"
+    ]
+    found = [
+        Finding("Where hybrid wins over chain of thought", [_won(task, v) for task, v in chains if v.outcome == "better"]),
+        Finding("Where chain of thought wins", [_won(task, v) for task, v in chains if v.outcome == "worse"]),
+        Finding("Where it stays open", [_won(task, v) for task, v in chains if v.outcome == "open"]),
+        Finding("Where a solver wins", [_won(task, v) for task, v in solvers if v.outcome == "worse"]),
+    ]
+    if solvers and not found[3].points:
+        found[3].points.append(Point("Nowhere with certainty: no solver answers clearly more problems than hybrid does."))
+    if chains and not found[0].points:
+        found[0].points.append(Point("Nowhere with certainty."))
+    return [finding for finding in found if finding.points]
+
+
+def _won(task: TaskResults, verdict: Verdict) -> Point:
+    entries = [entry for entry in (task.ours, task.entry(verdict.second)) if entry]
+    if not verdict.n:
+        return Point(f"{task.name}: {verdict.first} and {verdict.second} have no answers to the same problems.")
+    figures = f"{verdict.first} {percent(verdict.first_exact)}%, {verdict.second} {percent(verdict.second_exact)}%"
+    seconds = [significant(entry.mean("latency_p50_seconds")) for entry in entries]
+    times = f"in {seconds[0]} and {seconds[1]} s"
+    return Point(f"{task.name}: {figures} of the {verdict.n} problems both answered ({p_value(verdict.p)}), {times}.")
+
+
+@dataclass(frozen=True)
+class _Question:
+    """What a control asks, and what its answers mean; a task's outcome is that of hybrid against the control."""
+
+    title: str
+    meaning: dict[Outcome, str]
+
+
+_QUESTIONS: dict[Role, _Question] = {
+    "llm": _Question(
+        "Does the language model earn its place?",
+        {
+            "better": "It does on {tasks}: less is solved without what it knows",
+            "open": "It is not shown to on {tasks}: not every head without it is clearly worse",
+            "worse": "It does not on {tasks}: a head without it is clearly better",
+        },
+    ),
+    "prompt": _Question(
+        "Do the answers come from the workspace?",
+        {
+            "better": "They do on {tasks}: with another problem's workspace they are lost",
+            "open": "They are not shown to on {tasks}: with another problem's workspace it is not clearly worse",
+            "worse": "They do not on {tasks}: another problem's workspace is clearly better, which asks for an explanation",
+        },
+    ),
+    "latent": _Question(
+        "Are the latent states used?",
+        {
+            "better": "They are on {tasks}: without them less is solved",
+            "open": "They are not shown to be on {tasks}: not every way without them is clearly worse",
+            "worse": "They do harm on {tasks}: a way without them is clearly better",
+        },
+    ),
+    "recursion": _Question(
+        "Does recursion earn its place?",
+        {
+            "better": "It does on {tasks}: less is solved without it",
+            "open": "It is not shown to on {tasks}: not every network without it is clearly worse",
+            "worse": "It does not on {tasks}: a network without it is clearly better",
+        },
+    ),
+    "adapter": _Question(
+        "Must the adapter keep tokens apart?",
+        {
+            "better": "It must on {tasks}: pooled, less is solved",
+            "open": "It is not shown to on {tasks}: pooled, it is not clearly worse",
+            "worse": "It need not on {tasks}: pooled, more is solved",
+        },
+    ),
+    "chance": _Question(
+        "Is it more than a guess?",
+        {
+            "better": "It is on {tasks}",
+            "open": "It is not shown to be on {tasks}",
+            "worse": "It is less than a guess on {tasks}",
+        },
+    ),
+}
+
+
+_WORST_FIRST: tuple[Outcome, ...] = ("worse", "open", "better")
+
+
+def what_controls_say(tasks: Sequence[TaskResults], verdicts: Verdicts) -> list[Finding]:
+    """Return, for each question that a control asks, on which tasks it is answered how.
+
+    A task counts as `better` only if hybrid beats every control of that question; else the best control decides.
+    """
+    findings = []
+    for role, question in _QUESTIONS.items():
+        outcomes: dict[Outcome, list[tuple[str, str]]] = {"better": [], "open": [], "worse": []}
+        untested = []
+        for task in tasks:
+            own = [verdicts[task.slug, entry.method] for entry in task.measured if task.ours and role_of(entry.method) == role]
+            own = [verdict for verdict in own if verdict.n]
+            if own:
+                outcome = min((verdict.outcome for verdict in own), key=_WORST_FIRST.index)
+                outcomes[outcome].append((task.name, _against(own)))
+            elif task.ours:
+                untested.append(task.name)
+        said = [_answered(question.meaning[outcome], own) for outcome, own in outcomes.items() if own]
+        if said and untested:
+            said.append(Point(f"Not tested on {_listed(untested)}."))
+        if said:
+            findings.append(Finding(question.title, said))
+    return findings
+
+
+def _against(verdicts: Sequence[Verdict]) -> str:
+    controls = ", ".join(f"{v.second} {percent(v.second_exact)}% ({p_value(v.p)})" for v in verdicts)
+    return f"{verdicts[0].first} {percent(verdicts[0].first_exact)}%, {controls}"
+
+
+def _answered(meaning: str, tasks: Sequence[tuple[str, str]]) -> Point:
+    sentence = f"{meaning.format(tasks=_listed([name for name, _ in tasks]))}."
+    return Point(sentence, [f"{name}: {told}" if len(tasks) > 1 else told for name, told in tasks])
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def on_depth(task: TaskResults) -> Iterator[str]:
+    """Yield, for each method with at least two steps, whether more steps help; means over seeds."""
+    for entry in task.measured:
+        shares = mean_curve(entry)
+        if len(shares) < 2:
+            continue
+        before, after = (wilson(round(value * entry.n), entry.n) for value in (shares[0], shares[-1]))
+        verdict = "more steps make no clear difference"
+        if after[0] > before[1]:
+            verdict = "more steps help"
+        elif after[1] < before[0]:
+            verdict = "more steps do harm"
+        best = max(range(len(shares)), key=shares.__getitem__)
+        peak = f", {percent(shares[best])}% at best after {best + 1}" if shares[best] > shares[-1] else ""
+        ends = f"{percent(shares[0])}% after 1 step, {percent(shares[-1])}% after {len(shares)}"
+        yield f"{entry.method}: {verdict}. {ends}{peak}."
+
+
+def mean_curve(entry: Entry) -> list[float]:
+    """Return the exact share after 1, 2, ... steps, means over seeds, as far as all seeds go; empty without steps."""
+    curves = [record.accuracy_by_step for record in entry.records if record.accuracy_by_step]
+    return [fmean(shares) for shares in zip(*curves, strict=False)]

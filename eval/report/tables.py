@@ -1,0 +1,178 @@
+"""The tables of a report as plain rows: the headline, the full figures of a task, what was not run, the environment.
+
+Holds no HTML and no Markdown, which page.py and markdown.py make of the same rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from hybrid.eval.report.entries import Entry, TaskResults, all_methods
+from hybrid.eval.report.groups import GROUPS, Group
+from hybrid.eval.report.sentences import Verdicts, p_value
+from hybrid.eval.results import percent, significant, size
+from hybrid.eval.suite_folder import CellResult, SuiteFolder
+
+NO_CELL = "not in this suite"
+
+
+@dataclass(frozen=True)
+class Share:
+    """A cell of the headline table.
+
+    Args:
+        exact: mean share with its interval; None where nothing was measured.
+        told: seeds and problems in words, or why there is no share.
+        best: whether no method of the task has a better share, or none but a solver.
+    """
+
+    exact: tuple[float, float, float] | None
+    told: str
+    best: bool = False
+
+    @property
+    def text(self) -> str:
+        """The share in percent with its interval, or `not run`."""
+        if self.exact is None:
+            return "not run"
+        mean, low, high = map(percent, self.exact)
+        return f"{mean} ({low}–{high})"
+
+
+@dataclass(frozen=True)
+class HeadlineRow:
+    """A method with a share for each task; `heading` is set on the first row of a group."""
+
+    method: str
+    group: Group
+    heading: str
+    shares: list[Share]
+
+
+def headline_rows(tasks: Sequence[TaskResults]) -> list[HeadlineRow]:
+    """Return a row a method, in the order of the groups."""
+    best = [best_methods(task) for task in tasks]
+    rows: list[HeadlineRow] = []
+    for group, method in all_methods(tasks):
+        shares = [_share(task.entry(method), names) for task, names in zip(tasks, best, strict=True)]
+        heading = "" if rows and rows[-1].group == group else GROUPS[group]
+        rows.append(HeadlineRow(method, group, heading, shares))
+    return rows
+
+
+def best_methods(task: TaskResults) -> set[str]:
+    """Return the methods that no other of the task beats, and those that none but a solver beats."""
+    found: set[str] = set()
+    for entries in (task.measured, [entry for entry in task.measured if entry.group != "solver"]):
+        most = max((entry.exact[0] for entry in entries), default=0.0)
+        found |= {entry.method for entry in entries if entry.exact[0] == most > 0}
+    return found
+
+
+def _share(entry: Entry | None, best: set[str]) -> Share:
+    if entry is None:
+        return Share(None, NO_CELL)
+    if not entry.cells:
+        return Share(None, "; ".join(dict.fromkeys(cell.reason for cell in entry.missing)))
+    return Share(entry.exact, counts(entry), entry.method in best)
+
+
+def counts(entry: Entry) -> str:
+    """Return the seeds and problems of an entry in words, with the seeds that are not there."""
+    seeds = len(entry.cells)
+    lost = len(entry.missing)
+    told = f"{seeds} of {seeds + lost} seeds" if lost else f"{seeds} seed{'s' if seeds > 1 else ''}"
+    return f"{told}, n {entry.n:,}"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a task's full table; a row without a figure says so by an empty cell."""
+
+    heading: str
+    cell: Callable[[Entry], str]
+
+
+def _mean(name: str, written: Callable[[float], str] = significant) -> Callable[[Entry], str]:
+    return lambda entry: written(entry.mean(name))
+
+
+def _joules(entry: Entry) -> str:
+    known = [joules for record in entry.records if (joules := record.energy_joules_mean) is not None]
+    return significant(sum(known) / len(known)) if known else ""
+
+
+def _examples(entry: Entry) -> str:
+    counted = {cell.train_problems for cell in entry.cells if cell.train_problems}
+    return f"{max(counted):,}" if counted else ""
+
+
+_COLUMNS = (
+    Column("seeds", lambda entry: str(len(entry.cells))),
+    Column("n", lambda entry: f"{entry.n:,}"),
+    Column("tokens", _mean("tokens_generated_mean")),
+    Column("steps", _mean("reasoner_steps_mean")),
+    Column("GFLOPs a problem", lambda entry: significant(entry.mean("flops_mean") / 1e9)),
+    Column("p50 seconds", _mean("latency_p50_seconds")),
+    Column("p95 seconds", _mean("latency_p95_seconds")),
+    Column("problems/s", _mean("throughput_per_second")),
+    Column("joules a problem", _joules),
+    Column("peak memory", _mean("peak_memory_bytes", size)),
+    Column("trained weights", _mean("trainable_parameters", lambda value: size(value, ""))),
+    Column("training problems", _examples),
+    Column("train seconds", _mean("train_seconds")),
+)
+
+
+def full_columns(task: TaskResults, verdicts: Verdicts) -> list[Column]:
+    """Return the columns that a task's methods need after method and exact share; empty ones are left out."""
+
+    def against(entry: Entry) -> str:
+        verdict = verdicts.get((task.slug, entry.method))
+        if verdict is None or not verdict.n:
+            return ""
+        return f"{p_value(verdict.p)} ({verdict.only_first}:{verdict.only_second} of {verdict.n})"
+
+    ours = task.ours.method if task.ours else ""
+    columns = [*_COLUMNS[:2], Column(f"{ours} against it", against), *_COLUMNS[2:]]
+    return [column for column in columns if any(column.cell(entry) for entry in task.measured)]
+
+
+def exact_text(entry: Entry) -> str:
+    """Return an entry's exact share in percent with its interval."""
+    return Share(entry.exact, "").text
+
+
+@dataclass(frozen=True)
+class NotRun:
+    """Cells without a record for one reason: how many, and which."""
+
+    reason: str
+    cells: list[str]
+
+
+def not_run(suite: SuiteFolder) -> list[NotRun]:
+    """Return the cells without a record by their reason."""
+    reasons: dict[str, list[str]] = {}
+    for cell in suite.cells:
+        if not cell.record:
+            reasons.setdefault(cell.reason, []).append(_called(cell))
+    return [NotRun(reason, cells) for reason, cells in reasons.items()]
+
+
+def _called(cell: CellResult) -> str:
+    parts = [cell.task_slug.replace("_", " "), cell.method]
+    parts += [f"{cell.train_problems:,} training problems"] if cell.train_problems else []
+    parts += [f"seed {cell.seed}"] if cell.seed is not None else []
+    return ", ".join(part for part in parts if part)
+
+
+def environment(suite: SuiteFolder) -> list[tuple[str, str]]:
+    """Return backbone, device and versions of all records, each with every value that it had."""
+    found: dict[str, list[str]] = {}
+    for record in (cell.record for cell in suite.cells if cell.record):
+        for name, value in ({"backbone": record.backbone, "device": record.device} | record.versions).items():
+            if value not in found.setdefault(name, []):
+                found[name].append(value)
+    return [(name, "; ".join(values)) for name, values in found.items()]

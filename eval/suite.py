@@ -1,0 +1,208 @@
+"""A suite: many methods on many tasks, each a cell that is trained, measured and written down by itself.
+
+Holds the cell, and the runner that goes on at the first cell without a record. Which cells there are is suites.py's,
+what a method does is baselines/, how one is measured is benchmark.py's, what is made of it all is report/'s.
+The files are suite_folder.py's; a cell also keeps what was trained, in its `fit`.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from hybrid.backbone import Backbone
+from hybrid.errors import HybridError, InputError
+from hybrid.eval.baselines import METHODS, Budget, Method, Prompting, Trained
+from hybrid.eval.benchmark import measure
+from hybrid.eval.comparison import DEPTH, drawn, longest, task_name
+from hybrid.eval.engines import Engine
+from hybrid.eval.results import Record
+from hybrid.eval.suite_folder import (
+    read_problems,
+    read_suite,
+    slug,
+    write_cell,
+    write_drawn,
+    write_failure,
+    write_problems,
+    write_suite,
+)
+from hybrid.eval.tasks import TASKS
+from hybrid.problem import Problem
+
+NUM_DRAWN = 3
+"""Problems of each task that the report draws step by step."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One method on one task with one seed.
+
+    Args:
+        task: config of the task.
+        name: of the method, as it stands in tables.
+        method: config of the method.
+        seed: of its training.
+        num_train, num_dev: problems that it may learn from and choose on.
+        num_test: problems that it is tested on: the first ones of the test split.
+        num_latency: of these, the first ones, answered one by one for the seconds.
+        fitted_as: name of the method whose training this cell shares; None for a training of its own.
+    """
+
+    task: Any
+    name: str
+    method: Any
+    seed: int = 0
+    num_train: int = 2000
+    num_dev: int = 200
+    num_test: int = 500
+    num_latency: int = 20
+    fitted_as: str | None = None
+
+    @property
+    def task_slug(self) -> str:
+        """The task's name as a file's."""
+        return slug(task_name(TASKS.build(self.task)))
+
+    @property
+    def slug(self) -> str:
+        """The cell's folder."""
+        return self._slug(self.name)
+
+    @property
+    def fit_slug(self) -> str:
+        """The folder of the cell whose training is used."""
+        return self._slug(self.fitted_as or self.name)
+
+    def _slug(self, name: str) -> str:
+        return slug(f"{self.task_slug} {name} {self.num_train} seed {self.seed}")
+
+
+@dataclass(frozen=True)
+class Suite:
+    """What is run.
+
+    Args:
+        name: as it is asked for.
+        cells: in the order in which they run.
+        seconds: of training for every method that trains, the same for all.
+        notes: sentences for the report, on what is not run and why.
+    """
+
+    name: str
+    cells: Sequence[Cell]
+    seconds: float
+    notes: Sequence[str] = field(default=())
+
+
+def run_suite(
+    suite: Suite,
+    backbone: Backbone,
+    output: Path,
+    *,
+    command: str,
+    engine: Engine | None = None,
+    only: str = "",
+    say: Callable[[str], None] = print,
+    report: Callable[[Path], None] = lambda folder: None,
+) -> list[Record]:
+    """Run the cells that have no record in `output` yet, and return all records that there are.
+
+    A cell that fails is noted and passed over; the same call again tries it once more.
+
+    Args:
+        suite: what is run.
+        backbone: the language model of all methods.
+        output: folder of the suite.
+        command: how the run was started, for the report.
+        engine: writes the prompted methods' text; None for the backbone itself.
+        only: run no cells but those with this in their name.
+        say: gets progress lines.
+        report: called with the folder after every cell.
+    """
+    chosen = [cell for cell in suite.cells if only in cell.slug]
+    if not chosen:
+        raise InputError(f'no cell of the suite {suite.name} has "{only}" in its name; the first is {suite.cells[0].slug}')
+    open_suite(suite, output, command)
+    done = {cell.slug for cell in read_suite(output).cells if cell.record is not None}
+    for number, cell in enumerate(chosen, 1):
+        if cell.slug in done:
+            continue
+        say(f"{number} of {len(chosen)}: {cell.task_slug}, {cell.name}, seed {cell.seed}")
+        try:
+            record = run_cell(cell, backbone, output, suite.seconds, engine=engine, say=say)
+        except HybridError as error:
+            write_failure(output, cell.slug, error=str(error), task_slug=cell.task_slug, method=cell.name, seed=cell.seed)
+            say(f"  not run: {error}")
+        else:
+            say(f"  {100 * record.exact:.1f}% of {record.n}")
+        gc.collect()
+        report(output)
+    report(output)
+    return [cell.record for cell in read_suite(output).cells if cell.record is not None]
+
+
+def open_suite(suite: Suite, output: Path, command: str) -> None:
+    """Write down what the suite is; refuse a folder that holds another one.
+
+    Raises:
+        InputError: `output` holds another suite, or the same with other training seconds.
+    """
+    file = output / "suite.json"
+    if file.exists():
+        known = json.loads(file.read_text(encoding="utf-8"))
+        if (known["suite"], known["seconds"]) != (suite.name, suite.seconds):
+            raise InputError(
+                f"{output} holds the suite {known['suite']} with {known['seconds']:g} s of training; give another --output"
+            )
+    about = {"suite": suite.name, "command": command, "seconds": suite.seconds, "notes": list(suite.notes)}
+    write_suite(output, about | {"cells": [cell.slug for cell in suite.cells]})
+
+
+def run_cell(
+    cell: Cell,
+    backbone: Backbone,
+    output: Path,
+    seconds: float,
+    *,
+    engine: Engine | None = None,
+    say: Callable[[str], None] = print,
+) -> Record:
+    """Prepare the method of `cell` within `seconds` of training, test it, write its answers and its record."""
+    began = time.monotonic()
+    task = TASKS.build(cell.task)
+    test = task.problems("test", cell.num_test)
+    if len(read_problems(output, cell.task_slug)) < len(test):
+        write_problems(output, cell.task_slug, test)
+    prompted = issubclass(METHODS[METHODS.name_of(cell.method)], Prompting)
+    method = METHODS.build(cell.method, backbone, task, *([engine] if prompted and engine is not None else []))
+    training, dev = task.problems("train", cell.num_train), task.problems("dev", cell.num_dev)
+    method.fit(training, dev, output / "cells" / cell.fit_slug / "fit", Budget(seconds, cell.seed))
+    say(f"  trained {method.train_seconds:.0f} s; {time.monotonic() - began:.0f} s in all")
+    measured = measure(
+        method,
+        test,
+        task_name=task_name(task),
+        split="test",
+        seed=cell.seed,
+        backbone=backbone,
+        num_latency=cell.num_latency,
+    )
+    record = _completed(measured.record, cell, method, test)
+    if isinstance(method, Trained) and method.recursive:
+        places = longest([measured], NUM_DRAWN, len(test))
+        write_drawn(output, cell.task_slug, [drawn(method.head.model, task, test[i], i) for i in places])
+    write_cell(output, cell.slug, cell.task_slug, record, measured.attempts)
+    return record
+
+
+def _completed(record: Record, cell: Cell, method: Method, problems: Sequence[Problem]) -> Record:
+    """Return the record with what the method knows of its training, and its accuracy by step."""
+    learned = cell.num_train if method.trainable_parameters else 0
+    curve = method.depth_curve(problems, DEPTH)
+    return replace(record, method=cell.name, course=method.course, train_problems=learned, accuracy_by_step=curve)

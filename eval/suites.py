@@ -1,0 +1,177 @@
+"""The suites that can be asked for by name: which methods run on which tasks, and with which recipe the hybrid trains.
+
+Holds choices only; running is suite.py's. A recipe was chosen on dev splits, never on test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from hybrid.block import AttentionBlock
+from hybrid.cores import TRM
+from hybrid.errors import InputError
+from hybrid.eval.baselines import METHODS, Solver, Trained
+from hybrid.eval.controls import DISTURBED, controls
+from hybrid.eval.suite import Cell, Suite
+from hybrid.eval.tasks import TASKS
+from hybrid.eval.tasks.arithmetic import Arithmetic
+from hybrid.eval.tasks.logic import Logic
+from hybrid.eval.tasks.maze import Maze
+from hybrid.eval.tasks.reachability import Reachability
+from hybrid.eval.tasks.sort import Sort
+from hybrid.eval.tasks.state_tracking import StateTracking
+from hybrid.eval.tasks.sudoku import Sudoku
+from hybrid.halting import Learned
+from hybrid.reasoner import ReasonerConfig
+from hybrid.train import TrainConfig
+
+TEXT = ("direct", "zero_shot_cot", "few_shot_cot", "self_consistency")
+"""Methods that write text and train nothing; the prompt is chosen on dev."""
+
+TUNED = ("lora_direct", "lora_cot", "pause", "coconut")
+"""Methods that train the language model to write text; without the chat template, which would be half of what they read."""
+
+QUICK = ("hybrid", "few shot cot", "lora cot", "solver", "no recursion", "no LLM", "shuffled workspaces")
+"""Methods of the suite that takes minutes."""
+
+SIZES = (250, 1000)
+"""Training problems of further hybrids, for the curve of accuracy by training set size."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A task of a suite with the recipe of its hybrid.
+
+    Args:
+        task: config of the task.
+        hybrid: the hybrid; the controls are made of it.
+        num_train: training problems of every method that trains.
+        num_text: test problems of methods that write text.
+        seeds: of the hybrid, the head without recursion and LoRA on chain of thought; all others have the first one.
+    """
+
+    task: Any
+    hybrid: Trained.Config
+    num_train: int = 4000
+    num_text: int = 32
+    seeds: Sequence[int] = (0,)
+
+
+def _recipe(reasoner: ReasonerConfig, *, layers: tuple[int, ...] | None = None, **train: Any) -> Trained.Config:
+    schedule = TrainConfig(num_steps=1_000_000, eval_every_steps=100, save_every_seconds=60.0, patience=3, **train)
+    return Trained.Config(layers=layers, reasoner=reasoner, train=schedule)
+
+
+def _grid() -> Trained.Config:
+    """One update of the latent state a cycle, with which most is learned in a few minutes."""
+    return _recipe(ReasonerConfig(num_supervision_steps=4, core=TRM.Config(num_latent_steps=1)))
+
+
+def _story() -> Trained.Config:
+    """Heads that look up by content from the start, and short stories first."""
+    block, halting = AttentionBlock.Config(matched_heads=4), Learned.Config(exploration=0.3)
+    reasoner = ReasonerConfig(num_supervision_steps=4, num_cycles=1, block=block, halting=halting)
+    return _recipe(reasoner, layers=(0, 10), curriculum=True)
+
+
+def quickstart_entries() -> list[Entry]:
+    """Return the one task of the suite `quickstart`."""
+    return [Entry(Sudoku.Config(size=4, min_blanks=10, max_blanks=11), _grid(), num_train=2000)]
+
+
+def standard_entries() -> list[Entry]:
+    """Return the tasks of the suite `standard`, which a machine without a GPU does in hours."""
+    return [
+        Entry(Sudoku.Config(size=6, min_blanks=8, max_blanks=14), _grid(), seeds=(0, 1, 2)),
+        Entry(StateTracking.Config(objects=5, swaps=8, min_swaps=1), _story(), num_train=16000, seeds=(0, 1, 2)),
+        Entry(Reachability.Config(towns=6, roads=7, max_hops=3), _story(), num_train=8000),
+        Entry(Maze.Config(size=6), _grid()),
+        Entry(Sort.Config(length=12), _grid()),
+        Entry(Arithmetic.Config(steps=6, min_steps=1), _story(), num_train=8000),
+        *quickstart_entries(),
+    ]
+
+
+def full_entries() -> list[Entry]:
+    """Return the tasks of the suite `full`, which wants a GPU: harder ones, three seeds each."""
+    entries = [
+        Entry(Sudoku.Config(size=9, min_blanks=40, max_blanks=54), _grid(), num_train=50000),
+        Entry(StateTracking.Config(objects=5, swaps=24, min_swaps=1), _story(), num_train=50000),
+        Entry(Reachability.Config(towns=12, roads=16, max_hops=6), _story(), num_train=50000),
+        Entry(Logic.Config(), _story(), num_train=16000),
+        Entry(Maze.Config(size=12), _grid(), num_train=50000),
+        Entry(Sort.Config(length=24), _grid(), num_train=50000),
+        Entry(Arithmetic.Config(steps=16, min_steps=1), _story(), num_train=50000),
+    ]
+    return [replace(entry, seeds=(0, 1, 2), num_text=200) for entry in entries]
+
+
+def cells_of(entry: Entry, *, sizes: Sequence[int] = ()) -> list[Cell]:
+    """Return the cells of one task: hybrid, text methods, trained text methods, solver, controls; then further seeds."""
+    task = TASKS.build(entry.task)
+    sample = task.problems("train", 1)[0]
+    base = Cell(entry.task, entry.hybrid.name, entry.hybrid, num_train=entry.num_train, seed=entry.seeds[0])
+    text = replace(base, num_test=entry.num_text, num_latency=2)
+    plain: dict[str, dict[str, Any]] = {kind: {} for kind in TEXT} | {kind: {"chat_template": False} for kind in TUNED}
+    methods = {kind.replace("_", " "): METHODS.from_dict({"kind": kind} | fields) for kind, fields in plain.items()}
+    written = [replace(text, name=name, method=method) for name, method in methods.items()]
+    solver = replace(base, name="solver", method=Solver.Config())
+    control = [
+        replace(base, name=name, method=config, fitted_as=entry.hybrid.name if name in DISTURBED else None)
+        for name, config in controls(entry.hybrid, len(sample.answer)).items()
+    ]
+    cells = [base, *written, solver, *control]
+    repeated = {entry.hybrid.name, "no recursion", "lora cot"}
+    further = [replace(cell, seed=seed) for seed in entry.seeds[1:] for cell in cells if cell.name in repeated]
+    smaller = [replace(base, num_train=size) for size in sizes if size < entry.num_train and len(entry.seeds) > 1]
+    return [*cells, *further, *smaller]
+
+
+def suite(name: str, task: Any = None, *, seconds: float | None = None) -> Suite:
+    """Return a suite by its name.
+
+    Args:
+        name: one of SUITES, or "task" for all methods on one task.
+        task: config of that task; the default recipe trains the hybrid.
+        seconds: of training for every cell, in place of the suite's own.
+
+    Raises:
+        InputError: the name is unknown, or the task is missing or too much.
+    """
+    known = {**SUITES, "task": Plan(lambda: [Entry(task, _recipe(ReasonerConfig(num_supervision_steps=4)))])}
+    if name not in known:
+        raise InputError(f'suite "{name}" is unknown; choose one of: {", ".join(known)}')
+    if (name == "task") != (task is not None):
+        raise InputError("the suite task needs --task; the other suites bring their own")
+    plan = known[name]
+    every = [cell for entry in plan.entries() for cell in cells_of(entry, sizes=plan.sizes)]
+    cells = [cell for cell in every if not plan.methods or cell.name in plan.methods]
+    return Suite(name, cells, plan.seconds if seconds is None else seconds, plan.notes)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What stands behind a suite's name.
+
+    Args:
+        entries: gives its tasks.
+        seconds: of training for every method that trains.
+        sizes: smaller training sets on which the hybrid is trained too, for tasks with several seeds.
+        methods: names of those that run; empty for all.
+        notes: sentences for the report.
+    """
+
+    entries: Callable[[], Sequence[Entry]]
+    seconds: float = 120.0
+    sizes: Sequence[int] = ()
+    methods: Sequence[str] = ()
+    notes: Sequence[str] = ()
+
+
+SUITES: dict[str, Plan] = {
+    "quickstart": Plan(quickstart_entries, 60.0, methods=QUICK),
+    "standard": Plan(standard_entries, 120.0, SIZES),
+    "full": Plan(full_entries, 1200.0, (1000, 4000, 16000)),
+}

@@ -1,0 +1,167 @@
+"""Logic: who is what, told in rules, and a question with two options that takes several rules to answer.
+
+Holds the task, in the manner of ProsQA: its prompts, splits, scorer and picture. Drawing problems is logic_maker.py's,
+reading official ones logic_file.py's. The answer says of either option whether it holds; beside it, both ends of every
+rule say whether the one asked about is that, so that a reasoner can be taught the way.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import ClassVar
+
+from hybrid.errors import InputError
+from hybrid.eval.answers import final_part, read_assignment
+from hybrid.eval.tasks.graph import graph_key, hops, way
+from hybrid.eval.tasks.logic_file import read_families
+from hybrid.eval.tasks.logic_maker import CONCEPTS, Edge, Family, draw_family
+from hybrid.eval.tasks.show import Cell, Picture
+from hybrid.eval.tasks.task import TASKS, Task, changes
+from hybrid.kinds import require
+from hybrid.layout import LayoutConfig, SpanPattern
+from hybrid.problem import Problem
+
+YES, NO = "yes", "no"
+# Every word of a prompt that names nobody and nothing.
+_PLAIN = "Every|Each|Any|Who|is|a|also|All|can|be|called|So|Tell|me|Now|decide|Question|Whatever|or|named"
+
+
+@dataclass(frozen=True)
+class Words:
+    """One way to tell a problem: a rule, a fact about a person, and the question."""
+
+    rule: str
+    fact: str
+    question: str
+
+
+@TASKS.register("logic")
+class Logic(Task):
+    """Tell what somebody is by several rules. Problems are equivalent when they differ in names and order only."""
+
+    @dataclass(frozen=True)
+    class Config:
+        """Settings of the problems.
+
+        Args:
+            nodes: persons and concepts that a problem is grown from, 6 to 40; those without a rule are dropped.
+            max_hops: rules and facts from the person to the right option, 1 to 6: the difficulty.
+            min_hops: the fewest.
+            file: a file with ProsQA's own problems (.json or .jsonl, also .gz, .xz); None to draw problems.
+        """
+
+        nodes: int = 28
+        max_hops: int = 6
+        min_hops: int = 3
+        file: str | None = None
+
+        def __post_init__(self) -> None:
+            require(6 <= self.nodes <= len(CONCEPTS), f"logic.nodes is {self.nodes}; give 6 to {len(CONCEPTS)}")
+            most = min(6, self.nodes // 3)
+            require(
+                1 <= self.min_hops <= self.max_hops <= most,
+                f"logic.min_hops to max_hops is {self.min_hops} to {self.max_hops}; give two ascending counts from 1 to {most}",
+            )
+
+    wordings: ClassVar = {
+        "train": (
+            Words("Every {} is a {}.", "{} is a {}.", "Is {} a {} or {}?"),
+            Words("Each {} is a {}.", "{} is a {}.", "Is {} a {} or a {}?"),
+            Words("Any {} is a {}.", "{} is a {}.", "Tell me: is {} a {} or a {}?"),
+            Words("Each {} is also a {}.", "{} is also a {}.", "Now decide: is {} a {} or {}?"),
+        ),
+        "held_out": (
+            Words("Whatever is a {} is a {}.", "{} is a {}.", "So is {} a {} or a {}?"),
+            Words("All {} can be called a {}.", "{} can be called a {}.", "Question: can {} be called a {} or a {}?"),
+        ),
+    }
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.symbols = (YES, NO)
+        word = rf"\b(?!(?i:{_PLAIN})\b)[A-Za-z]+\b"
+        options = rf"{word} or (?:a )?{word}\?"
+        self.layout = LayoutConfig(
+            answer=SpanPattern(options, word),
+            context=SpanPattern(rf"(?s)^.*(?= a {options})", word),
+            num_answers=2,
+        )
+
+    @property
+    def answer_form(self) -> str:
+        """The answer's form in words."""
+        return "the one option that is true"
+
+    def write(self, problem: Problem) -> str:
+        """Return the answer as a sentence, as in ProsQA."""
+        _, name, options = self._parts(problem.prompt)
+        return f"{name} is a {options[problem.answer.index(YES)]}."
+
+    def read(self, text: str, problem: Problem) -> tuple[str, ...] | None:
+        """Return which option holds: the only one that the final part names without a "not", or yes and no for each."""
+        _, _, options = self._parts(problem.prompt)
+        part = final_part(text)
+        if re.search(rf"(?i)\b(?:{YES}|{NO})\b", part):
+            return read_assignment(text, options, self.symbols)
+        denied = re.compile(rf"(?i)\b(?:not|n't|isn't|rather than|instead of) (?:an? )?(?:{'|'.join(map(re.escape, options))})\b")
+        said = {word.lower() for word in re.findall(r"[A-Za-z]+", denied.sub("", part))}
+        named = tuple(YES if option.lower() in said else NO for option in options)
+        return named if named.count(YES) == 1 else None
+
+    def solve(self, prompt: str) -> tuple[str, ...]:
+        """Return which option holds, found by following the rules."""
+        edges, name, options = self._parts(prompt)
+        known = hops(edges, name)
+        return tuple(YES if option in known else NO for option in options)
+
+    def picture(self, prompt: str, symbols: Sequence[str], previous: Sequence[str] | None = None) -> Picture:
+        """Return yes or no for each option."""
+        _, _, options = self._parts(prompt)
+        marked = zip(symbols, options, changes(symbols, previous), strict=True)
+        return Picture((tuple(Cell(symbol, label=option, changed=changed) for symbol, option, changed in marked),))
+
+    def _parts(self, prompt: str) -> tuple[list[Edge], str, list[str]]:
+        """Return the rules and facts, the name asked about and the options, as the prompt says them."""
+        options, told = ([prompt[start:end] for start, end in spans] for spans in self.layout.spans(prompt))
+        if len(told) % 2 == 0:
+            raise InputError(f"the prompt names {len(told)} ends of rules before its options; give pairs, then one name")
+        return list(zip(told[:-1:2], told[1:-1:2], strict=True)), told[-1], options
+
+    @cached_property
+    def _families(self) -> list[Family]:
+        return read_families(self.config.file or "", self._parts)
+
+    def _instances(self, rng: random.Random) -> Iterator[Family]:
+        if self.config.file:
+            yield from rng.sample(self._families, len(self._families))
+            return
+        while True:
+            yield draw_family(self.config.nodes, self.config.min_hops, self.config.max_hops, rng)
+
+    def _key(self, instance: Family) -> str:
+        return graph_key(instance.edges, {instance.root: "root", instance.target: "target", instance.wrong: "wrong"})
+
+    def _problem(self, instance: Family, key: str, wording: Words, rng: random.Random) -> Problem:
+        told = [self._sentence(edge, wording) for edge in instance.edges]
+        options = (instance.wrong, instance.target) if instance.swapped else (instance.target, instance.wrong)
+        known = hops(instance.edges, instance.root)
+        names = [*(end for edge in instance.edges for end in edge), instance.root]
+        path = way(instance.edges, instance.root, instance.target)
+        steps = [self._sentence(edge, wording) for edge in pairwise(path)]
+        return Problem(
+            prompt=" ".join([*told, wording.question.format(instance.root, *options)]),
+            answer=(NO, YES) if instance.swapped else (YES, NO),
+            path=tuple(YES if name in known else NO for name in names),
+            trace="\n".join([" ".join(steps), f"Answer: {instance.root} is a {instance.target}."]),
+            difficulty=len(path) - 1,
+            key=key,
+        )
+
+    @staticmethod
+    def _sentence(edge: Edge, wording: Words) -> str:
+        return (wording.fact if edge[0][0].isupper() else wording.rule).format(*edge)

@@ -1,0 +1,161 @@
+"""Mazes: mark the shortest path between two cells of a grid, generated or read from a file.
+
+Holds the task: its prompts, splits, scorer and picture. Geometry and drawing are maze_grid.py's, reading files is
+maze_file.py's. A generated maze has one shortest path only, so that a trained head, which is taught one answer, is never
+told off for another that is as good. A maze from a file may have many: any of them is right (`Maze.right`), but training
+teaches the file's own, so that its dev exact match, which compares symbol by symbol, is then too low.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar
+
+from hybrid.errors import InputError
+from hybrid.eval.answers import read_drawing
+from hybrid.eval.tasks.maze_file import read_mazes
+from hybrid.eval.tasks.maze_grid import (
+    FREE,
+    GOAL,
+    PATH,
+    START,
+    SYMBOLS,
+    WALL,
+    draw_maze,
+    is_solution,
+    marked,
+    maze_key,
+    search_steps,
+    shortest_path,
+)
+from hybrid.eval.tasks.show import Cell, Picture
+from hybrid.eval.tasks.task import TASKS, Task, changes
+from hybrid.kinds import require
+from hybrid.layout import LayoutConfig, SpanPattern
+from hybrid.problem import Problem
+
+
+@TASKS.register("maze")
+class Maze(Task):
+    """Mark a shortest path. Mazes are equivalent under turning, mirroring and exchange of start and goal."""
+
+    @dataclass(frozen=True)
+    class Config:
+        """Settings of the mazes.
+
+        Args:
+            size: cells a row, 4 to 30.
+            min_steps: fewest steps of the shortest path; None for `size`, or for no bound with a file.
+            file: a .csv or .jsonl file (also .gz, .xz) or `hub:owner/name` with mazes; None to generate them.
+            question_column: column of the file that holds the maze, row by row in one string, " " or "." for a free cell.
+            answer_column: column of the file that holds the same with "o" on a shortest path.
+        """
+
+        size: int = 8
+        min_steps: int | None = None
+        file: str | None = None
+        question_column: str = "question"
+        answer_column: str = "answer"
+
+        def __post_init__(self) -> None:
+            require(4 <= self.size <= 30, f"maze.size is {self.size}; give 4 to 30")
+            most = self.size * self.size // 2 if self.file else 2 * self.size
+            require(2 <= self.least <= most, f"maze.min_steps is {self.least}; give 2 to {most} for size {self.size}")
+
+        @property
+        def least(self) -> int:
+            """Fewest steps, with the default filled in."""
+            return self.min_steps if self.min_steps is not None else 2 if self.file else self.size
+
+    wordings: ClassVar = {
+        "train": (
+            "Find the shortest way from S to G.\n{grid}\n",
+            "Maze, # is a wall:\n{grid}\nMark the shortest path with o.",
+            "Walk from S to G in as few steps as you can.\n{grid}\n",
+            "In this maze . is free and # is a wall.\n{grid}\nWhich is the shortest path?",
+        ),
+        "held_out": (
+            "A mouse sits at S, the cheese at G. Show the mouse its quickest way.\n{grid}\n",
+            "The map:\n{grid}\nDraw the least number of steps that leads to G.",
+        ),
+    }
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.symbols = SYMBOLS
+        cell = f"[{WALL}{FREE}{START}{GOAL}]"
+        self.layout = LayoutConfig(
+            answer=SpanPattern(rf"(?m)^{cell}(?: {cell}){{{config.size - 1}}}(?=[ \t\r]*$)", cell),
+            num_answers=config.size**2,
+            row_length=config.size,
+        )
+
+    @property
+    def answer_form(self) -> str:
+        """The answer's form in words."""
+        return f"the maze in {self.config.size} lines, with o on the cells of the shortest path between S and G"
+
+    def read(self, text: str, problem: Problem) -> tuple[str, ...] | None:
+        """Return the one grid with a marked path in the final part of the text."""
+        return read_drawing(text, self.config.size, self.symbols, mark=PATH)
+
+    def right(self, symbols: Sequence[str] | None, problem: Problem) -> bool:
+        """Say whether this is the maze with a shortest path marked, whichever."""
+        return symbols is not None and is_solution(self.config.size, self._maze(problem.prompt), symbols)
+
+    def solve(self, prompt: str) -> tuple[str, ...]:
+        """Return the maze with a shortest path marked, found by breadth-first search."""
+        maze = self._maze(prompt)
+        if (maze.count(START), maze.count(GOAL)) != (1, 1):
+            raise InputError(f"the maze has {maze.count(START)} S and {maze.count(GOAL)} G; give one of each")
+        path = shortest_path(self.config.size, maze)
+        if path is None:
+            raise InputError("no way leads from S to G; give a maze with one")
+        return tuple(marked(maze, path))
+
+    def picture(self, prompt: str, symbols: Sequence[str], previous: Sequence[str] | None = None) -> Picture:
+        """Return the grid, start and goal marked as given."""
+        size = self.config.size
+        marks = zip(symbols, self._maze(prompt), changes(symbols, previous), strict=True)
+        cells = [Cell(symbol, given=there in (START, GOAL), changed=changed) for symbol, there, changed in marks]
+        return Picture(tuple(tuple(cells[start : start + size]) for start in range(0, len(cells), size)))
+
+    def _maze(self, prompt: str) -> str:
+        spans, _ = self.layout.spans(prompt)
+        return "".join(prompt[start:end] for start, end in spans)
+
+    @cached_property
+    def _rows(self) -> list[tuple[str, str]]:
+        config = self.config
+        return read_mazes(config.file or "", config.size, (config.question_column, config.answer_column))
+
+    def _instances(self, rng: random.Random) -> Iterator[tuple[str, str]]:
+        """Yield (maze, solved maze)."""
+        config = self.config
+        if config.file:
+            rows = [row for row in self._rows if row[1].count(PATH) + 1 >= config.least]
+            yield from rng.sample(rows, len(rows))
+            return
+        while True:
+            maze = draw_maze(config.size, config.least, rng)
+            path = maze and shortest_path(config.size, maze)
+            if not maze or not path:
+                raise InputError(f"no maze of size {config.size} with {config.least} steps was found; lower maze.min_steps")
+            yield maze, marked(maze, path)
+
+    def _key(self, instance: tuple[str, str]) -> str:
+        return maze_key(self.config.size, instance[0])
+
+    def _problem(self, instance: tuple[str, str], key: str, wording: str, rng: random.Random) -> Problem:
+        maze, solved = instance
+        answer = self.layout.write(solved)
+        return Problem(
+            prompt=wording.format(grid=self.layout.write(maze)),
+            answer=tuple(solved),
+            trace="\n".join([*search_steps(self.config.size, maze), "Answer:", answer]),
+            difficulty=solved.count(PATH) + 1,
+            key=key,
+        )

@@ -1,0 +1,62 @@
+"""Matching: which language model a head gets, and in which precision.
+
+A head goes with the precision that it was trained on. Moving it to another is asked for by naming that precision, and is
+told of by a warning; checkpoint.py compares the fingerprints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from hybrid.adapters import Structured
+from hybrid.backbone import Backbone
+from hybrid.config import HybridConfig
+from hybrid.errors import BackboneError
+from hybrid.kinds import require
+from hybrid.no_backbone import NO_BACKBONE, NoBackbone
+from hybrid.quantization import DTYPES, NAMES
+
+
+def find(backbone: Any, tokenizer: Any, config: HybridConfig) -> Backbone:
+    """Return a Backbone for a name, a loaded model, a Backbone, or (None) for what the config names."""
+    layers, structured = config.backbone.layers, isinstance(config.encoder, Structured.Config)
+    if isinstance(backbone, NoBackbone) or NO_BACKBONE in (backbone, config.backbone.name if backbone is None else None):
+        require(structured, "backbone none goes with the structured encoder; choose it")
+        return NoBackbone(config.encoder.vocabulary)
+    require(not structured, "the structured encoder reads symbols, not a language model; choose backbone none with it")
+    if isinstance(backbone, Backbone):
+        return backbone.reading(layers)
+    if is_name(backbone):
+        named = config.backbone if backbone is None else replace(config.backbone, name=str(backbone))
+        return Backbone.load(named, tokenizer=tokenizer)
+    return Backbone.load(config.backbone, backbone, tokenizer)
+
+
+def is_name(backbone: Any) -> bool:
+    """Say whether this stands for a language model that is yet to be loaded."""
+    return backbone is None or isinstance(backbone, str | Path)
+
+
+def as_trained(config: HybridConfig, fingerprint: Mapping[str, str]) -> HybridConfig:
+    """Return `config` with the precision of the language model that the head was trained on in place of "auto"."""
+    known: Any = fingerprint.get("dtype")
+    if config.backbone.dtype != "auto" or known not in DTYPES:
+        return config
+    return replace(config, backbone=replace(config.backbone, dtype=known))
+
+
+def in_precision(config: HybridConfig, precision: str) -> HybridConfig:
+    """Return `config` with the language model in another precision; what quantisation leaves alone stays as it was."""
+    known = ", ".join((*DTYPES, *NAMES))
+    require(precision in (*DTYPES, *NAMES), f'precision "{precision}" is unknown; choose one of: {known}')
+    change: Any = {"quantization": precision} if precision in NAMES else {"quantization": None, "dtype": precision}
+    return replace(config, backbone=replace(config.backbone, **change))
+
+
+def check_precision(backbone: Backbone, precision: str) -> None:
+    """Raise BackboneError unless the backbone is in this precision."""
+    if backbone.precision != precision:
+        raise BackboneError(f"precision is {precision}, but {backbone.name} is in {backbone.precision}; give it in {precision}")

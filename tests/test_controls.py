@@ -1,0 +1,45 @@
+"""Controls: each differs from the hybrid in the one thing that it is named for."""
+
+from dataclasses import fields
+
+import pytest
+
+from hybrid.cores import TRM
+from hybrid.eval.baselines import Trained
+from hybrid.eval.controls import DISTURBED, TRAINED, controls
+from hybrid.reasoner import ReasonerConfig
+
+HYBRID = Trained.Config(reasoner=ReasonerConfig(num_supervision_steps=4, num_cycles=2, core=TRM.Config(num_latent_steps=1)))
+FOUND = controls(HYBRID, 9)
+
+
+def differing(name):
+    return {f.name for f in fields(HYBRID) if getattr(FOUND[name], f.name) != getattr(HYBRID, f.name)} - {"name"}
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("no recursion", {"reasoner"}),
+        ("deep, untied", {"reasoner"}),
+        ("1 step", {"reasoner"}),
+        ("pooled adapter", {"encoder"}),
+        ("embedding layer only", {"layers"}),
+        ("random-weight LLM", {"weights"}),
+        ("no LLM", {"weights", "layers"}),
+        ("shuffled workspaces", {"disturbance"}),
+        ("latent states zeroed", {"disturbance"}),
+        ("latent states noised", {"disturbance"}),
+    ],
+)
+def test_a_control_differs_in_what_its_name_says(name, parts):
+    assert FOUND[name].name == name and differing(name) == parts
+
+
+def test_every_control_is_listed_once():
+    assert list(FOUND) == [*TRAINED, *DISTURBED]
+
+
+def test_the_untied_stack_has_a_network_for_every_call_of_all_steps():
+    assert FOUND["deep, untied"].reasoner.core.num_networks == 4 * 2 * 2
+    assert FOUND["pooled adapter"].encoder.max_answers == 9

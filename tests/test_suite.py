@@ -1,0 +1,115 @@
+"""Suites: cells are trained, tested and written down one by one; what is there is not run again."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from hybrid.errors import InputError
+from hybrid.eval import suite as suite_file
+from hybrid.eval.baselines import METHODS, Trained
+from hybrid.eval.suite import Cell, Suite, run_suite
+from hybrid.eval.suites import SUITES, Entry, cells_of, suite
+from hybrid.eval.tasks import TASKS
+from hybrid.eval.tasks.sort import Sort
+from hybrid.reasoner import ReasonerConfig
+from hybrid.train import TrainConfig
+
+HEAD = Trained.Config(
+    reasoner=ReasonerConfig(width=16, num_cycles=1, num_supervision_steps=2),
+    train=TrainConfig(num_steps=4, eval_every_steps=2, batch_size=8),
+)
+HYBRID = Cell(Sort.Config(length=5), "hybrid", HEAD, num_train=20, num_dev=6, num_test=8, num_latency=2)
+DIRECT = replace(HYBRID, name="direct", method=METHODS["direct"].Config(shots=0, max_new_tokens=4), num_test=3)
+SHUFFLED = replace(HYBRID, name="shuffled", method=replace(HEAD, disturbance="other_problem"), fitted_as="hybrid")
+
+
+def quiet(text):
+    pass
+
+
+@pytest.fixture
+def run(backbone, tmp_path):
+    """Runs cells in a folder: (cells)."""
+
+    def go(*cells, **options):
+        return run_suite(Suite("mine", cells, 30.0), backbone, tmp_path / "out", command="cmd", say=quiet, **options)
+
+    return go
+
+
+def test_every_cell_leaves_its_record_and_its_answers(run, tmp_path):
+    reports = []
+    records = run(HYBRID, DIRECT, SHUFFLED, report=reports.append)
+    assert [(r.method, r.n) for r in records] == [("hybrid", 8), ("direct", 3), ("shuffled", 8)]
+    assert reports == [tmp_path / "out"] * 4
+    assert [r.train_problems for r in records] == [20, 0, 20] and records[0].course
+    assert [len(r.accuracy_by_step or ()) for r in records] == [32, 0, 0]
+    folder = tmp_path / "out"
+    lines = (folder / "cells" / HYBRID.slug / "attempts.jsonl").read_text().splitlines()
+    first = json.loads(lines[0])
+    assert len(lines) == 8 and first["problem"] == 0 and len(first["answers_by_step"]) == first["steps"]
+    problems = [json.loads(line) for line in (folder / "problems" / f"{HYBRID.task_slug}.jsonl").read_text().splitlines()]
+    assert len(problems) == 8 and problems[0]["prompt"] == TASKS.build(HYBRID.task).problems("test", 8)[0].prompt
+    assert not (folder / "cells" / SHUFFLED.slug / "fit").exists()
+
+
+def test_text_methods_answer_the_first_of_the_problems_that_heads_answer():
+    task = TASKS.build(HYBRID.task)
+    assert task.problems("test", 3) == task.problems("test", 8)[:3]
+
+
+def test_the_same_command_goes_on_at_the_first_cell_without_a_record(run, monkeypatch):
+    known, ran = suite_file.run_cell, []
+
+    def once(cell, *rest, **options):
+        ran.append(cell.name)
+        if cell.name == "direct" and ran.count("direct") == 1:
+            raise KeyboardInterrupt
+        return known(cell, *rest, **options)
+
+    monkeypatch.setattr(suite_file, "run_cell", once)
+    with pytest.raises(KeyboardInterrupt):
+        run(HYBRID, DIRECT)
+    assert [r.method for r in run(HYBRID, DIRECT)] == ["hybrid", "direct"] and ran == ["hybrid", "direct", "direct"]
+
+
+def test_a_cell_that_cannot_run_is_noted_and_the_rest_goes_on(run, tmp_path):
+    many = replace(HYBRID, name="many", num_test=10**6)
+    assert [r.method for r in run(many, DIRECT)] == ["direct"]
+    noted = json.loads((tmp_path / "out" / "cells" / many.slug / "failed.json").read_text())
+    assert "ask for fewer" in noted["error"]
+
+
+def test_a_folder_of_another_suite_is_refused(run, backbone, tmp_path):
+    run(DIRECT)
+    with pytest.raises(InputError, match="holds the suite mine with 30 s"):
+        run_suite(Suite("other", [DIRECT], 30.0), backbone, tmp_path / "out", command="cmd", say=quiet)
+
+
+@pytest.mark.parametrize("name", SUITES)
+def test_every_cell_of_a_suite_has_a_folder_of_its_own_and_a_training_that_is_there(name):
+    cells = suite(name).cells
+    slugs = [cell.slug for cell in cells]
+    assert len(set(slugs)) == len(slugs)
+    assert all(slugs.index(cell.fit_slug) <= slugs.index(cell.slug) for cell in cells)
+    assert all(METHODS.name_of(cell.method) for cell in cells)
+
+
+def test_only_the_seeds_of_the_named_methods_are_repeated():
+    cells = cells_of(Entry(Sort.Config(length=3), HEAD, num_train=100, seeds=(0, 1)), sizes=(50, 400))
+    assert {cell.name for cell in cells if cell.seed == 1} <= {"hybrid", "no recursion", "lora cot"}
+    assert [cell.num_train for cell in cells if cell.name == "hybrid"] == [100, 100, 50]
+
+
+def test_a_suite_is_asked_for_by_name():
+    assert {cell.task for cell in suite("task", Sort.Config(length=3)).cells} == {Sort.Config(length=3)}
+    for wrong in (lambda: suite("best"), lambda: suite("task"), lambda: suite("standard", Sort.Config())):
+        with pytest.raises(InputError):
+            wrong()
+
+
+def test_a_part_of_a_suite_can_be_run_by_name(run):
+    assert [r.method for r in run(HYBRID, DIRECT, only="direct")] == ["direct"]
+    with pytest.raises(InputError, match='no cell of the suite mine has "nothing" in its name'):
+        run(HYBRID, only="nothing")
