@@ -26,6 +26,7 @@ from hybrid.eval.tasks.sudoku import Sudoku
 from hybrid.halting import Learned
 from hybrid.reasoner import ReasonerConfig
 from hybrid.train import TrainConfig
+from hybrid.tuner import Lora
 
 TEXT = ("direct", "zero_shot_cot", "few_shot_cot", "self_consistency")
 """Methods that write text and train nothing; the prompt is chosen on dev."""
@@ -35,6 +36,9 @@ TUNED = ("lora_direct", "lora_cot", "pause", "coconut")
 
 QUICK = ("hybrid", "few shot cot", "lora cot", "solver", "no recursion", "no LLM", "shuffled workspaces")
 """Methods of the suite that takes minutes."""
+
+REPEATED = ("hybrid + LoRA", "no recursion", "lora direct", "lora cot")
+"""Methods that have several seeds where the hybrid has."""
 
 SIZES = (250, 1000)
 """Training problems of further hybrids, for the curve of accuracy by training set size."""
@@ -49,7 +53,7 @@ class Entry:
         hybrid: the hybrid; the controls are made of it.
         num_train: training problems of every method that trains.
         num_text: test problems of methods that write text.
-        seeds: of the hybrid, the head without recursion and LoRA on chain of thought; all others have the first one.
+        seeds: of the hybrid and of the methods in REPEATED; all others have the first one.
     """
 
     task: Any
@@ -114,6 +118,7 @@ def cells_of(entry: Entry, *, sizes: Sequence[int] = ()) -> list[Cell]:
     sample = task.problems("train", 1)[0]
     base = Cell(entry.task, entry.hybrid.name, entry.hybrid, num_train=entry.num_train, seed=entry.seeds[0])
     text = replace(base, num_test=entry.num_text, num_latency=2)
+    tuned = replace(base, name="hybrid + LoRA", method=replace(entry.hybrid, name="hybrid + LoRA", tuner=Lora.Config()))
     plain: dict[str, dict[str, Any]] = {kind: {} for kind in TEXT} | {kind: {"chat_template": False} for kind in TUNED}
     methods = {kind.replace("_", " "): METHODS.from_dict({"kind": kind} | fields) for kind, fields in plain.items()}
     written = [replace(text, name=name, method=method) for name, method in methods.items()]
@@ -122,8 +127,8 @@ def cells_of(entry: Entry, *, sizes: Sequence[int] = ()) -> list[Cell]:
         replace(base, name=name, method=config, fitted_as=entry.hybrid.name if name in DISTURBED else None)
         for name, config in controls(entry.hybrid, len(sample.answer)).items()
     ]
-    cells = [base, *written, solver, *control]
-    repeated = {entry.hybrid.name, "no recursion", "lora cot"}
+    cells = [base, tuned, *written, solver, *control]
+    repeated = {entry.hybrid.name, *REPEATED}
     further = [replace(cell, seed=seed) for seed in entry.seeds[1:] for cell in cells if cell.name in repeated]
     smaller = [replace(base, num_train=size) for size in sizes if size < entry.num_train and len(entry.seeds) > 1]
     return [*cells, *further, *smaller]

@@ -9,7 +9,7 @@ from hybrid.errors import InputError
 from hybrid.eval import suite as suite_file
 from hybrid.eval.baselines import METHODS, Trained
 from hybrid.eval.suite import Cell, Suite, run_suite
-from hybrid.eval.suites import SUITES, Entry, cells_of, suite
+from hybrid.eval.suites import REPEATED, SUITES, Entry, cells_of, suite
 from hybrid.eval.tasks import TASKS
 from hybrid.eval.tasks.sort import Sort
 from hybrid.reasoner import ReasonerConfig
@@ -98,7 +98,7 @@ def test_every_cell_of_a_suite_has_a_folder_of_its_own_and_a_training_that_is_th
 
 def test_only_the_seeds_of_the_named_methods_are_repeated():
     cells = cells_of(Entry(Sort.Config(length=3), HEAD, num_train=100, seeds=(0, 1)), sizes=(50, 400))
-    assert {cell.name for cell in cells if cell.seed == 1} <= {"hybrid", "no recursion", "lora cot"}
+    assert {cell.name for cell in cells if cell.seed == 1} == {"hybrid", *REPEATED}
     assert [cell.num_train for cell in cells if cell.name == "hybrid"] == [100, 100, 50]
 
 

@@ -10,6 +10,7 @@ from hybrid.eval.baselines.trained import with_random_weights
 from hybrid.eval.tasks.sort import Sort
 from hybrid.reasoner import ReasonerConfig
 from hybrid.train import TrainConfig
+from hybrid.tuner import Lora
 
 TASK = Sort(Sort.Config(length=4))
 CONFIG = Trained.Config(
@@ -61,3 +62,15 @@ def test_random_weights_are_others_and_always_the_same(backbone):
     assert torch.equal(before, torch.random.get_rng_state())
     assert one.fingerprint == two.fingerprint != backbone.fingerprint
     assert one.dtype == backbone.dtype and one.layers == backbone.layers
+
+
+def test_with_a_tuner_the_second_half_trains_a_copy_of_the_language_model(backbone, tmp_path):
+    before = backbone.fingerprint
+    both = replace(CONFIG, tuner=Lora.Config(r=2))
+    method = fitted(backbone, tmp_path, both)
+    assert backbone.fingerprint == before and method.head.model.backbone.tuned and not backbone.tuned
+    assert method.trainable_parameters > fitted(backbone, tmp_path / "plain").trainable_parameters
+    seconds = [spent for spent, _ in method.course]
+    assert len(seconds) == 4 and seconds == sorted(seconds)
+    test = TASK.problems("test", 4)
+    assert fitted(backbone, tmp_path, both).attempt(test) == method.attempt(test)

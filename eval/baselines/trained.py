@@ -6,6 +6,7 @@ answering is head.py's.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,10 +29,14 @@ from hybrid.reasoner import ReasonerConfig
 from hybrid.recursion import State
 from hybrid.train import TrainConfig, train
 from hybrid.train.run_folder import RunFolder
+from hybrid.tuner import TUNERS
 
 Disturbance = Literal["none", "other_problem", "latent_zero", "latent_noise"]
 """What happens to a trained head at the test: nothing; it gets the workspace of another problem; its latent states are
 set to zero, or to noise, before every cycle."""
+
+JOINT_RATE = 1e-4
+"""Learning rate of a trained head while the language model is tuned with it; at the rate of a fresh head it may collapse."""
 
 
 @METHODS.register("trained")
@@ -62,6 +67,7 @@ class Trained(Method):
         train: TrainConfig = field(default_factory=lambda: TrainConfig(num_steps=1_000_000, eval_every_steps=100))
         weights: Literal["trained", "random"] = "trained"
         disturbance: Disturbance = "none"
+        tuner: Any = field(default=None, metadata={"kinds": TUNERS})
 
     def __init__(self, config: Config, backbone: Backbone, task: Task) -> None:
         self.config, self.task, self.name = config, task, config.name
@@ -69,21 +75,35 @@ class Trained(Method):
 
     def fit(self, training: Sequence[Problem], dev: Sequence[Problem], folder: Path, budget: Budget) -> None:
         """See Method.fit; `folder` is a run folder of `hybrid train`."""
-        own, task = self.config, self.task
-        reads = BackboneConfig(name=self.backbone.name, layers=own.layers)
-        named = TASKS.to_dict(task.config) if hasattr(task, "config") else {"kind": task.kind}
-        config = hybrid.HybridConfig(task.layout, task.symbols, reads, own.encoder, own.reasoner, own.decoder, named)
-        torch.manual_seed(budget.seed)
-        model = hybrid.attach(self.backbone, config)
-        recipe = replace(own.train, max_seconds=budget.seconds, seed=budget.seed)
-        outcome = train(model, training, dev, recipe, folder, show=False)
+        own = self.config
+        recipe = replace(own.train, max_seconds=budget.seconds / (2 if own.tuner else 1), seed=budget.seed)
+        model, outcomes = self._attached(budget.seed, self.backbone, None), []
+        if own.tuner is None:
+            outcomes.append(train(model, training, dev, recipe, folder, show=False))
+        else:
+            outcomes.append(train(model, training, dev, recipe, folder / "frozen", show=False))
+            model = self._attached(budget.seed, copied(self.backbone), own.tuner)
+            model.start_from(folder / "frozen")
+            joint = replace(recipe, curriculum=False, optimizer=replace(recipe.optimizer, learning_rate=JOINT_RATE))
+            outcomes.append(train(model, training, dev, joint, folder, show=False))
+        seconds = sum(outcome.seconds for outcome in outcomes)
         kind = HeadMethod if own.disturbance == "none" else _Disturbed
-        self.head = kind(HeadMethod.Config(name=own.name), model, task, train_seconds=outcome.seconds)
+        self.head = kind(HeadMethod.Config(name=own.name), model, self.task, train_seconds=seconds)
         if isinstance(self.head, _Disturbed):
             self.head.disturb(own.disturbance, dev, budget.seed)
-        self.train_seconds, self.trainable_parameters = outcome.seconds, self.head.trainable_parameters
-        lines = RunFolder(folder).read_metrics()
-        self.course = [[line["seconds"], line["dev_exact"]] for line in lines if "dev_exact" in line]
+        self.train_seconds, self.trainable_parameters = seconds, self.head.trainable_parameters
+        self.course = _course(folder)
+        if own.tuner is not None:
+            frozen = _course(folder / "frozen")
+            self.course = [*frozen, *([outcomes[0].seconds + spent, exact] for spent, exact in self.course)]
+
+    def _attached(self, seed: int, backbone: Backbone, tuner: Any) -> hybrid.HybridModel:
+        own, task = self.config, self.task
+        reads = BackboneConfig(name=backbone.name, layers=own.layers)
+        named = TASKS.to_dict(task.config) if hasattr(task, "config") else {"kind": task.kind}
+        parts = (reads, own.encoder, own.reasoner, own.decoder, named, tuner)
+        torch.manual_seed(seed)
+        return hybrid.attach(backbone, hybrid.HybridConfig(task.layout, task.symbols, *parts))
 
     @property
     def recursive(self) -> bool:
@@ -97,6 +117,11 @@ class Trained(Method):
     def attempt(self, problems: Sequence[Problem]) -> list[Attempt]:
         """See Method.attempt; only after `fit`."""
         return self.head.attempt(problems)
+
+
+def _course(folder: Path) -> list[list[float]]:
+    lines = RunFolder(folder).read_metrics()
+    return [[line["seconds"], line["dev_exact"]] for line in lines if "dev_exact" in line]
 
 
 class _Disturbed(HeadMethod):
@@ -123,6 +148,11 @@ class _Disturbed(HeadMethod):
         else:
             changed = [torch.randn(z.shape, generator=self.generator).to(z) for z in latents or [y]]
         return (y, *changed) if latents else tuple(changed)
+
+
+def copied(backbone: Backbone) -> Backbone:
+    """Return a language model of one's own, which may be changed."""
+    return Backbone(copy.deepcopy(backbone.model), backbone.tokenizer, backbone.name, backbone.layers)
 
 
 def with_random_weights(backbone: Backbone) -> Backbone:
