@@ -1,10 +1,12 @@
-"""Peak memory of a training step by the number of cycles, for each gradient scheme: a table and a picture.
+"""Peak memory of training: a step by the number of cycles for each gradient scheme, or LoRA with the head by N.
 
     python -m hybrid.eval.memory [--cycles 3 12 48] [--plot memory.svg]
+    python -m hybrid.eval.memory --joint 2 8 16
 
 Every cell is a process of its own, so that no cell counts what another left behind. Its figure is the peak over one
 whole optimizer step, less what the process holds before it (weights, inputs, libraries). An equilibrium scheme takes as
-many iterations of its forward solve as the others take cycles.
+many iterations of its forward solve as the others take cycles. Joint training is measured on the default language model, over
+whole runs of the trainer.
 """
 
 from __future__ import annotations
@@ -12,18 +14,26 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import torch
 
+import hybrid
+from hybrid.backbone import BackboneConfig
 from hybrid.checkpoint import write_text
+from hybrid.default_backbone import DEFAULT_BACKBONE
 from hybrid.eval.cost import PeakMemory
 from hybrid.eval.plots import memory_curve
 from hybrid.eval.speed import OneStep, Setting
+from hybrid.eval.tasks.sudoku import Sudoku
 from hybrid.gradients import GRADIENTS
+from hybrid.reasoner import ReasonerConfig
+from hybrid.train import TrainConfig, train
+from hybrid.tuner import Lora
 
 _EXACT = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536", "MALLOC_ARENA_MAX": "1"}
 """Lets glibc give memory back as soon as it is free, so that a process holds what is in use and no leftovers."""
@@ -49,19 +59,40 @@ def peak_bytes(kind: str, num_cycles: int, batch: int, width: int) -> int:
     return during.bytes - before.bytes
 
 
-def measure(kinds: Sequence[str], cycles: Sequence[int], batch: int, width: int) -> dict[str, list[int]]:
-    """Return the peak bytes of every scheme at every number of cycles, one process a cell."""
-    cells = [(kind, count, batch, width) for kind in kinds for count in cycles]
+def joint_peak_bytes(num_supervision_steps: int, name: str = DEFAULT_BACKBONE) -> int:
+    """Return the peak bytes of training LoRA and head together, two batches, over what was held before; in a fresh process."""
+    torch.set_num_threads(1)
+    task = Sudoku(Sudoku.Config(size=4))
+    reasoner = ReasonerConfig(num_supervision_steps=num_supervision_steps)
+    reads = BackboneConfig(name, dtype="float32")
+    config = hybrid.HybridConfig(task.layout, task.symbols, reads, reasoner=reasoner, tuner=Lora.Config())
+    recipe = TrainConfig(num_steps=2 * num_supervision_steps, batch_size=16, eval_every_steps=1000, save_every_seconds=1e6)
+    model, problems = hybrid.attach(None, config), task.problems("train", 64)
+    with PeakMemory() as before:
+        pass
+    with tempfile.TemporaryDirectory() as folder, PeakMemory() as during:
+        train(model, problems, problems[:4], recipe, folder, show=False)
+    return during.bytes - before.bytes
+
+
+def alone(work: Callable[..., int], cells: Sequence[tuple[Any, ...]]) -> list[int]:
+    """Return `work` of each cell, every one in a process of its own that holds no freed memory back."""
     context = multiprocessing.get_context("spawn")
     before = dict(os.environ)
     os.environ.update(_EXACT)
     try:
         with ProcessPoolExecutor(1, mp_context=context, max_tasks_per_child=1) as pool:
-            found = list(pool.map(peak_bytes, *zip(*cells, strict=True)))
+            return list(pool.map(work, *zip(*cells, strict=True)))
     finally:
         for name in _EXACT:
             os.environ.pop(name)
         os.environ.update(before)
+
+
+def measure(kinds: Sequence[str], cycles: Sequence[int], batch: int, width: int) -> dict[str, list[int]]:
+    """Return the peak bytes of every scheme at every number of cycles, one process a cell."""
+    cells = [(kind, count, batch, width) for kind in kinds for count in cycles]
+    found = alone(peak_bytes, cells)
     return {kind: found[i * len(cycles) : (i + 1) * len(cycles)] for i, kind in enumerate(kinds)}
 
 
@@ -76,7 +107,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--plot", type=Path, help="SVG file to draw")
+    parser.add_argument("--joint", type=int, nargs="+", help="N of joint training, measured instead")
     options = parser.parse_args(argv)
+    if options.joint:
+        title = "peak MB of training LoRA and head together, 4x4 Sudoku, batch 16"
+        table = Table(*(f"N = {count}" for count in options.joint), title=title)
+        table.add_row(*(f"{peak / 1e6:,.1f}" for peak in alone(joint_peak_bytes, [(count,) for count in options.joint])))
+        Console().print(table)
+        return
     found = measure(options.schemes, options.cycles, options.batch, options.width)
     title = f"peak MB of one training step, width {options.width}, batch {options.batch}, 97 positions, n = 2"
     table = Table("gradient", *(f"T = {count}" for count in options.cycles), "growth", title=title)

@@ -33,3 +33,10 @@ def test_the_table_is_printed_and_the_picture_drawn(monkeypatch, capsys, tmp_pat
     assert "+100.0%" in capsys.readouterr().out
     drawn = (tmp_path / "memory.svg").read_text()
     assert drawn.startswith("<svg") and "full" in drawn
+
+
+def test_joint_training_is_a_table_of_its_own(monkeypatch, capsys):
+    monkeypatch.setattr(memory, "alone", lambda work, cells: [10**6 * count for (count,) in cells])
+    main(["--joint", "2", "8"])
+    printed = capsys.readouterr().out
+    assert "N = 8" in printed and "2.0" in printed and "8.0" in printed
