@@ -181,7 +181,7 @@ def problem_of(doc: Any) -> Problem | None:
         return None
     fields = json.loads(doc[OURS]["problem"])
     spans = tuple((int(start), int(end)) for start, end in fields.pop("spans"))
-    plain = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
+    plain: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
     return Problem(**plain, spans=spans)
 
 
