@@ -35,7 +35,7 @@ TUNED = ("lora_direct", "lora_cot", "pause", "coconut")
 """Methods that train the language model to write text."""
 
 BRIEF = {"chat_template": False, "num_dev": 32, "num_evaluations": 2}
-"""Their settings: no chat template, which would be half of what they read, and a choice on dev that takes no longer than they do."""
+"""Their settings: no chat template, which would be half of what they read, and a choice on dev that takes little time."""
 
 QUICK = ("hybrid", "few shot cot", "lora cot", "solver", "no recursion", "no LLM", "shuffled workspaces")
 """Methods of the suite that takes minutes."""
@@ -122,7 +122,7 @@ def cells_of(entry: Entry, *, sizes: Sequence[int] = ()) -> list[Cell]:
     base = Cell(entry.task, entry.hybrid.name, entry.hybrid, num_train=entry.num_train, seed=entry.seeds[0])
     text = replace(base, num_test=entry.num_text, num_latency=2)
     tuned = replace(base, name="hybrid + LoRA", method=replace(entry.hybrid, name="hybrid + LoRA", tuner=Lora.Config()))
-    plain: dict[str, dict[str, Any]] = {kind: {} for kind in TEXT} | {kind: BRIEF for kind in TUNED}
+    plain: dict[str, dict[str, Any]] = {kind: {} for kind in TEXT} | dict.fromkeys(TUNED, BRIEF)
     methods = {kind.replace("_", " "): METHODS.from_dict({"kind": kind} | fields) for kind, fields in plain.items()}
     written = [replace(text, name=name, method=method) for name, method in methods.items()]
     solver = replace(base, name="solver", method=Solver.Config())
