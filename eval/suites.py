@@ -26,6 +26,7 @@ from hybrid.eval.tasks.sudoku import Sudoku
 from hybrid.halting import Learned
 from hybrid.reasoner import ReasonerConfig
 from hybrid.train import TrainConfig
+from hybrid.train.optimizer import OptimizerConfig
 from hybrid.tuner import Lora
 
 TEXT = ("direct", "zero_shot_cot", "few_shot_cot", "self_consistency")
@@ -76,11 +77,11 @@ def _grid() -> Trained.Config:
     return _recipe(ReasonerConfig(num_supervision_steps=4, core=TRM.Config(num_latent_steps=1)))
 
 
-def _story() -> Trained.Config:
+def _story(layers: tuple[int, ...] = (0, 10), learning_rate: float = 1e-3) -> Trained.Config:
     """Heads that look up by content from the start, and short stories first."""
     block, halting = AttentionBlock.Config(matched_heads=4), Learned.Config(exploration=0.3)
     reasoner = ReasonerConfig(num_supervision_steps=4, num_cycles=1, block=block, halting=halting)
-    return _recipe(reasoner, layers=(0, 10), curriculum=True)
+    return _recipe(reasoner, layers=layers, curriculum=True, optimizer=OptimizerConfig(learning_rate=learning_rate))
 
 
 def quickstart_entries() -> list[Entry]:
@@ -93,10 +94,10 @@ def standard_entries() -> list[Entry]:
     return [
         Entry(Sudoku.Config(size=6, min_blanks=8, max_blanks=14), _grid(), seeds=(0, 1, 2)),
         Entry(StateTracking.Config(objects=5, swaps=8, min_swaps=1), _story(), num_train=16000, seeds=(0, 1, 2)),
-        Entry(Reachability.Config(towns=6, roads=7, max_hops=3), _story(), num_train=8000),
-        Entry(Maze.Config(size=6), _grid()),
+        Entry(Reachability.Config(towns=6, roads=7, max_hops=3), _story((0, 4)), num_train=8000),
+        Entry(Maze.Config(size=6), replace(_grid(), layers=(0, 4))),
         Entry(Sort.Config(length=12), _grid()),
-        Entry(Arithmetic.Config(steps=6, min_steps=1), _story(), num_train=8000),
+        Entry(Arithmetic.Config(steps=6, min_steps=1, largest=3), _story((0, 4), 5e-4), num_train=8000),
         *quickstart_entries(),
     ]
 
@@ -110,7 +111,7 @@ def full_entries() -> list[Entry]:
         Entry(Logic.Config(), _story(), num_train=16000),
         Entry(Maze.Config(size=12), _grid(), num_train=50000),
         Entry(Sort.Config(length=24), _grid(), num_train=50000),
-        Entry(Arithmetic.Config(steps=16, min_steps=1), _story(), num_train=50000),
+        Entry(Arithmetic.Config(steps=16, min_steps=1), _story((0, 4), 5e-4), num_train=50000),
     ]
     return [replace(entry, seeds=(0, 1, 2), num_text=200) for entry in entries]
 
