@@ -39,11 +39,11 @@ def test_answer_path_and_layout_are_those_of_a_direct_reading_in_every_wording(s
     _, problems = told(seed)
     for problem in problems:
         ends, who, options, found = known(problem.prompt)
-        assert problem.answer == tuple("yes" if option in found else "no" for option in options)
-        assert sorted(problem.answer) == ["no", "yes"]
-        assert problem.path == tuple("yes" if name in found else "no" for name in (*ends, who))
+        assert problem.answer == tuple("yes" if name in found else "no" for name in (who, *options))
+        assert sorted(problem.answer) == ["no", "yes", "yes"]
+        assert problem.path == tuple("yes" if name in found else "no" for name in ends)
         answer, context = ([problem.prompt[a:b] for a, b in spans] for spans in TASK.layout.spans(problem.prompt))
-        assert answer == list(options) and context == [*ends, who]
+        assert answer == [who, *options] and context == ends
 
 
 @settings(max_examples=30, deadline=None)
@@ -53,7 +53,7 @@ def test_the_scorer_takes_a_name_a_sentence_and_yes_and_no(seed):
     for problem in problems:
         right, wrong = family.target, family.wrong
         for text in (right, f"Answer: {family.root} is a {right}.", problem.trace, f"{right}: yes, {wrong}: no",
-                     f"**Answer:** a {right.title()}, not a {wrong}", "Answer: " + " ".join(problem.answer)):  # fmt: skip
+                     f"**Answer:** a {right.title()}, not a {wrong}", "Answer: " + " ".join(problem.answer), " ".join(problem.answer[1:])):  # fmt: skip
             assert TASK.score(text, problem), text
         for text in (wrong, f"Answer: {right} or {wrong}", "", f"Answer: not a {right}", f"{wrong}: yes, {right}: no"):
             assert not TASK.score(text, problem), text

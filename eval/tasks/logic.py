@@ -1,8 +1,9 @@
 """Logic: who is what, told in rules, and a question with two options that takes several rules to answer.
 
 Holds the task, in the manner of ProsQA: its prompts, splits, scorer and picture. Drawing problems is logic_maker.py's,
-reading official ones logic_file.py's. The answer says of either option whether it holds; beside it, both ends of every
-rule say whether the one asked about is that, so that a reasoner can be taught the way.
+reading official ones logic_file.py's. The answer says of either option whether it holds, behind a first "yes" for the one
+asked about: at a place of their own a reasoner sees at once whom the question is about. Beside it, both ends of every rule
+say whether the one asked about is that, so that a reasoner can be taught the way.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from itertools import pairwise
 from typing import ClassVar
 
 from hybrid.errors import InputError
-from hybrid.eval.answers import final_part, read_assignment
+from hybrid.eval.answers import final_part, read_assignment, read_sequence
 from hybrid.eval.tasks.graph import graph_key, hops, way
 from hybrid.eval.tasks.logic_file import read_families
 from hybrid.eval.tasks.logic_maker import CONCEPTS, Edge, Family, draw_family
@@ -85,11 +86,11 @@ class Logic(Task):
         self.config = config
         self.symbols = (YES, NO)
         word = rf"\b(?!(?i:{_PLAIN})\b)[A-Za-z]+\b"
-        options = rf"{word} or (?:a )?{word}\?"
+        question = rf"{word}(?: be called)? a {word} or (?:a )?{word}\?"
         self.layout = LayoutConfig(
-            answer=SpanPattern(options, word),
-            context=SpanPattern(rf"(?s)^.*(?= a {options})", word),
-            num_answers=2,
+            answer=SpanPattern(question, word),
+            context=SpanPattern(rf"(?s)^.*(?={question})", word),
+            num_answers=3,
         )
 
     @property
@@ -100,37 +101,39 @@ class Logic(Task):
     def write(self, problem: Problem) -> str:
         """Return the answer as a sentence, as in ProsQA."""
         _, name, options = self._parts(problem.prompt)
-        return f"{name} is a {options[problem.answer.index(YES)]}."
+        return f"{name} is a {options[problem.answer[1:].index(YES)]}."
 
     def read(self, text: str, problem: Problem) -> tuple[str, ...] | None:
         """Return which option holds: the only one that the final part names without a "not", or yes and no for each."""
         _, _, options = self._parts(problem.prompt)
         part = final_part(text)
         if re.search(rf"(?i)\b(?:{YES}|{NO})\b", part):
-            return read_assignment(text, options, self.symbols)
+            whole = read_sequence(text, self.symbols, 3)
+            held = whole[1:] if whole else read_assignment(text, options, self.symbols)
+            return held and (YES, *held)
         denied = re.compile(rf"(?i)\b(?:not|n't|isn't|rather than|instead of) (?:an? )?(?:{'|'.join(map(re.escape, options))})\b")
         said = {word.lower() for word in re.findall(r"[A-Za-z]+", denied.sub("", part))}
         named = tuple(YES if option.lower() in said else NO for option in options)
-        return named if named.count(YES) == 1 else None
+        return (YES, *named) if named.count(YES) == 1 else None
 
     def solve(self, prompt: str) -> tuple[str, ...]:
         """Return which option holds, found by following the rules."""
         edges, name, options = self._parts(prompt)
         known = hops(edges, name)
-        return tuple(YES if option in known else NO for option in options)
+        return (YES, *(YES if option in known else NO for option in options))
 
     def picture(self, prompt: str, symbols: Sequence[str], previous: Sequence[str] | None = None) -> Picture:
-        """Return yes or no for each option."""
-        _, _, options = self._parts(prompt)
-        marked = zip(symbols, options, changes(symbols, previous), strict=True)
-        return Picture((tuple(Cell(symbol, label=option, changed=changed) for symbol, option, changed in marked),))
+        """Return yes or no for each option, behind the one asked about."""
+        _, name, options = self._parts(prompt)
+        marked = zip(symbols, (name, *options), changes(symbols, previous), strict=True)
+        return Picture((tuple(Cell(symbol, label=label, changed=changed) for symbol, label, changed in marked),))
 
     def _parts(self, prompt: str) -> tuple[list[Edge], str, list[str]]:
         """Return the rules and facts, the name asked about and the options, as the prompt says them."""
-        options, told = ([prompt[start:end] for start, end in spans] for spans in self.layout.spans(prompt))
-        if len(told) % 2 == 0:
-            raise InputError(f"the prompt names {len(told)} ends of rules before its options; give pairs, then one name")
-        return list(zip(told[:-1:2], told[1:-1:2], strict=True)), told[-1], options
+        (name, *options), told = ([prompt[start:end] for start, end in spans] for spans in self.layout.spans(prompt))
+        if len(told) % 2 == 1:
+            raise InputError(f"the prompt names {len(told)} ends of rules before its question; give pairs")
+        return list(zip(told[::2], told[1::2], strict=True)), name, options
 
     @cached_property
     def _families(self) -> list[Family]:
@@ -150,13 +153,12 @@ class Logic(Task):
         told = [self._sentence(edge, wording) for edge in instance.edges]
         options = (instance.wrong, instance.target) if instance.swapped else (instance.target, instance.wrong)
         known = hops(instance.edges, instance.root)
-        names = [*(end for edge in instance.edges for end in edge), instance.root]
         path = way(instance.edges, instance.root, instance.target)
         steps = [self._sentence(edge, wording) for edge in pairwise(path)]
         return Problem(
             prompt=" ".join([*told, wording.question.format(instance.root, *options)]),
-            answer=(NO, YES) if instance.swapped else (YES, NO),
-            path=tuple(YES if name in known else NO for name in names),
+            answer=(YES, NO, YES) if instance.swapped else (YES, YES, NO),
+            path=tuple(YES if end in known else NO for edge in instance.edges for end in edge),
             trace="\n".join([" ".join(steps), f"Answer: {instance.root} is a {instance.target}."]),
             difficulty=len(path) - 1,
             key=key,
