@@ -19,10 +19,12 @@ from hybrid.backbone import Backbone
 from hybrid.errors import HybridError, InputError
 from hybrid.eval.baselines import METHODS, Budget, Method, Prompting, Trained
 from hybrid.eval.benchmark import measure
+from hybrid.eval.claim import claimed
 from hybrid.eval.comparison import DEPTH, drawn, longest, task_name
 from hybrid.eval.engines import Engine
 from hybrid.eval.results import Record
 from hybrid.eval.suite_folder import (
+    read_cell,
     read_problems,
     read_suite,
     slug,
@@ -113,7 +115,8 @@ def run_suite(
 ) -> list[Record]:
     """Run the cells that have no record in `output` yet, and return all records that there are.
 
-    A cell that fails is noted and passed over; the same call again tries it once more.
+    A cell that fails is noted and passed over; the same call again tries it once more. Several processes may run the same
+    suite in one folder: each takes the next cell that none of the others is at.
 
     Args:
         suite: what is run.
@@ -129,22 +132,38 @@ def run_suite(
     if not chosen:
         raise InputError(f'no cell of the suite {suite.name} has "{only}" in its name; the first is {suite.cells[0].slug}')
     open_suite(suite, output, command)
-    done = {cell.slug for cell in read_suite(output).cells if cell.record is not None}
-    for number, cell in enumerate(chosen, 1):
-        if cell.slug in done:
-            continue
-        say(f"{number} of {len(chosen)}: {cell.task_slug}, {cell.name}, seed {cell.seed}")
-        try:
-            record = run_cell(cell, backbone, output, suite.seconds, engine=engine, say=say)
-        except HybridError as error:
-            write_failure(output, cell.slug, error=str(error), task_slug=cell.task_slug, method=cell.name, seed=cell.seed)
-            say(f"  not run: {error}")
-        else:
-            say(f"  {100 * record.exact:.1f}% of {record.n}")
-        gc.collect()
-        report(output)
+    left = list(chosen)
+    while left:
+        taken = []
+        for cell in left:
+            with claimed(output / "cells" / cell.fit_slug) as mine:
+                if not mine:
+                    continue
+                taken.append(cell)
+                if read_cell(output, cell.slug).record is None:
+                    say(f"{chosen.index(cell) + 1} of {len(chosen)}: {cell.task_slug}, {cell.name}, seed {cell.seed}")
+                    _noted(cell, backbone, output, suite.seconds, engine, say)
+                    gc.collect()
+                    report(output)
+        left = [cell for cell in left if cell not in taken]
+        if left and not taken:
+            say(f"{len(left)} cells are left to the other processes that work in {output}")
+            break
     report(output)
     return [cell.record for cell in read_suite(output).cells if cell.record is not None]
+
+
+def _noted(
+    cell: Cell, backbone: Backbone, output: Path, seconds: float, engine: Engine | None, say: Callable[[str], None]
+) -> None:
+    """Run a cell, and write down why where it fails."""
+    try:
+        record = run_cell(cell, backbone, output, seconds, engine=engine, say=say)
+    except HybridError as error:
+        write_failure(output, cell.slug, error=str(error), task_slug=cell.task_slug, method=cell.name, seed=cell.seed)
+        say(f"  not run: {error}")
+    else:
+        say(f"  {100 * record.exact:.1f}% of {record.n}")
 
 
 def open_suite(suite: Suite, output: Path, command: str) -> None:

@@ -173,7 +173,7 @@ def read_suite(folder: Path) -> SuiteFolder:
         raise InputError(f"{folder / 'suite.json'} has no list of cells; run the suite again")
     problems = {file.stem: list(_problems(file)) for file in sorted((folder / "problems").glob("*.jsonl"))}
     drawn = {file.stem: [_drawn(line) for line in _lines(file, {"problem": int, "steps": list})] for file in _pictures(folder)}
-    found = [_cell(folder / "cells" / each) for each in slugs]
+    found = [read_cell(folder, each) for each in slugs]
     cells = [cell if cell.record else _placed(cell, found, problems) for cell in found]
     seconds, notes = about.get("seconds"), about.get("notes") or []
     return SuiteFolder(
@@ -209,8 +209,9 @@ def _drawn(line: dict[str, Any]) -> Drawn:
         raise InputError(f"the pictures of problem {line['problem']} are damaged ({error}); run the benchmark again") from None
 
 
-def _cell(folder: Path) -> CellResult:
+def read_cell(suite: Path, cell: str) -> CellResult:
     """Return a cell by its files; what a cell without a record is called is left open."""
+    folder = suite / "cells" / cell
     record, reason, about = None, "not run yet", {}
     if (folder / "record.json").exists():
         try:

@@ -128,7 +128,7 @@ def full_entries() -> list[Entry]:
 
 
 def cells_of(entry: Entry, *, sizes: Sequence[int] = ()) -> list[Cell]:
-    """Return the cells of one task: hybrid, text methods, trained text methods, solver, controls; then further seeds."""
+    """Return the cells of one task: hybrid, text methods, trained or not, solver, hybrid + LoRA, controls; further seeds."""
     task = TASKS.build(entry.task)
     sample = task.problems("train", 1)[0]
     base = Cell(entry.task, entry.hybrid.name, entry.hybrid, num_train=entry.num_train, seed=entry.seeds[0])
@@ -142,7 +142,7 @@ def cells_of(entry: Entry, *, sizes: Sequence[int] = ()) -> list[Cell]:
         replace(base, name=name, method=config, fitted_as=entry.hybrid.name if name in DISTURBED else None)
         for name, config in controls(entry.hybrid, len(sample.answer)).items()
     ]
-    cells = [base, tuned, *written, solver, *control]
+    cells = [base, *written, solver, tuned, *control]
     repeated = {entry.hybrid.name, *REPEATED}
     further = [replace(cell, seed=seed) for seed in entry.seeds[1:] for cell in cells if cell.name in repeated]
     smaller = [replace(base, num_train=size) for size in sizes if size < entry.num_train and len(entry.seeds) > 1]

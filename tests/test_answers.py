@@ -163,11 +163,11 @@ def test_no_string_makes_a_reader_raise(text):
 )
 def test_endless_texts_are_read_in_no_time(piece):
     text = piece * (2_000_000 // len(piece))
-    started = time.perf_counter()
+    started = time.process_time()
     read_sequence(text, DIGITS, 3)
     read_grid(text, 4)
     read_assignment(text, NAMES, COLOURS)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
 
 
 @pytest.mark.parametrize("text", ["new york", "Answer: **New  York**.", 'So.\nAnswer: "New York"\nThat is it.', "New,York"])

@@ -1,6 +1,7 @@
 """Suites: cells are trained, tested and written down one by one; what is there is not run again."""
 
 import json
+from contextlib import ExitStack
 from dataclasses import replace
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from hybrid.errors import InputError
 from hybrid.eval import suite as suite_file
 from hybrid.eval.baselines import METHODS, Trained
+from hybrid.eval.claim import claimed
 from hybrid.eval.suite import Cell, Suite, run_suite
 from hybrid.eval.suites import REPEATED, SUITES, Entry, cells_of, suite
 from hybrid.eval.tasks import TASKS
@@ -32,8 +34,8 @@ def quiet(text):
 def run(backbone, tmp_path):
     """Runs cells in a folder: (cells)."""
 
-    def go(*cells, **options):
-        return run_suite(Suite("mine", cells, 30.0), backbone, tmp_path / "out", command="cmd", say=quiet, **options)
+    def go(*cells, say=quiet, **options):
+        return run_suite(Suite("mine", cells, 30.0), backbone, tmp_path / "out", command="cmd", say=say, **options)
 
     return go
 
@@ -113,3 +115,17 @@ def test_a_part_of_a_suite_can_be_run_by_name(run):
     assert [r.method for r in run(HYBRID, DIRECT, only="direct")] == ["direct"]
     with pytest.raises(InputError, match='no cell of the suite mine has "nothing" in its name'):
         run(HYBRID, only="nothing")
+
+
+def test_a_cell_that_another_process_is_at_is_left_to_it(run, tmp_path):
+    said = []
+    with claimed(tmp_path / "out" / "cells" / HYBRID.slug):
+        assert [r.method for r in run(HYBRID, DIRECT, SHUFFLED, say=said.append)] == ["direct"]
+    assert said[-1].startswith("2 cells are left to the other processes")
+    assert [r.method for r in run(HYBRID, DIRECT, SHUFFLED)] == ["hybrid", "direct", "shuffled"]
+
+
+def test_a_cell_that_another_process_gives_back_is_run_at_last(run, tmp_path):
+    with ExitStack() as other:
+        other.enter_context(claimed(tmp_path / "out" / "cells" / HYBRID.slug))
+        assert [r.method for r in run(HYBRID, DIRECT, report=lambda folder: other.close())] == ["hybrid", "direct"]

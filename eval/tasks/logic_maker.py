@@ -15,15 +15,16 @@ from dataclasses import dataclass
 
 from hybrid.eval.tasks.graph import hops
 
+# All names are one token in the tokenizer of SmolLM2: a name of several is a blur where positions look for the same name.
 PERSONS = (
     *("Alice", "Bob", "David", "Frank", "Henry", "Jack", "Mary", "Paul", "Peter", "Sarah"),
     *("Anna", "Carl", "Emma", "George", "Helen", "James", "Laura", "Martin", "Susan", "Thomas"),
 )
 CONCEPTS = (
-    *("brindle", "clover", "dapper", "farrow", "glimmer", "hopper", "jangle", "kindle", "lumber", "mingle"),
-    *("nimbus", "orchid", "pebble", "quiver", "rumble", "saddle", "tinder", "umbra", "velvet", "wander"),
-    *("bramble", "crumpet", "drizzle", "fiddle", "gambit", "huddle", "jumble", "kettle", "lattice", "muffin"),
-    *("nugget", "oriole", "puddle", "quarry", "ripple", "spindle", "trundle", "urchin", "vessel", "wobble"),
+    *("baker", "sailor", "dancer", "farmer", "hunter", "singer", "rider", "scout", "knight", "tailor"),
+    *("pilot", "poet", "painter", "doctor", "lawyer", "driver", "trader", "keeper", "runner", "player"),
+    *("speaker", "dealer", "broker", "builder", "founder", "leader", "mayor", "captain", "soldier", "guard"),
+    *("judge", "clerk", "nurse", "writer", "reader", "teacher", "tutor", "student", "scholar", "priest"),
 )
 
 _ROOTS = 2
