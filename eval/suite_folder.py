@@ -30,6 +30,9 @@ from hybrid.eval.tasks.show import Picture
 from hybrid.kinds import from_dict, to_dict
 from hybrid.problem import Problem
 
+NOT_YET = "not run yet"
+"""Reason of a cell whose turn has not come."""
+
 _ATTEMPT = ("right", "text", "tokens", "steps", "flops", "answers_by_step")
 _PROBLEM = ("prompt", "answer", "difficulty", "key")
 
@@ -212,7 +215,7 @@ def _drawn(line: dict[str, Any]) -> Drawn:
 def read_cell(suite: Path, cell: str) -> CellResult:
     """Return a cell by its files; what a cell without a record is called is left open."""
     folder = suite / "cells" / cell
-    record, reason, about = None, "not run yet", {}
+    record, reason, about = None, NOT_YET, {}
     if (folder / "record.json").exists():
         try:
             about = _json(folder / "record.json")

@@ -56,7 +56,7 @@ def _headline_table(tasks: Sequence[TaskResults]) -> str:
 
 def _share(share: Share) -> str:
     text = f"**{share.text}**" if share.best else share.text
-    return f"{text}, {_escaped(cut(share.told, _CELL_LENGTH))}"
+    return f"{text}, {_escaped(cut(share.told, _CELL_LENGTH))}" if share.told else text
 
 
 def _task_table(task: TaskResults, verdicts: Verdicts) -> str:

@@ -12,7 +12,7 @@ from hybrid.eval.report.entries import Entry, TaskResults, all_methods
 from hybrid.eval.report.groups import GROUPS, Group
 from hybrid.eval.report.sentences import Verdicts, p_value
 from hybrid.eval.results import percent, significant, size
-from hybrid.eval.suite_folder import CellResult, SuiteFolder
+from hybrid.eval.suite_folder import NOT_YET, CellResult, SuiteFolder
 
 NO_CELL = "not in this suite"
 
@@ -23,7 +23,7 @@ class Share:
 
     Args:
         exact: mean share with its interval; None where nothing was measured.
-        told: seeds and problems in words, or why there is no share.
+        told: seeds and problems in words, or why there is no share; empty where its turn has not come.
         best: whether no method of the task has a better share, or none but a solver.
     """
 
@@ -74,7 +74,7 @@ def _share(entry: Entry | None, best: set[str]) -> Share:
     if entry is None:
         return Share(None, NO_CELL)
     if not entry.cells:
-        return Share(None, "; ".join(dict.fromkeys(cell.reason for cell in entry.missing)))
+        return Share(None, "; ".join(dict.fromkeys(cell.reason for cell in entry.missing if cell.reason != NOT_YET)))
     return Share(entry.exact, counts(entry), entry.method in best)
 
 
