@@ -8,6 +8,7 @@ The files are suite_folder.py's; a cell also keeps what was trained, in its `fit
 from __future__ import annotations
 
 import gc
+import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -81,6 +82,11 @@ class Cell:
         """The folder of the cell whose training is used."""
         return self._slug(self.fitted_as or self.name)
 
+    @property
+    def digest(self) -> str:
+        """Twelve hex digits that tell these settings from others."""
+        return hashlib.sha256(repr(self).encode()).hexdigest()[:12]
+
     def _slug(self, name: str) -> str:
         return slug(f"{self.task_slug} {name} {self.num_train} seed {self.seed}")
 
@@ -132,6 +138,7 @@ def run_suite(
     if not chosen:
         raise InputError(f'no cell of the suite {suite.name} has "{only}" in its name; the first is {suite.cells[0].slug}')
     open_suite(suite, output, command)
+    _check_settings(chosen, output)
     left = list(chosen)
     while left:
         taken = []
@@ -183,6 +190,16 @@ def open_suite(suite: Suite, output: Path, command: str) -> None:
     write_suite(output, about | {"cells": [cell.slug for cell in suite.cells]})
 
 
+def _check_settings(cells: Sequence[Cell], output: Path) -> None:
+    """Refuse a folder where one of `cells` was run with other settings; figures of both in one table would mislead."""
+    other = [cell.slug for cell in cells if read_cell(output, cell.slug).settings not in ("", cell.digest)]
+    if other:
+        raise InputError(
+            f"{len(other)} cells in {output / 'cells'} were run with other settings than they have now, the first is {other[0]}; "
+            "delete their folders to run them anew, or give another --output"
+        )
+
+
 def run_cell(
     cell: Cell,
     backbone: Backbone,
@@ -216,7 +233,7 @@ def run_cell(
     if isinstance(method, Trained) and method.recursive:
         places = longest([measured], NUM_DRAWN, len(test))
         write_drawn(output, cell.task_slug, [drawn(method.head.model, task, test[i], i) for i in places])
-    write_cell(output, cell.slug, cell.task_slug, record, measured.attempts)
+    write_cell(output, cell.slug, cell.task_slug, record, measured.attempts, cell.digest)
     return record
 
 

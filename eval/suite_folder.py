@@ -3,7 +3,7 @@
     FOLDER/suite.json                      {"suite", "command", "cells": [slugs in order], "seconds", "notes": [str]}
     FOLDER/problems/TASK.jsonl             a line a test problem: prompt, answer, difficulty, key
     FOLDER/pictures/TASK.jsonl             a line a drawn problem: problem, steps: [{"caption", "rows", "box"}]; may be missing
-    FOLDER/cells/CELL/record.json          one Record, and task_slug
+    FOLDER/cells/CELL/record.json          one Record, task_slug, and settings: a digest of what was run
     FOLDER/cells/CELL/attempts.jsonl       a line a problem: problem, right, text, tokens, steps, flops, answers_by_step
     FOLDER/cells/CELL/failed.json          {"error"}: why there is no record
 
@@ -58,6 +58,7 @@ class CellResult:
         reason: why there is no record.
         attempts: file of its answers.
         course: (training seconds, exact share on dev) at every evaluation of the training.
+        settings: digest of what was run; empty where a cell without a record does not tell.
     """
 
     slug: str
@@ -69,6 +70,7 @@ class CellResult:
     reason: str
     attempts: Path
     course: tuple[tuple[float, float], ...] = ()
+    settings: str = ""
 
     @cached_property
     def right(self) -> dict[int, bool]:
@@ -146,12 +148,12 @@ def write_drawn(folder: Path, task_slug: str, drawn: Sequence[Drawn]) -> None:
     _write_lines(folder / "pictures" / f"{task_slug}.jsonl", lines)
 
 
-def write_cell(folder: Path, cell: str, task_slug: str, record: Record, attempts: Sequence[Attempt]) -> None:
-    """Write a cell's record and answers."""
+def write_cell(folder: Path, cell: str, task_slug: str, record: Record, attempts: Sequence[Attempt], settings: str = "") -> None:
+    """Write a cell's record and answers, and the digest of its settings."""
     own = folder / "cells" / cell
     lines = [{"problem": i} | {name: getattr(attempt, name) for name in _ATTEMPT} for i, attempt in enumerate(attempts)]
     _write_lines(own / "attempts.jsonl", lines)
-    write_text(own / "record.json", json.dumps(to_dict(record) | {"task_slug": task_slug}, indent=1) + "\n")
+    write_text(own / "record.json", json.dumps(to_dict(record) | {"task_slug": task_slug, "settings": settings}, indent=1) + "\n")
     (own / "failed.json").unlink(missing_ok=True)
 
 
@@ -239,6 +241,7 @@ def read_cell(suite: Path, cell: str) -> CellResult:
         "" if record else reason,
         folder / "attempts.jsonl",
         tuple((float(seconds), float(exact)) for seconds, exact in course),
+        str(about.get("settings", "")),
     )
 
 

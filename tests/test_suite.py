@@ -89,6 +89,13 @@ def test_a_folder_of_another_suite_is_refused(run, backbone, tmp_path):
         run_suite(Suite("other", [DIRECT], 30.0), backbone, tmp_path / "out", command="cmd", say=quiet)
 
 
+def test_a_cell_that_was_run_with_other_settings_is_refused_by_name(run):
+    run(HYBRID, DIRECT)
+    with pytest.raises(InputError, match=f"1 cells .* the first is {HYBRID.slug}; delete their folders"):
+        run(replace(HYBRID, num_dev=5), DIRECT)
+    assert len(run(DIRECT)) == 1
+
+
 @pytest.mark.parametrize("name", SUITES)
 def test_every_cell_of_a_suite_has_a_folder_of_its_own_and_a_training_that_is_there(name):
     cells = suite(name).cells
