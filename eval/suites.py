@@ -98,8 +98,12 @@ def _story(layers: tuple[int, ...], *, num_supervision_steps: int = 4, **train: 
 
 
 def _tracking() -> Trained.Config:
-    """On dev after two minutes on one core 93% right; from layers 0 and 10 67%, and that with four steps of 64 stories 51%."""
-    return _story((0, 4), num_supervision_steps=3, batch_size=32)
+    """On dev, up to 6 swaps: all right after 86 s on one core; at width 128 96% after two minutes.
+
+    From layers 0 and 10 it learns later than from 0 and 4, with four steps and batches of 64 later still.
+    """
+    story = _story((0, 4), num_supervision_steps=3, batch_size=32)
+    return replace(story, reasoner=replace(story.reasoner, width=96))
 
 
 def _reckoning() -> Trained.Config:
@@ -115,7 +119,7 @@ def quickstart_entries() -> list[Entry]:
 def standard_entries() -> list[Entry]:
     """Return the tasks of the suite `standard`, which a machine without a GPU does in hours."""
     return [
-        Entry(StateTracking.Config(objects=5, swaps=8, min_swaps=1), _tracking(), num_train=16000, seeds=(0, 1, 2)),
+        Entry(StateTracking.Config(objects=5, swaps=6, min_swaps=1), _tracking(), num_train=16000, seeds=(0, 1, 2)),
         Entry(Sudoku.Config(size=6, min_blanks=8, max_blanks=14), _cells(36), seeds=(0, 1, 2)),
         Entry(Maze.Config(size=5), _cells(25, layers=(0, 4))),
         Entry(Reachability.Config(towns=6, roads=7, max_hops=3), _story((0, 4)), num_train=8000),
