@@ -161,15 +161,17 @@ def test_the_table_of_gradients_is_the_committed_results_file():
     assert table(read(ROOT / "eval" / "results" / "gradients.json")) in TEXT
 
 
-def test_the_table_of_the_suite_is_what_its_committed_folder_gives():
+@pytest.mark.parametrize(("name", "task"), [("quickstart_suite", "sudoku (size 4"), ("standard", "sudoku (size 6")])
+def test_the_table_of_a_suite_is_what_its_committed_folder_gives(name, task):
     from hybrid.eval.report.entries import tasks_of
     from hybrid.eval.report.markdown import markdown_report
     from hybrid.eval.report.verdicts import against_all
     from hybrid.eval.suite_folder import read_suite
 
-    folder = ROOT / "eval" / "results" / "quickstart_suite"
+    folder = ROOT / "eval" / "results" / name
     suite = read_suite(folder)
     tasks = tasks_of(suite)
     made = markdown_report(suite, tasks, against_all(tasks))
     assert made == (folder / "report.md").read_text(encoding="utf-8")
-    assert made[made.index("| method | exact % (95%) | seeds") :].split("\n\n")[0] in TEXT
+    figures = made[made.index(f"## {task}") :]
+    assert figures[figures.index("| method | exact % (95%) | seeds") :].split("\n\n")[0] in TEXT
