@@ -228,7 +228,7 @@ print(quick, time.process_time() - began, *heavy)
 """
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     quick, whole, *heavy = ended.stdout.split()
-    assert float(quick) < 0.5 and float(whole) < 6 and heavy == []
+    assert float(quick) < 0.5 and float(whole) < 3 and heavy == []
 
 
 def test_python_m_hybrid_is_the_command():

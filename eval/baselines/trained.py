@@ -35,6 +35,9 @@ Disturbance = Literal["none", "other_problem", "latent_zero", "latent_noise"]
 """What happens to a trained head at the test: nothing; it gets the workspace of another problem; its latent states are
 set to zero, or to noise, before every cycle."""
 
+FROZEN_SHARE = 0.75
+"""Of the training seconds where a language model is tuned too: first the head learns alone, beside cached states."""
+
 JOINT_RATE = 1e-4
 """Learning rate of a trained head while the language model is tuned with it; at the rate of a fresh head it may collapse."""
 
@@ -76,7 +79,7 @@ class Trained(Method):
     def fit(self, training: Sequence[Problem], dev: Sequence[Problem], folder: Path, budget: Budget) -> None:
         """See Method.fit; `folder` is a run folder of `hybrid train`."""
         own = self.config
-        recipe = replace(own.train, max_seconds=budget.seconds / (2 if own.tuner else 1), seed=budget.seed)
+        recipe = replace(own.train, max_seconds=budget.seconds * (FROZEN_SHARE if own.tuner else 1), seed=budget.seed)
         model, outcomes = self._attached(budget.seed, self.backbone, None), []
         if own.tuner is None:
             outcomes.append(train(model, training, dev, recipe, folder, show=False))
@@ -84,7 +87,8 @@ class Trained(Method):
             outcomes.append(train(model, training, dev, recipe, folder / "frozen", show=False))
             model = self._attached(budget.seed, copied(self.backbone), own.tuner)
             model.start_from(folder / "frozen")
-            joint = replace(recipe, curriculum=False, optimizer=replace(recipe.optimizer, learning_rate=JOINT_RATE))
+            slow = replace(recipe.optimizer, learning_rate=JOINT_RATE)
+            joint = replace(recipe, max_seconds=budget.seconds * (1 - FROZEN_SHARE), curriculum=False, optimizer=slow)
             outcomes.append(train(model, training, dev, joint, folder, show=False))
         seconds = sum(outcome.seconds for outcome in outcomes)
         kind = HeadMethod if own.disturbance == "none" else _Disturbed
