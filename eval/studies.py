@@ -19,64 +19,35 @@ from pathlib import Path
 from typing import Any
 
 from hybrid.backbone import BackboneConfig
-from hybrid.block import AttentionBlock
 from hybrid.cores import TRM
 from hybrid.equilibrium import Implicit, Phantom
 from hybrid.eval.study import Cell, read, rules, run, table
-from hybrid.eval.tasks.sort import Sort
-from hybrid.eval.tasks.state_tracking import StateTracking
-from hybrid.eval.tasks.sudoku import Sudoku
+from hybrid.eval.suites import Entry, sort, state_tracking, sudoku
 from hybrid.gradients import Full, LastK, OneStep
 from hybrid.halting import Learned
 from hybrid.losses import Stablemax
-from hybrid.reasoner import ReasonerConfig
 from hybrid.search import SearchConfig
-from hybrid.train import TrainConfig
 from hybrid.train.optimizer import AdamAtan2
 
-PRECISE = BackboneConfig(dtype="float32")
-"""A processor without bfloat16 units computes several times faster in float32."""
 
-
-def sudoku() -> Cell:
-    """6x6 Sudoku with 8 to 14 blanks, N = 4."""
+def cell(entry: Entry, num_cycles: int | None = None) -> Cell:
+    """Return the hybrid of a suite's entry as a cell of a study, with other T where it is given."""
+    own, reasoner = entry.hybrid, entry.hybrid.reasoner
     return Cell(
         "last_cycle",
-        Sudoku.Config(size=6, min_blanks=8, max_blanks=14),
-        ReasonerConfig(num_supervision_steps=4),
-        TrainConfig(num_steps=1_000_000, eval_every_steps=100, save_every_seconds=60.0),
-        PRECISE,
-        num_train=3000,
+        entry.task,
+        replace(reasoner, num_cycles=num_cycles or reasoner.num_cycles),
+        own.train,
+        BackboneConfig(layers=own.layers),
+        num_train=entry.num_train,
         halting=rules(),
     )
-
-
-def state_tracking() -> Cell:
-    """Up to 8 swaps among 5 people, N = 4; three people have so few different stories that they are learned by heart."""
-    block, halting = AttentionBlock.Config(matched_heads=4), Learned.Config(exploration=0.3)
-    return Cell(
-        "last_cycle",
-        StateTracking.Config(objects=5, swaps=8, min_swaps=1),
-        ReasonerConfig(num_supervision_steps=4, block=block, halting=halting),
-        TrainConfig(num_steps=1_000_000, eval_every_steps=100, save_every_seconds=60.0, curriculum=True),
-        replace(PRECISE, layers=(0, 10)),
-        num_train=16000,
-        halting=rules(),
-    )
-
-
-def sort() -> Cell:
-    """Twelve digits in order, N = 4."""
-    return replace(sudoku(), task=Sort.Config(length=12), num_train=4000)
 
 
 def gradients(seeds: Sequence[int], seconds: float) -> list[Cell]:
     """Return the cells of the gradient table, all variants of the first seed before the next seed."""
-    cells = []
-    for seed in seeds:
-        for base in (sudoku(), state_tracking()):
-            cells += [_trained(cell, seed, seconds) for cell in _variants(base)]
-    return cells
+    bases = [cell(entry, num_cycles=2) for entry in (sudoku(), state_tracking())]
+    return [_trained(each, seed, seconds) for seed in seeds for base in bases for each in _variants(base)]
 
 
 def _variants(base: Cell) -> list[Cell]:
@@ -87,9 +58,9 @@ def _variants(base: Cell) -> list[Cell]:
         return replace(base, variant=variant, train=replace(base.train, **changes))
 
     return [
-        reasoner("last_cycle (T = 2, n = 2)"),
+        reasoner("last_cycle (T = 2, n = 1)"),
         reasoner("one_step", gradient=OneStep.Config()),
-        reasoner("last_k (k = 4 of 6 calls)", gradient=LastK.Config(k=4)),
+        reasoner("last_k (k = 3 of 4 calls)", gradient=LastK.Config(k=3)),
         reasoner("full", gradient=Full.Config()),
         reasoner("implicit", gradient=Implicit.Config(max_iterations=4, max_adjoint_iterations=4)),
         reasoner("phantom", gradient=Phantom.Config(max_iterations=4)),
@@ -97,26 +68,17 @@ def _variants(base: Cell) -> list[Cell]:
         training("without deep supervision", deep_supervision=False),
         *(
             reasoner(f"T = {cycles}, n = {latent}", num_cycles=cycles, core=TRM.Config(num_latent_steps=latent))
-            for cycles, latent in ((1, 2), (3, 2), (2, 1), (2, 4))
+            for cycles, latent in ((1, 1), (3, 1), (2, 2), (2, 4))
         ),
     ]
 
 
 def depth(seeds: Sequence[int], seconds: float) -> list[Cell]:
-    """Return the cells of the depth study: n = 1, with which most is learned in a few minutes."""
+    """Return the cells of the depth study."""
     searches = {
         f"8 trajectories, {choose}": SearchConfig(num_trajectories=8, noise=0.1, choose=choose) for choose in ("halt", "majority")
     }
-    bases = [
-        replace(
-            cell,
-            num_steps=64,
-            num_test=200,
-            search=searches,
-            reasoner=replace(cell.reasoner, core=TRM.Config(num_latent_steps=1)),
-        )
-        for cell in (sudoku(), sort(), state_tracking())
-    ]
+    bases = [replace(cell(entry), num_steps=64, num_test=200, search=searches) for entry in (sudoku(), sort(), state_tracking())]
     return [_trained(base, seed, seconds) for seed in seeds for base in bases]
 
 
@@ -125,9 +87,9 @@ def recipe(seeds: Sequence[int], seconds: float) -> list[Cell]:
 
     Once with this library's optimizer, loss and halting, once with the paper's, which gets three times the seconds.
     """
-    goal = replace(sudoku().train, target=0.95, patience=1, eval_every_steps=50)
-    model = replace(sudoku().reasoner, core=TRM.Config(num_latent_steps=1))
-    ours = replace(sudoku(), variant="this library's recipe", reasoner=model, train=goal)
+    base = cell(sudoku())
+    goal = replace(base.train, target=0.95, patience=1, eval_every_steps=50)
+    ours = replace(base, variant="this library's recipe", train=goal)
     paper = AdamAtan2.Config(learning_rate=1e-4, weight_decay=1.0, beta1=0.9, beta2=0.95, warmup_steps=2000, schedule="constant")
     theirs = replace(
         ours,
@@ -135,11 +97,11 @@ def recipe(seeds: Sequence[int], seconds: float) -> list[Cell]:
         reasoner=replace(ours.reasoner, num_supervision_steps=16, halting=Learned.Config(exploration=0.1)),
         train=replace(goal, optimizer=paper, loss=Stablemax.Config(), ema_decay=0.999),
     )
-    return [_trained(cell, seed, limit) for seed in seeds for cell, limit in ((ours, seconds), (theirs, 3 * seconds))]
+    return [_trained(each, seed, limit) for seed in seeds for each, limit in ((ours, seconds), (theirs, 3 * seconds))]
 
 
-def _trained(cell: Cell, seed: int, seconds: float) -> Cell:
-    return replace(cell, train=replace(cell.train, seed=seed, max_seconds=seconds))
+def _trained(untrained: Cell, seed: int, seconds: float) -> Cell:
+    return replace(untrained, train=replace(untrained.train, seed=seed, max_seconds=seconds))
 
 
 STUDIES: dict[str, Callable[[Sequence[int], float], list[Cell]]] = {"gradients": gradients, "depth": depth, "recipe": recipe}
@@ -159,7 +121,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         results = [result for file in options.table for result in read(file)]
     else:
         cells = STUDIES[options.study](options.seeds, options.seconds)
-        chosen = [cell for cell in cells if options.only in cell.name]
+        chosen = [each for each in cells if options.only in each.name]
         if not chosen:
             parser.error(f'no cell has "{options.only}" in its name; the first is "{cells[0].name}"')
         results = run(chosen, options.output or Path("runs") / options.study)

@@ -6,6 +6,7 @@ Which cells there are is studies.py's. Results are a JSON list with one entry a 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Callable, Sequence
@@ -64,6 +65,11 @@ class Cell:
         """Task, variant and seed."""
         return f"{task_name(TASKS.build(self.task))}, {self.variant}, seed {self.train.seed}"
 
+    @property
+    def digest(self) -> str:
+        """Twelve hexadecimal digits that change with any setting."""
+        return hashlib.sha256(repr(self).encode()).hexdigest()[:12]
+
 
 @dataclass(frozen=True)
 class Result:
@@ -80,6 +86,7 @@ class Result:
         halting: for each rule, the exact share and the mean steps taken.
         search: for each noisy search, the exact share after every step.
         device: in words.
+        settings: digest of the cell.
     """
 
     cell: str
@@ -96,6 +103,7 @@ class Result:
     halting: dict[str, list[float]]
     search: dict[str, list[float]]
     device: str
+    settings: str = ""
 
     @property
     def exact(self) -> float:
@@ -131,6 +139,7 @@ def run_cell(cell: Cell, output: Path, *, show: bool = True) -> Result:
         halting={name: [round(found.exact, 4), round(found.steps, 3)] for name, found in halted.items()},
         search={name: [round(share, 4) for share in found.exact_by_step] for name, found in searched.items()},
         device=device_name(),
+        settings=cell.digest,
     )
 
 
@@ -149,8 +158,15 @@ def read(file: Path) -> list[Result]:
 
 
 def run(cells: Sequence[Cell], output: Path, *, say: Callable[[str], None] = print, show: bool = True) -> list[Result]:
-    """Run the cells that have no result in `output`/results.json yet, one after another, and return all results."""
+    """Run the cells that have no result in `output`/results.json yet, one after another, and return all results.
+
+    Raises:
+        InputError: the file is damaged, or holds a cell that was run with other settings.
+    """
     done = {result.cell: result for result in read(output / "results.json")}
+    for cell in cells:
+        if cell.name in done and done[cell.name].settings != cell.digest:
+            raise InputError(f'"{cell.name}" in {output / "results.json"} was run with other settings; give another --output')
     for number, cell in enumerate(cells, 1):
         if cell.name in done:
             continue

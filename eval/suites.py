@@ -26,7 +26,6 @@ from hybrid.eval.tasks.sudoku import Sudoku
 from hybrid.halting import Learned
 from hybrid.reasoner import ReasonerConfig
 from hybrid.train import TrainConfig
-from hybrid.train.optimizer import OptimizerConfig
 from hybrid.tuner import Lora
 
 TEXT = ("direct", "zero_shot_cot", "few_shot_cot", "self_consistency")
@@ -89,26 +88,16 @@ def _cells(count: int, *, layers: tuple[int, ...] | None = None) -> Trained.Conf
     return replace(_grid(), layers=layers, reasoner=replace(_grid().reasoner, block=block))
 
 
-def _story(layers: tuple[int, ...], *, num_supervision_steps: int = 4, **train: Any) -> Trained.Config:
-    """Heads that look up by content from the start, short stories first, and the cheapest cycle."""
+def _story() -> Trained.Config:
+    """Heads that look up by content from the start, short stories first, the cheapest cycle, and many small steps.
+
+    On dev, on one core: state tracking of up to 6 swaps all right after 86 s, reachability after 92 s, arithmetic 98% after
+    two minutes. With width 128, four steps and batches of 64: 96%, 88% and 63% after two minutes.
+    """
     block, halting = AttentionBlock.Config(matched_heads=4), Learned.Config(exploration=0.3)
     core = TRM.Config(num_latent_steps=1)
-    reasoner = ReasonerConfig(num_supervision_steps=num_supervision_steps, num_cycles=1, core=core, block=block, halting=halting)
-    return _recipe(reasoner, layers=layers, curriculum=True, **train)
-
-
-def _tracking() -> Trained.Config:
-    """On dev, up to 6 swaps: all right after 86 s on one core; at width 128 96% after two minutes.
-
-    From layers 0 and 10 it learns later than from 0 and 4, with four steps and batches of 64 later still.
-    """
-    story = _story((0, 4), num_supervision_steps=3, batch_size=32)
-    return replace(story, reasoner=replace(story.reasoner, width=96))
-
-
-def _reckoning() -> Trained.Config:
-    """At twice the learning rate it stays at chance."""
-    return _story((0, 4), optimizer=OptimizerConfig(learning_rate=5e-4))
+    reasoner = ReasonerConfig(width=96, num_supervision_steps=3, num_cycles=1, core=core, block=block, halting=halting)
+    return _recipe(reasoner, layers=(0, 4), curriculum=True, batch_size=32)
 
 
 def quickstart_entries() -> list[Entry]:
@@ -116,15 +105,30 @@ def quickstart_entries() -> list[Entry]:
     return [Entry(Sudoku.Config(size=4, min_blanks=10, max_blanks=11), _grid(), num_train=2000)]
 
 
+def state_tracking() -> Entry:
+    """Five people, up to 6 swaps; with three people the stories are so few that they are learned by heart."""
+    return Entry(StateTracking.Config(objects=5, swaps=6, min_swaps=1), _story(), num_train=16000, seeds=(0, 1, 2))
+
+
+def sudoku() -> Entry:
+    """6x6 Sudoku with 8 to 14 blanks."""
+    return Entry(Sudoku.Config(size=6, min_blanks=8, max_blanks=14), _cells(36), seeds=(0, 1, 2))
+
+
+def sort() -> Entry:
+    """Twelve digits in order."""
+    return Entry(Sort.Config(length=12), _grid())
+
+
 def standard_entries() -> list[Entry]:
     """Return the tasks of the suite `standard`, which a machine without a GPU does in hours."""
     return [
-        Entry(StateTracking.Config(objects=5, swaps=6, min_swaps=1), _tracking(), num_train=16000, seeds=(0, 1, 2)),
-        Entry(Sudoku.Config(size=6, min_blanks=8, max_blanks=14), _cells(36), seeds=(0, 1, 2)),
+        state_tracking(),
+        sudoku(),
         Entry(Maze.Config(size=5), _cells(25, layers=(0, 4))),
-        Entry(Reachability.Config(towns=6, roads=7, max_hops=3), _story((0, 4)), num_train=8000),
-        Entry(Arithmetic.Config(steps=6, min_steps=1, largest=3), _reckoning(), num_train=8000),
-        Entry(Sort.Config(length=12), _grid()),
+        Entry(Reachability.Config(towns=6, roads=7, max_hops=3), _story(), num_train=8000),
+        Entry(Arithmetic.Config(steps=6, min_steps=1, largest=3), _story(), num_train=8000),
+        sort(),
         *quickstart_entries(),
     ]
 
@@ -133,12 +137,12 @@ def full_entries() -> list[Entry]:
     """Return the tasks of the suite `full`, which wants a GPU: harder ones, three seeds each."""
     entries = [
         Entry(Sudoku.Config(size=9, min_blanks=40, max_blanks=54), _cells(81), num_train=50000),
-        Entry(StateTracking.Config(objects=5, swaps=24, min_swaps=1), _tracking(), num_train=50000),
-        Entry(Reachability.Config(towns=12, roads=16, max_hops=6), _story((0, 4)), num_train=50000),
-        Entry(Logic.Config(), _story((0, 4)), num_train=16000),
+        Entry(StateTracking.Config(objects=5, swaps=24, min_swaps=1), _story(), num_train=50000),
+        Entry(Reachability.Config(towns=12, roads=16, max_hops=6), _story(), num_train=50000),
+        Entry(Logic.Config(), _story(), num_train=16000),
         Entry(Maze.Config(size=12), _cells(144, layers=(0, 4)), num_train=50000),
         Entry(Sort.Config(length=24), _grid(), num_train=50000),
-        Entry(Arithmetic.Config(steps=16, min_steps=1), _reckoning(), num_train=50000),
+        Entry(Arithmetic.Config(steps=16, min_steps=1), _story(), num_train=50000),
     ]
     return [replace(entry, seeds=(0, 1, 2), num_text=200) for entry in entries]
 
@@ -151,11 +155,9 @@ def cells_of(entry: Entry, *, sizes: Sequence[int] = ()) -> list[Cell]:
     text = replace(base, num_test=entry.num_text, num_latency=2)
     tuned = replace(base, name="hybrid + LoRA", method=replace(entry.hybrid, name="hybrid + LoRA", tuner=Lora.Config()))
     plain: dict[str, dict[str, Any]] = {kind: {} for kind in TEXT} | {"self_consistency": VOTED} | dict.fromkeys(TUNED, BRIEF)
-    voted = replace(text, num_test=max(entry.num_text // 2, 1), num_latency=1)
+    few: dict[str, dict[str, Any]] = {"self_consistency": {"num_test": max(entry.num_text // 2, 1), "num_latency": 1}}
     written = [
-        replace(
-            voted if fields is VOTED else text, name=kind.replace("_", " "), method=METHODS.from_dict({"kind": kind} | fields)
-        )
+        replace(text, name=kind.replace("_", " "), method=METHODS.from_dict({"kind": kind} | fields), **few.get(kind, {}))
         for kind, fields in plain.items()
     ]
     solver = replace(base, name="solver", method=Solver.Config())

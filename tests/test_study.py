@@ -1,5 +1,6 @@
 """Studies: cells that are trained, tested, kept and gone on with; a table of them."""
 
+import json
 from dataclasses import asdict, replace
 
 import pytest
@@ -13,7 +14,7 @@ from hybrid.reasoner import ReasonerConfig
 from hybrid.search import SearchConfig
 from hybrid.train import TrainConfig
 
-RESULT = Result("sort, a, seed 0", "sort", "a", 0, 100, [0.4, 0.6, 0.7], 2, 50, 9.0, 0.5, [[9.0, 0.5]], {}, {}, "a machine")
+RESULT = Result("sort, a, seed 0", "sort", "a", 0, 100, [0.4, 0.6, 0.7], 2, 50, 9.0, 0.5, [[9.0, 0.5]], {}, {}, "a machine", "0")
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def test_a_study_goes_on_at_the_first_cell_without_a_result(cell, tmp_path, monk
         trained.append(cell.variant)
         if cell.variant == "c" and trained.count("c") == 1:
             raise KeyboardInterrupt
-        return replace(RESULT, cell=cell.name, variant=cell.variant)
+        return replace(RESULT, cell=cell.name, variant=cell.variant, settings=cell.digest)
 
     monkeypatch.setattr(study, "run_cell", run_one)
     cells = [replace(cell, variant=variant) for variant in "abcd"]
@@ -58,6 +59,13 @@ def test_a_study_goes_on_at_the_first_cell_without_a_result(cell, tmp_path, monk
     results = run(cells, tmp_path, say=lambda text: None)
     assert trained == ["a", "b", "c", "c", "d"]
     assert [result.variant for result in results] == ["a", "b", "c", "d"] and read(tmp_path / "results.json") == results
+
+
+def test_a_cell_that_was_run_with_other_settings_is_refused(cell, tmp_path):
+    (tmp_path / "results.json").write_text(json.dumps([asdict(replace(RESULT, cell=cell.name, settings=cell.digest))]))
+    assert len(run([cell], tmp_path)) == 1
+    with pytest.raises(InputError, match="in .* was run with other settings; give another --output"):
+        run([replace(cell, num_train=21)], tmp_path)
 
 
 def test_a_damaged_file_is_refused(tmp_path):
@@ -89,8 +97,6 @@ def test_the_gradient_study_tries_every_scheme():
 
 
 def test_the_table_of_files_is_printed(tmp_path, capsys):
-    import json
-
     (tmp_path / "results.json").write_text(json.dumps([asdict(RESULT)]))
     studies.main(["gradients", "--table", str(tmp_path / "results.json")])
     assert "| a | 60.0" in capsys.readouterr().out
