@@ -85,7 +85,7 @@ def test_every_plot_and_every_scrolling_box_says_what_it_is(page):
 
 
 def test_tables_have_captions_and_headed_rows(page):
-    assert page.count("<caption>") == 4 == page.count('class="card results')
+    assert page.count("<caption>") == 5 == page.count('class="card results')
     assert 'scope="rowgroup"' in page and 'scope="row"' in page
 
 

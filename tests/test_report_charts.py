@@ -7,7 +7,7 @@ import pytest
 from hybrid.eval.report.browser import MOST_PROBLEMS, _steps, browse
 from hybrid.eval.report.charts import MOST_LABELS, by_cost, by_difficulty, by_training_seconds, by_training_size, charts
 from hybrid.eval.report.entries import tasks_of
-from hybrid.eval.report.tables import best_methods, counts, full_columns, headline_rows
+from hybrid.eval.report.tables import best_methods, cost_rows, counts, full_columns, headline_rows
 from hybrid.eval.report.verdicts import against_all
 from hybrid.eval.suite_folder import read_suite
 from hybrid.problem import Problem
@@ -78,6 +78,13 @@ def test_rows_come_by_group_with_a_heading_each(tasks):
         "Solver",
     ]
     assert [row.method for row in rows][:3] == ["hybrid", "no recursion", "deep, untied"]
+
+
+def test_what_text_costs_is_told_in_multiples_of_the_hybrid(synthetic):
+    costs = {"hybrid": (0, 1.0, 2.0, 0.1, 0, 0), "few shot cot": (50, 0, 85.0, 22.0, 0, 0), "solver": (0, 0, 0.0, 1e-4, 0, 0)}
+    task = synthetic.results({"hybrid": 90, "few shot cot": 5, "solver": 100}, figures=costs)
+    assert cost_rows([task]) == [("few shot cot", ["42 × FLOPs, 220 × seconds"])]
+    assert cost_rows([synthetic.results({"few shot cot": 5})]) == []
 
 
 def test_empty_columns_are_left_out_and_energy_is_shown_where_known(synthetic):

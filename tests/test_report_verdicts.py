@@ -204,7 +204,11 @@ def test_each_kind_of_control_answers_its_own_question(results):
     ("curve", "sentence"),
     [
         ([0.1, 0.9], "more steps help. 10.0% after 1 step, 90.0% after 2."),
-        ([0.9, 0.95, 0.1], "more steps do harm. 90.0% after 1 step, 10.0% after 3, 95.0% at best after 2."),
+        ([0.9, 0.92, 0.1], "more steps do harm. 90.0% after 1 step, 92.0% at best after 2, 10.0% after 3."),
+        (
+            [0.3, 0.9, 0.1],
+            "more steps help up to 2, further ones do harm. 30.0% after 1 step, 90.0% at best after 2, 10.0% after 3.",
+        ),
         ([0.5, 0.52], "more steps make no clear difference"),
     ],
 )

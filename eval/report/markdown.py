@@ -16,7 +16,17 @@ from typing import Any
 from hybrid.eval.report.entries import TaskResults
 from hybrid.eval.report.groups import group_of
 from hybrid.eval.report.sentences import Finding, Point, Verdicts, findings, headline, on_depth, what_controls_say, who_wins
-from hybrid.eval.report.tables import Share, best_methods, environment, exact_text, full_columns, headline_rows, not_run
+from hybrid.eval.report.tables import (
+    COST_NOTE,
+    Share,
+    best_methods,
+    cost_rows,
+    environment,
+    exact_text,
+    full_columns,
+    headline_rows,
+    not_run,
+)
 from hybrid.eval.report.visible import cut, visible
 from hybrid.eval.results import Record
 from hybrid.eval.suite_folder import SuiteFolder
@@ -29,6 +39,7 @@ def markdown_report(suite: SuiteFolder, tasks: Sequence[TaskResults], verdicts: 
     parts = [f"# {_escaped(suite.name)}", _escaped(headline(tasks, verdicts)), "## Exact answers, percent (95% interval)"]
     parts += [_headline_table(tasks)] if tasks else []
     parts.append("Bold: no method of the task has more exact answers, or none but a solver.")
+    parts += _cost(tasks)
     parts += _findings("Who wins", who_wins(tasks, verdicts))
     parts += _findings("What the controls say", what_controls_say(tasks, verdicts))
     for task in tasks:
@@ -57,6 +68,12 @@ def _headline_table(tasks: Sequence[TaskResults]) -> str:
 def _share(share: Share) -> str:
     text = f"**{share.text}**" if share.best else share.text
     return f"{text}, {_escaped(cut(share.told, _CELL_LENGTH))}" if share.told else text
+
+
+def _cost(tasks: Sequence[TaskResults]) -> list[str]:
+    rows = [[_escaped(method), *cells] for method, cells in cost_rows(tasks)]
+    table = _table(["method", *(_escaped(task.name) for task in tasks)], rows)
+    return ["## Cost of a problem, as multiples of the hybrid's", table, COST_NOTE] if rows else []
 
 
 def _task_table(task: TaskResults, verdicts: Verdicts) -> str:

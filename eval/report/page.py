@@ -15,7 +15,16 @@ from hybrid.eval.report.browser import FILTERS, browse
 from hybrid.eval.report.charts import charts
 from hybrid.eval.report.entries import TaskResults, series_number
 from hybrid.eval.report.sentences import Verdicts, findings, headline, on_depth, task_headline, what_controls_say, who_wins
-from hybrid.eval.report.tables import best_methods, environment, exact_text, full_columns, headline_rows, not_run
+from hybrid.eval.report.tables import (
+    COST_NOTE,
+    best_methods,
+    cost_rows,
+    environment,
+    exact_text,
+    full_columns,
+    headline_rows,
+    not_run,
+)
 from hybrid.eval.report.visible import visible
 from hybrid.eval.suite_folder import SuiteFolder
 
@@ -31,6 +40,8 @@ def html_page(suite: SuiteFolder, tasks: Sequence[TaskResults], verdicts: Verdic
         tasks=tasks,
         rows=headline_rows(tasks),
         series=series_number,
+        costs=cost_rows(tasks),
+        cost_note=COST_NOTE,
         wins=who_wins(tasks, verdicts),
         controls=what_controls_say(tasks, verdicts),
         sections=[_section(task, verdicts) for task in tasks if task.measured],

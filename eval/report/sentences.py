@@ -268,16 +268,21 @@ def on_depth(task: TaskResults) -> Iterator[str]:
         shares = mean_curve(entry)
         if len(shares) < 2:
             continue
-        before, after = (wilson(round(value * entry.n), entry.n) for value in (shares[0], shares[-1]))
-        verdict = "more steps make no clear difference"
-        if after[0] > before[1]:
-            verdict = "more steps help"
-        elif after[1] < before[0]:
-            verdict = "more steps do harm"
         best = max(range(len(shares)), key=shares.__getitem__)
-        peak = f", {percent(shares[best])}% at best after {best + 1}" if shares[best] > shares[-1] else ""
-        ends = f"{percent(shares[0])}% after 1 step, {percent(shares[-1])}% after {len(shares)}"
-        yield f"{entry.method}: {verdict}. {ends}{peak}."
+        first, most, last = (wilson(round(value * entry.n), entry.n) for value in (shares[0], shares[best], shares[-1]))
+        verdict = _DEPTH[most[0] > first[1], last[1] < most[0]].format(best + 1)
+        peak = f", {percent(shares[best])}% at best after {best + 1}" if 0 < best < len(shares) - 1 else ""
+        ends = f"{percent(shares[0])}% after 1 step{peak}, {percent(shares[-1])}% after {len(shares)}"
+        yield f"{entry.method}: {verdict}. {ends}."
+
+
+_DEPTH = {
+    (True, False): "more steps help",
+    (True, True): "more steps help up to {}, further ones do harm",
+    (False, True): "more steps do harm",
+    (False, False): "more steps make no clear difference",
+}
+"""By whether the best depth is clearly above one step, and the last clearly below the best."""
 
 
 def mean_curve(entry: Entry) -> list[float]:

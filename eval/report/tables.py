@@ -16,6 +16,8 @@ from hybrid.eval.suite_folder import NOT_YET, CellResult, SuiteFolder
 
 NO_CELL = "not in this suite"
 
+COST_NOTE = "FLOPs are means over the problems, prompt included; seconds are medians of one problem at a time."
+
 
 @dataclass(frozen=True)
 class Share:
@@ -84,6 +86,20 @@ def counts(entry: Entry) -> str:
     lost = len(entry.missing)
     told = f"{seeds} of {seeds + lost} seeds" if lost else f"{seeds} seed{'s' if seeds > 1 else ''}"
     return f"{told}, n {entry.n:,}"
+
+
+def cost_rows(tasks: Sequence[TaskResults]) -> list[tuple[str, list[str]]]:
+    """Return, for each method that writes text, its FLOPs and seconds a problem as multiples of the hybrid's, task by task."""
+    written = [method for group, method in all_methods(tasks) if group in ("text", "tuned text")]
+    rows = [(method, [_times(task.entry(method), task.ours) for task in tasks]) for method in written]
+    return [(method, cells) for method, cells in rows if any(cells)]
+
+
+def _times(entry: Entry | None, ours: Entry | None) -> str:
+    if entry is None or ours is None or not entry.cells:
+        return ""
+    costs = (("flops_mean", "FLOPs"), ("latency_p50_seconds", "seconds"))
+    return ", ".join(f"{entry.mean(name) / ours.mean(name):,.0f} × {unit}" for name, unit in costs if ours.mean(name))
 
 
 @dataclass(frozen=True)
