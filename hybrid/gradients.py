@@ -12,7 +12,7 @@ from torch import Tensor
 
 from hybrid.cores import Core
 from hybrid.kinds import Kinds, require
-from hybrid.recursion import State, recur
+from hybrid.recursion import State, in_slices, recur
 
 
 class Gradient:
@@ -30,7 +30,8 @@ class Gradient:
     def run(self, core: Core, state: State, x_bld: Tensor, mask_bl: Tensor | None, num_cycles: int) -> State:
         """Return the state after the step; gradient flows to the core and to the workspace `x_bld`."""
         calls = core.calls(num_cycles)
-        return recur(calls, state, x_bld, mask_bl, num_gradient_calls=self.num_calls(core, len(calls)))
+        last = self.num_calls(core, len(calls))
+        return in_slices(lambda *rows: recur(calls, *rows, num_gradient_calls=last), state, x_bld, mask_bl)
 
     def num_calls(self, core: Core, total: int) -> int:
         """Return how many calls at the end of the step carry gradient."""

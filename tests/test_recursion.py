@@ -1,7 +1,9 @@
 """The loop against a reference, and the motion of states."""
 
+import pytest
 import torch
 
+from hybrid import recursion
 from hybrid.recursion import recur, relative_motion
 
 
@@ -31,6 +33,26 @@ def test_the_loop_equals_the_reference_with_values_and_gradients():
         results.append((*out, *torch.autograd.grad(total, [source, *core.parameters()])))
     for mine, theirs in zip(*results, strict=True):
         torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("rows", [1, 5, 8])
+def test_slices_of_a_batch_give_the_values_and_gradients_of_the_whole(monkeypatch, rows, masked):
+    from hybrid.cores import TRM
+    from hybrid.gradients import LastCycle
+
+    core, scheme = TRM(TRM.Config(num_latent_steps=2), attention(), 16).double(), LastCycle(LastCycle.Config())
+    x, y, z = (torch.randn(rows, 6, 16, dtype=torch.float64) for _ in range(3))
+    mask = (torch.rand(rows, 6) > 0.3) | (torch.arange(6) == 0) if masked else None
+    results = []
+    for positions in (10_000, 12):
+        monkeypatch.setattr(recursion, "SLICE", positions)
+        source = x.clone().requires_grad_()
+        out = scheme.run(core, (y, z), source, mask, 2)
+        total = sum((part * torch.linspace(-1, 1, 16)).sum() for part in out)
+        results.append((*out, *torch.autograd.grad(total, [source, *core.parameters()])))
+    for whole, sliced in zip(*results, strict=True):
+        torch.testing.assert_close(whole, sliced, rtol=0, atol=1e-12)
 
 
 def attention():
