@@ -1,16 +1,18 @@
 """Speed of a training step, as a table: seconds, share of the machine's own matrix-product rate, peak memory.
 
-    python -m hybrid.eval.speed [--width 128 512] [--batch 64 32] [--dtype float32 bfloat16] [--compile] [--cache]
+    python -m hybrid.eval.speed [--width 128 512] [--batch 64 32] [--dtype float32 bfloat16] [--how eager compiled] [--cache]
 
 One step is a whole optimizer step on random workspaces: T cycles forward, the last backward, AdamW. Useful FLOPs are
 the matrix products and attention of the T (n + 1) network calls forward and of the last n + 1 backward (twice the
-forward); the share is useful FLOPs over seconds times the rate of a 2048 x 2048 product in the same run. With --cache,
+forward); the share is useful FLOPs over seconds times the rate of a 2048 x 2048 product in the same run, taken before and
+after the steps. Each setting is timed as it is and with its network compiled (as train.compile does). With --cache,
 a training step from cached features is timed against one with the language model in the loop.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -98,10 +100,14 @@ class OneStep:
 
 def measure(setting: Setting) -> tuple[float, float, int]:
     """Return (seconds a step, share of the matrix rate, peak bytes) of one setting."""
+    torch.compiler.reset()
     step = OneStep(setting)
+    step()  # Compiled for the initial states, then again for those of a step.
+    before = matrix_rate(setting.dtype)
     with PeakMemory() as memory:
         seconds = seconds_of(step, least_seconds=5.0)
-    return seconds, step.flops / seconds / matrix_rate(setting.dtype), memory.bytes
+    rate = (before + matrix_rate(setting.dtype)) / 2
+    return seconds, step.flops / seconds / rate, memory.bytes
 
 
 def cache_ratio(name: str | None, batch: int, dtype: str = "auto") -> tuple[float, float]:
@@ -141,7 +147,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--width", type=int, nargs="+", default=[128, 512])
     parser.add_argument("--batch", type=int, nargs="+", default=[64, 32])
     parser.add_argument("--dtype", nargs="+", default=["float32", "bfloat16"])
-    parser.add_argument("--compile", action="store_true", help="compile the network")
+    parser.add_argument("--how", nargs="+", choices=["eager", "compiled"], default=["eager", "compiled"])
     parser.add_argument("--cache", action="store_true", help="time cached features against the model in the loop")
     parser.add_argument("--backbone", default=None)
     options = parser.parse_args(argv)
@@ -154,12 +160,14 @@ def main(argv: Sequence[str] | None = None) -> None:
             figures = f"a step from the cache {cached:.3f} s, with the model in the loop {live:.3f} s"
             console.print(f"model in {dtype}: {figures}: {live / cached:.1f} times")
         return
-    table = Table("width", "batch", "dtype", "seconds a step", "share of matrix rate", "peak memory", title="one training step")
+    table = Table(
+        "width", "batch", "dtype", "network", "seconds a step", "share of matrix rate", "peak memory", title="one training step"
+    )
     for width, batch in zip(options.width, options.batch, strict=True):
-        for dtype in options.dtype:
-            setting = Setting(width, batch, getattr(torch, dtype), compiled=options.compile)
+        for dtype, how in itertools.product(options.dtype, options.how):
+            setting = Setting(width, batch, getattr(torch, dtype), compiled=how == "compiled")
             seconds, share, peak = measure(setting)
-            table.add_row(str(width), str(batch), dtype, f"{seconds:.3f}", f"{100 * share:.0f}%", f"{peak / 1e6:,.0f} MB")
+            table.add_row(str(width), str(batch), dtype, how, f"{seconds:.3f}", f"{100 * share:.0f}%", f"{peak / 1e6:,.0f} MB")
     console.print(table)
 
 

@@ -72,7 +72,11 @@ class Reasoner(nn.Module):
     def step(
         self, state: State, x_bld: Tensor, mask_bl: Tensor | None, *, disturb: Callable[[State], State] | None = None
     ) -> State:
-        """Run one supervision step on the workspace (b, l, d); `disturb` changes the states before each cycle."""
+        """Run one supervision step on the workspace (b, l, d); `disturb` changes the states before each cycle.
+
+        Under autocast workspace and states are of its dtype, as in the paper's code.
+        """
+        x_bld, state = _in_autocast(x_bld), tuple(map(_in_autocast, state))
         if disturb is None:
             return self.gradient.run(self.core, state, x_bld, mask_bl, self.config.num_cycles)
         for _ in range(self.config.num_cycles):
@@ -83,3 +87,8 @@ class Reasoner(nn.Module):
         """Return halt logits (b, num_logits), in at least float32, from one vector a row (b, d) of the answer state."""
         logits: Tensor = self.halt(read_bd)
         return at_least_float32(logits)
+
+
+def _in_autocast(x: Tensor) -> Tensor:
+    kind = x.device.type
+    return x.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else x

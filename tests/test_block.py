@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from hybrid.block import BLOCKS, AttentionBlock, MLPBlock, Network, Rotary, SwiGLU, initialise, linear, rms_norm
+from hybrid.block import BLOCKS, SHORT, AttentionBlock, MLPBlock, Network, Rotary, SwiGLU, attention, initialise, linear, rms_norm
 from hybrid.errors import ConfigError
 
 CONFIGS = {
@@ -140,3 +140,23 @@ def test_a_network_applies_its_layers_in_turn():
     for layer in network.layers:
         expected = layer(expected)
     assert len(network.layers) == 3 and torch.equal(network(x), expected)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("length", [7, SHORT + 1])
+def test_attention_in_half_precision_is_near_that_in_float32(length, masked):
+    q, k, v = (torch.randn(2, 3, length, 16) for _ in range(3))
+    mask = (torch.rand(2, length) > 0.4) | (torch.arange(length) == 0) if masked else None
+    wide = attention(q, k, v, mask)
+    half = attention(q.bfloat16(), k.bfloat16(), v.bfloat16(), mask)
+    assert half.dtype == torch.bfloat16
+    torch.testing.assert_close(half.float(), wide, rtol=0, atol=0.05)
+
+
+def test_attention_in_half_precision_never_reads_masked_positions():
+    q, k, v = (torch.randn(1, 2, 6, 8).bfloat16() for _ in range(3))
+    mask = torch.tensor([[True, True, False, True, False, True]])
+    hidden = ~mask[0]
+    before = attention(q, k, v, mask)
+    k[:, :, hidden], v[:, :, hidden] = 100.0, -100.0
+    assert torch.equal(before, attention(q, k, v, mask))

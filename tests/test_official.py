@@ -1,10 +1,176 @@
-"""Checkpoints of the official code: what cannot be read is refused; a state dict of ours goes through unchanged."""
+"""Checkpoints of the official code: they compute here what they compute there, and what cannot be read is refused."""
+
+import json
+import math
+from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch.nn import functional as F
 
+from hybrid.adapters import Features
 from hybrid.errors import CheckpointError
-from hybrid.official import read_state_dict
+from hybrid.losses import Stablemax, whole_answer_right
+from hybrid.official import OfficialSizes, import_checkpoint, own_name, read_state_dict
+
+REFERENCE = Path(__file__).parents[2] / "shared" / "reference"
+FILES = ["trm_attention", "trm_mlp", "hrm"]
+needs_reference = pytest.mark.skipif(not REFERENCE.is_dir(), reason="the reference tensors are not there")
+
+
+class Official:
+    """A reference file, and our model of its weights."""
+
+    def __init__(self, name, folder):
+        with safe_open(REFERENCE / f"{name}.safetensors", "pt") as file:
+            self.config = json.loads(file.metadata()["config"])
+            self.tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        weights = {key.removeprefix("weights."): t.contiguous() for key, t in self.tensors.items() if key.startswith("weights.")}
+        save_file(weights, folder / "official.safetensors")
+        sizes = OfficialSizes(
+            num_heads=self.config["num_heads"],
+            num_cycles=self.config["H_cycles"],
+            num_latent_steps=self.config["L_cycles"],
+            num_supervision_steps=self.config["halt_max_steps"],
+            rotary=self.config["pos_encodings"] == "rope",
+            puzzle_emb_len=self.config.get("puzzle_emb_len"),
+        )
+        self.head = import_checkpoint(folder / "official.safetensors", sizes).head
+        ids = self.tensors["batch.inputs"]
+        self.features = Features(ids[:, :, None, None], torch.ones_like(ids).bool(), torch.full((len(ids),), ids.shape[1]))
+
+    def workspace(self):
+        """The workspace of the batch, each row with its own puzzle's prefix."""
+        head, rows = self.head, []
+        table = self.tensors["weights.model.inner.puzzle_emb.weights"]
+        for row, puzzle in enumerate(self.tensors["batch.puzzle_identifiers"].tolist()):
+            head.encoder.puzzles.data = table[puzzle : puzzle + 1].clone()
+            rows.append(head.encode(self.features.select(torch.tensor([row])))[0])
+        return torch.cat(rows)
+
+    def run(self, num_steps):
+        """Yield the outputs of supervision steps from the initial states."""
+        x = self.workspace().detach()
+        state = self.head.reasoner.start(x)
+        for _ in range(num_steps):
+            with torch.no_grad():
+                out = self.head.step(x, None, state, self.features, self.config["seq_len"])
+            state = out.state
+            yield out
+
+
+def parts_of(out):
+    return {
+        "logits": out.logits,
+        "q_halt": out.halt[:, 0],
+        "q_continue": out.halt[:, 1],
+        "z_H": out.state[0],
+        "z_L": out.state[1],
+    }
+
+
+@needs_reference
+@pytest.mark.parametrize("name", ["trm_attention", "hrm"])
+def test_four_supervision_steps_equal_the_official_ones(name, tmp_path):
+    official = Official(name, tmp_path)
+    for step, out in enumerate(official.run(4), 1):
+        for part, found in parts_of(out).items():
+            expected = official.tensors[f"eval.step{step}.{part}"]
+            torch.testing.assert_close(found, expected, rtol=0, atol=1e-5, msg=lambda m, t=(step, part): f"{t}: {m}")
+
+
+def mlp_states(official, num_steps):
+    """The MLP model in the official order of operations; yields (y, z) after every supervision step."""
+    config, prefix = official.config, "weights.model.inner."
+    weights = {key.removeprefix(prefix): value for key, value in official.tensors.items() if key.startswith(prefix)}
+
+    def norm(h):
+        return h * torch.rsqrt(h.square().mean(-1, keepdim=True) + 1e-5)
+
+    def swiglu(name, h):
+        gate, up = F.linear(h, weights[f"{name}.gate_up_proj.weight"]).chunk(2, dim=-1)
+        return F.linear(F.silu(gate) * up, weights[f"{name}.down_proj.weight"])
+
+    def level(h, injected):
+        h = h + injected
+        for layer in range(config["L_layers"]):
+            h = h.transpose(1, 2)
+            h = norm(h + swiglu(f"L_level.layers.{layer}.mlp_t", h)).transpose(1, 2)
+            h = norm(h + swiglu(f"L_level.layers.{layer}.mlp", h))
+        return h
+
+    width, length = config["hidden_size"], config["puzzle_emb_len"]
+    puzzles = weights["puzzle_emb.weights"][official.tensors["batch.puzzle_identifiers"].long()]
+    puzzles = F.pad(puzzles, (0, length * width - puzzles.shape[1])).view(-1, length, width)
+    symbols = F.embedding(official.tensors["batch.inputs"], weights["embed_tokens.embedding_weight"])
+    x = math.sqrt(width) * torch.cat([puzzles, symbols], dim=1)
+    y, z = weights["H_init"].expand_as(x), weights["L_init"].expand_as(x)
+    for _ in range(num_steps):
+        for _ in range(config["H_cycles"]):
+            for _ in range(config["L_cycles"]):
+                z = level(z, y + x)
+            y = level(y, z)
+        yield y, z
+
+
+@needs_reference
+def test_sixteen_steps_of_the_mlp_model_are_the_official_operations_to_the_bit(tmp_path):
+    """With random weights this recursion multiplies a difference in the last bit tenfold a step: only equality holds."""
+    official = Official("trm_mlp", tmp_path)
+    for out, (y, z) in zip(official.run(16), mlp_states(official, 16), strict=True):
+        assert torch.equal(out.state[0], y) and torch.equal(out.state[1], z)
+
+
+@needs_reference
+def test_the_mlp_model_equals_the_official_tensors_where_matrix_products_round_as_there(tmp_path):
+    """The file was made on one kind of processor; on another its own operations lead elsewhere within four steps."""
+    official = Official("trm_mlp", tmp_path)
+    here = list(mlp_states(official, 4))
+    if not torch.equal(here[3][0], official.tensors["eval.step4.z_H"]):
+        pytest.skip("matrix products round otherwise on this processor")
+    for step, out in enumerate(official.run(4), 1):
+        for part, found in parts_of(out).items():
+            torch.testing.assert_close(found, official.tensors[f"eval.step{step}.{part}"], rtol=0, atol=1e-5)
+
+
+@needs_reference
+@pytest.mark.parametrize("name", FILES)
+def test_the_gradient_of_the_first_step_equals_the_official_one(name, tmp_path):
+    official = Official(name, tmp_path)
+    head, tensors, labels = official.head, official.tensors, official.tensors["batch.labels"]
+    x = official.workspace()
+    out = head.step(x, None, head.reasoner.start(x.detach()), official.features, labels.shape[1])
+    answer = Stablemax(Stablemax.Config())(out.logits, labels).sum()
+    right = whole_answer_right(out.logits, labels).float()
+    halt = F.binary_cross_entropy_with_logits(out.halt[:, 0], right, reduction="sum")
+    (answer + 0.5 * halt).backward()
+    assert answer.item() == pytest.approx(tensors["grad.lm_loss"].item(), abs=1e-5)
+    assert halt.item() == pytest.approx(tensors["grad.q_halt_loss"].item(), abs=1e-5)
+    own, checked = dict(head.named_parameters()), 0
+    for key, expected in tensors.items():
+        if key.startswith("grad.") and "model." in key:
+            plain = key.removeprefix("grad.").replace("model.inner.", "")
+            gradient = own[own_name(plain, hrm=name == "hrm")].grad
+            found = torch.zeros_like(expected) if gradient is None else gradient
+            torch.testing.assert_close(found, expected, rtol=0, atol=1e-5, msg=lambda m, k=key: f"{k}: {m}")
+            checked += 1
+    assert checked >= 8
+
+
+@needs_reference
+def test_missing_and_surplus_tensors_are_listed(tmp_path):
+    weights = {
+        key.removeprefix("weights."): t for key, t in Official("hrm", tmp_path).tensors.items() if key.startswith("weights.")
+    }
+    torch.save(weights | {"extra": torch.zeros(1)}, tmp_path / "more.pt")
+    with pytest.raises(CheckpointError, match=r"surplus \['extra'\]"):
+        import_checkpoint(tmp_path / "more.pt", OfficialSizes(num_heads=4))
+    del weights["model.inner.lm_head.weight"]
+    torch.save(weights, tmp_path / "less.pt")
+    with pytest.raises(CheckpointError, match=r"missing \['lm_head.weight'\]"):
+        import_checkpoint(tmp_path / "less.pt", OfficialSizes(num_heads=4))
 
 
 def test_a_file_of_tensors_is_read_and_its_prefixes_taken_off(tmp_path):

@@ -44,3 +44,14 @@ def test_the_states_are_as_many_as_the_core_has():
 def test_counts_below_one_are_refused(name):
     with pytest.raises(ConfigError, match=rf"reasoner\.{name} is 0"):
         ReasonerConfig(**{name: 0})
+
+
+def test_under_autocast_the_states_are_of_its_dtype_and_near_those_in_float32():
+    reasoner = Reasoner(ReasonerConfig(width=16, num_cycles=2))
+    x = torch.randn(2, 5, 16)
+    wide = reasoner.step(reasoner.start(x), x, None)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = reasoner.step(reasoner.start(x), x, None)
+    for a, b in zip(half, wide, strict=True):
+        assert a.dtype == torch.bfloat16
+        torch.testing.assert_close(a.float(), b, rtol=0, atol=0.2)

@@ -73,10 +73,21 @@ def test_the_table_has_a_row_for_every_width_and_precision(monkeypatch, capsys):
     monkeypatch.setattr(speed, "measure", lambda setting: (0.25, 0.5, 3_000_000))
     main(["--width", "8", "16", "--batch", "4", "2", "--dtype", "float32", "bfloat16"])
     shown = capsys.readouterr().out
-    assert shown.count("0.250") == 4 and shown.count("bfloat16") == 2 and "50%" in shown and "3 MB" in shown
+    assert (
+        shown.count("0.250") == 8
+        and shown.count("bfloat16") == shown.count("compiled") == 4
+        and "50%" in shown
+        and "3 MB" in shown
+    )
     monkeypatch.setattr(speed, "cache_ratio", lambda name, batch, dtype: (0.1, 0.4))
     main(["--cache", "--backbone", "tiny"])
     assert "4.0 times" in capsys.readouterr().out
+
+
+def test_one_way_of_running_may_be_timed_alone(monkeypatch, capsys):
+    monkeypatch.setattr(speed, "measure", lambda setting: (0.25, 0.5, 3_000_000) if setting.compiled else None)
+    main(["--width", "8", "--batch", "4", "--dtype", "float32", "--how", "compiled"])
+    assert capsys.readouterr().out.count("0.250") == 1
 
 
 def test_a_width_without_a_batch_is_refused_in_one_line(capsys):
