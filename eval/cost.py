@@ -1,7 +1,7 @@
 """What an answer costs: forward FLOPs, seconds, memory. Joules are energy.py's, the cost of a head head_cost.py's.
 
 FLOPs are counted by torch's FlopCounterMode (matrix products and attention, two for each multiply-add); the products of
-quantised layers, which it does not know, count as those of plain ones. For generated
+quantised layers and of oneDNN, which it does not know, count as those of plain ones. For generated
 text, counting every decoding step would take longer than the decoding; a language model's cost is a quadratic in the
 number of tokens, so it is counted at a few lengths, and is exact from there. Of text answered as a batch, each problem
 costs what it would alone: padding is the batch's, not the method's.
@@ -37,7 +37,7 @@ def count_flops(work: Callable[[], Any]) -> int:
     """Run `work` and return its forward FLOPs."""
     # The fused attention of the CPU hides its products from the counter; the plain one does the same products.
     with (
-        FlopCounterMode(display=False, custom_mapping=_quantized_products()) as counter,
+        FlopCounterMode(display=False, custom_mapping=_further_products()) as counter,
         sdpa_kernel(SDPBackend.MATH),
         torch.no_grad(),
     ):
@@ -45,18 +45,24 @@ def count_flops(work: Callable[[], Any]) -> int:
     return int(counter.get_total_flops())
 
 
-QUANTIZED_PRODUCTS = {"int8_scaled_mm": 1, "int8_mixed_scaled_mm": 2, "gemm_4bit": 2, "gemv_4bit": 2}
-"""Operators of bitsandbytes with the place of the weight, or of its shape, among their arguments; the input stands first."""
+FURTHER_PRODUCTS = {
+    "hybrid": {"onednn_product": 1},
+    "bitsandbytes": {"int8_scaled_mm": 1, "int8_mixed_scaled_mm": 2, "gemm_4bit": 2, "gemv_4bit": 2},
+}
+"""Operators that the counter does not know, by library, with the place of the weight, or of its shape, among their arguments;
+the input stands first."""
 
 
-def _quantized_products() -> dict[Any, Any]:
-    if "bitsandbytes" not in sys.modules:
-        return {}
-
+def _further_products() -> dict[Any, Any]:
     def formula(place: int) -> Callable[..., int]:
         return lambda *shapes, **rest: 2 * math.prod(shapes[0]) * shapes[place][0]
 
-    return {getattr(torch.ops.bitsandbytes, name): formula(place) for name, place in QUANTIZED_PRODUCTS.items()}
+    return {
+        getattr(getattr(torch.ops, library), name): formula(place)
+        for library, operators in FURTHER_PRODUCTS.items()
+        for name, place in operators.items()
+        if hasattr(getattr(torch.ops, library), name)
+    }
 
 
 @dataclass(frozen=True)

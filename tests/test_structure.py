@@ -21,7 +21,7 @@ PACKAGES = {
 
 LAYERS = [
     # The foundation: knows no adapter and no model.
-    "hybrid.errors hybrid.problem hybrid.recursion hybrid.fingerprint",
+    "hybrid.errors hybrid.problem hybrid.recursion hybrid.fingerprint hybrid.product",
     "hybrid.taps hybrid.offsets hybrid.quantization",
     "hybrid.faults hybrid.kinds hybrid.default_backbone hybrid.loading hybrid.carry hybrid.checkpoint",
     "hybrid.layout hybrid.block hybrid.losses hybrid.halting hybrid.flags",
@@ -46,7 +46,7 @@ LAYERS = [
     "hybrid.train.optimizer hybrid.train.ema hybrid.train.progress hybrid.train.run_folder hybrid.train.processes",
     "hybrid.train.config hybrid.train.feature_cache hybrid.train.run_state",
     "hybrid.train.dataset",
-    "hybrid.train.slots hybrid.train.step hybrid.train.evaluate hybrid.train.boundary",
+    "hybrid.train.slots hybrid.train.step hybrid.train.evaluate hybrid.train.boundary hybrid.train.calibration",
     "hybrid.train.resumable hybrid.train.trial",
     "hybrid.train.trainer",
     "hybrid.train",
