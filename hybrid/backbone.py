@@ -83,6 +83,7 @@ class Backbone:
         if self.quantization is not None:
             quantization.silence()
             quantization.check(self.model, self.name)
+            quantization.keep_layout(self.model)
         depth = self.num_layers
         wanted = self.layers or tuple(dict.fromkeys((0, depth // 3, 2 * depth // 3)))
         for layer in wanted:

@@ -39,6 +39,7 @@ def load_model(folder: Path, dtype: str, quantized: str | None, device_map: str 
         )
     wanted: Any = dtype if dtype == "auto" else getattr(torch, dtype)
     options: dict[str, Any] = {} if device_map is None else {"device_map": device_map}
+    quantization.silence()
     if quantized is not None or there in quantization.NAMES:  # Cannot be cast afterwards.
         wanted = torch.float32 if wanted == "auto" and _is_emulated(config.dtype) else wanted
     if quantized is not None and there is None:

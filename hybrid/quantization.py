@@ -7,6 +7,7 @@ wrong or says too often. Loads nothing (loading.py does) and compares nothing (c
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -75,17 +76,38 @@ def _plain(value: Any) -> Any:
     return str(value).removeprefix("torch.") if isinstance(value, torch.dtype) else value
 
 
+NOISE = {
+    "bitsandbytes.autograd._functions": "inputs will be cast from",
+    "bitsandbytes.backends.cpu.ops": "Failed to load CPU gemm_4bit_forward",
+}
+"""What bitsandbytes says that tells its user nothing, by logger: that int8 reads its inputs in half precision, at every call,
+and, when it is imported on some processors, that a kernel of the hub is not there, without which it works too."""
+
+
+@dataclass(frozen=True)
+class Without(logging.Filter):
+    """Drops the messages that hold a phrase."""
+
+    phrase: str
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Keep any other."""
+        return self.phrase not in record.getMessage()
+
+
 def silence() -> None:
-    """Drop bitsandbytes' message that int8 reads its inputs in half precision, which every layer says at every call."""
-    logger = logging.getLogger("bitsandbytes.autograd._functions")
-    if _says_nothing_of_casts not in logger.filters:
-        logger.addFilter(_says_nothing_of_casts)
+    """Drop bitsandbytes' NOISE; best before anything imports it."""
+    for name, phrase in NOISE.items():
+        logger = logging.getLogger(name)
+        if Without(phrase) not in logger.filters:
+            logger.addFilter(Without(phrase))
 
 
-def keep_gradient(model: nn.Module) -> None:
+def keep_layout(model: nn.Module) -> None:
     """Keep four-bit layers from the layout that bitsandbytes gives them on some processors at a call without gradient.
 
-    A layer in that layout gives its input no gradient ever after. Layers that are in it already leave it in `state_dict`.
+    In that layout a layer's weights are no longer those that were loaded, it gives its input no gradient ever after, and some
+    sizes make it fail. Layers that are in it already leave it in `state_dict`.
     """
     for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
@@ -120,10 +142,6 @@ def _error(width: int) -> float:
     plain = torch.randn(64, width, generator=torch.Generator().manual_seed(0))
     packed = functional.quantize_4bit(plain, quant_type="nf4")
     return float((functional.dequantize_4bit(*packed) - plain).norm() / plain.norm())
-
-
-def _says_nothing_of_casts(record: logging.LogRecord) -> bool:
-    return "inputs will be cast from" not in record.getMessage()
 
 
 def num_weights(model: nn.Module) -> int:

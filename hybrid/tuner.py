@@ -20,7 +20,6 @@ from torch import Tensor
 from hybrid.backbone import Backbone
 from hybrid.errors import ConfigError
 from hybrid.kinds import Kinds, require
-from hybrid.quantization import keep_gradient
 
 if TYPE_CHECKING:
     from peft import PeftConfig
@@ -139,7 +138,6 @@ def tune(backbone: Backbone, config: Any) -> None:
         not wanted.is_prompt_learning, f"{wanted.peft_type} adds tokens, not weights; choose LoRA or another that tunes layers"
     )
     _ = backbone.fingerprint  # Of the model as it came: what is put in must not count.
-    keep_gradient(backbone.model)
     try:
         with _quiet():
             backbone.model = get_peft_model(backbone.model, wanted)
@@ -155,7 +153,6 @@ def load(backbone: Backbone, folder: Path) -> None:
     from peft import PeftModel
 
     _ = backbone.fingerprint
-    keep_gradient(backbone.model)
     with _quiet():
         backbone.model = PeftModel.from_pretrained(backbone.model, str(folder), is_trainable=True)
     backbone.tuned = True

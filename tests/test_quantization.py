@@ -108,8 +108,9 @@ def test_gradients_of_a_tuner_go_through_quantised_layers(config, problems, name
     assert len(lowest) == 14 and all(grad is not None and grad.abs().max() > 0 for grad in lowest)
 
 
-def test_four_bit_layers_are_kept_from_the_layout_without_gradient(config):
-    model = quantized(config, "nf4", tuner=Lora.Config(r=2)).backbone.model
+@pytest.mark.parametrize("tuned", [None, Lora.Config(r=2)])
+def test_four_bit_layers_are_kept_from_the_layout_without_gradient(config, tuned):
+    model = quantized(config, "nf4", tuner=tuned).backbone.model
     layers = [m for m in model.modules() if hasattr(m, "support_avx512bf16_for_cpu")]
     assert layers and not any(layer.support_avx512bf16_for_cpu for layer in layers)
 
@@ -203,12 +204,19 @@ def test_a_tuner_is_not_rounded_away_but_merged_on_plain_weights(config, tmp_pat
     torch.testing.assert_close(plain.logits(PROMPTS), before, rtol=1e-4, atol=1e-4)
 
 
-def test_only_the_message_of_every_call_is_dropped(caplog):
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("bitsandbytes.autograd._functions", "MatMul8bitLt: inputs will be cast from torch.float32 to float16"),
+        ("bitsandbytes.backends.cpu.ops", "Failed to load CPU gemm_4bit_forward from kernels-community: %s"),
+    ],
+)
+def test_only_messages_that_tell_nothing_are_dropped(caplog, name, message):
     quantization.silence()
     quantization.silence()
-    logger = logging.getLogger("bitsandbytes.autograd._functions")
+    logger = logging.getLogger(name)
     assert len(logger.filters) == 1
-    logger.warning("MatMul8bitLt: inputs will be cast from %s to float16 during quantization", torch.float32)
+    logger.warning(message)
     logger.warning("something else")
     assert [record.getMessage() for record in caplog.records] == ["something else"]
 
