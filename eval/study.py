@@ -28,6 +28,7 @@ from hybrid.halting import HALTING
 from hybrid.reasoner import ReasonerConfig
 from hybrid.search import SearchConfig
 from hybrid.train import TrainConfig, train
+from hybrid.train.calibration import calibrated
 from hybrid.train.dataset import Dataset
 from hybrid.train.evaluate import evaluate
 
@@ -44,7 +45,7 @@ class Cell:
         backbone: the language model.
         num_train, num_dev, num_test: problems of each split.
         num_steps: most supervision steps of the test.
-        halting: halting rules tested besides the fixed one, by name.
+        halting: halting rules tested besides the fixed one, by name, each with the threshold that dev chooses.
         search: noisy searches tested, by name.
     """
 
@@ -119,9 +120,10 @@ def run_cell(cell: Cell, output: Path, *, show: bool = True) -> Result:
     model = hybrid.attach(None, config)
     splits = task.problems("train", cell.num_train), task.problems("dev", cell.num_dev)
     outcome = train(model, *splits, cell.train, output, show=show)
-    test = Dataset(model, task.problems("test", cell.num_test))
+    test, dev = Dataset(model, task.problems("test", cell.num_test)), Dataset(model, splits[1])
     most, trained = max(cell.num_steps, cell.reasoner.num_supervision_steps), cell.reasoner.num_supervision_steps
-    halted = {name: evaluate(model.head, test, num_steps=trained, halting=rule) for name, rule in cell.halting.items()}
+    chosen = {name: calibrated(model.head, dev, rule, trained) for name, rule in cell.halting.items()}
+    halted = {name: evaluate(model.head, test, num_steps=trained, halting=rule) for name, rule in chosen.items()}
     searched = {name: evaluate(model.head, test, num_steps=most, search=search) for name, search in cell.search.items()}
     lines = [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
     return Result(

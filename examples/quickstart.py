@@ -21,7 +21,7 @@ from hybrid.eval.comparison import Plan, compare
 from hybrid.eval.results import results_table
 from hybrid.eval.tasks import TASKS
 from hybrid.eval.tasks.sudoku import Sudoku
-from hybrid.train import TrainConfig, train
+from hybrid.train import TrainConfig, calibrate, train
 
 MAX_SECONDS = 75.0
 """Training seconds of each head: the hybrid's and the control's."""
@@ -53,6 +53,7 @@ def main() -> None:
         torch.manual_seed(0)
         model = hybrid.attach(backbone, each)
         outcome = train(model, training, dev, schedule, options.output / name.replace(" ", "_"))
+        calibrate(model, dev)  # How sure halting must be.
         methods.append(HeadMethod(HeadMethod.Config(name=name), model, test, train_seconds=outcome.seconds))
     methods += [METHODS[name](METHODS[name].Config(), backbone, test) for name in ("direct", "zero_shot_cot", "few_shot_cot")]
 

@@ -6,7 +6,9 @@ never looks at the labels at inference.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,6 +22,7 @@ class Halting:
 
     num_logits: int = 1
     looks_ahead: bool = False
+    threshold: float = math.inf
 
     def loss(self, halt_bk: Tensor, correct_b: Tensor, next_bk: Tensor | None = None, last_b: Tensor | None = None) -> Tensor:
         """Return the loss of the halt logits (b, num_logits), one a row, float32.
@@ -45,7 +48,15 @@ class Halting:
 
     def stop(self, halt_bk: Tensor, motion_b: Tensor) -> Tensor:
         """Return which rows (b,) bool stop at inference, given halt logits and relative latent motion (b,)."""
+        return self.score(halt_bk, motion_b) > self.threshold
+
+    def score(self, halt_bk: Tensor, motion_b: Tensor) -> Tensor:
+        """Return how much speaks for stopping (b,); a row stops above the rule's `threshold`."""
         raise NotImplementedError
+
+    def at(self, threshold: float) -> Any:
+        """Return the config of this rule with another `threshold` of its score, or None where it has none to choose."""
+        return None
 
 
 HALTING: Kinds[Halting] = Kinds("halting")
@@ -67,9 +78,9 @@ class Fixed(Halting):
     def __init__(self, config: Config) -> None:
         self.num_logits = config.num_logits
 
-    def stop(self, halt_bk: Tensor, motion_b: Tensor) -> Tensor:
-        """Never."""
-        return torch.zeros_like(motion_b, dtype=torch.bool)
+    def score(self, halt_bk: Tensor, motion_b: Tensor) -> Tensor:
+        """Nothing ever speaks for it."""
+        return torch.zeros_like(motion_b)
 
 
 @HALTING.register("learned")
@@ -94,7 +105,7 @@ class Learned(Halting):
 
     def __init__(self, config: Config) -> None:
         self.exploration = config.exploration
-        self.logit = float(torch.logit(torch.tensor(config.probability)))
+        self.threshold = math.log(config.probability) - math.log1p(-config.probability)
 
     def train_stop(self, halt_bk: Tensor, steps_b: Tensor, draw_b: Tensor, num_supervision_steps: int) -> Tensor:
         """Stop on a positive logit, unless exploration asked for a random minimum in 2..N."""
@@ -104,9 +115,13 @@ class Learned(Halting):
         waits_b = (draw_b < self.exploration) & (steps_b < minimum_b)
         return (steps_b >= num_supervision_steps) | ((halt_bk[:, 0] > 0) & ~waits_b)
 
-    def stop(self, halt_bk: Tensor, motion_b: Tensor) -> Tensor:
-        """See Halting.stop."""
-        return halt_bk[:, 0] > self.logit
+    def score(self, halt_bk: Tensor, motion_b: Tensor) -> Tensor:
+        """The halt logit."""
+        return halt_bk[:, 0]
+
+    def at(self, threshold: float) -> Any:
+        """See Halting.at."""
+        return Learned.Config(self.exploration, min(1 / (1 + math.exp(-threshold)), 1 - 1e-12))
 
 
 @HALTING.register("converged")
@@ -126,11 +141,15 @@ class Converged(Learned):
 
     def __init__(self, config: Config) -> None:
         self.exploration = config.exploration
-        self.tolerance = config.tolerance
+        self.threshold = -config.tolerance
 
-    def stop(self, halt_bk: Tensor, motion_b: Tensor) -> Tensor:
-        """See Halting.stop."""
-        return motion_b < self.tolerance
+    def score(self, halt_bk: Tensor, motion_b: Tensor) -> Tensor:
+        """The less motion, the more."""
+        return -motion_b
+
+    def at(self, threshold: float) -> Any:
+        """See Halting.at."""
+        return Converged.Config(max(-threshold, 1e-12), self.exploration)
 
 
 @HALTING.register("q_learning")
@@ -155,6 +174,7 @@ class QLearning(Learned):
 
     def __init__(self, config: Config) -> None:
         self.exploration = config.exploration
+        self.threshold = 0.0
 
     def loss(self, halt_bk: Tensor, correct_b: Tensor, next_bk: Tensor | None = None, last_b: Tensor | None = None) -> Tensor:
         """See Halting.loss."""
@@ -168,6 +188,10 @@ class QLearning(Learned):
         """Stop when halting is worth more than going on, unless exploration asked for a random minimum in 2..N."""
         return super().train_stop(halt_bk[:, :1] - halt_bk[:, 1:], steps_b, draw_b, num_supervision_steps)
 
-    def stop(self, halt_bk: Tensor, motion_b: Tensor) -> Tensor:
-        """See Halting.stop."""
-        return halt_bk[:, 0] > halt_bk[:, 1]
+    def score(self, halt_bk: Tensor, motion_b: Tensor) -> Tensor:
+        """What halting is worth more than going on."""
+        return halt_bk[:, 0] - halt_bk[:, 1]
+
+    def at(self, threshold: float) -> Any:
+        """None: the two values are compared as they are."""
+        return None

@@ -27,7 +27,7 @@ from hybrid.kinds import family_field
 from hybrid.problem import Problem
 from hybrid.reasoner import ReasonerConfig
 from hybrid.recursion import State
-from hybrid.train import TrainConfig, train
+from hybrid.train import TrainConfig, calibrate, train
 from hybrid.train.run_folder import RunFolder
 from hybrid.tuner import TUNERS
 
@@ -90,6 +90,7 @@ class Trained(Method):
             slow = replace(recipe.optimizer, learning_rate=JOINT_RATE)
             joint = replace(recipe, max_seconds=budget.seconds * (1 - FROZEN_SHARE), curriculum=False, optimizer=slow)
             outcomes.append(train(model, training, dev, joint, folder, show=False))
+        calibrate(model, dev)
         seconds = sum(outcome.seconds for outcome in outcomes)
         kind = HeadMethod if own.disturbance == "none" else _Disturbed
         self.head = kind(HeadMethod.Config(name=own.name), model, self.task, train_seconds=seconds)

@@ -25,6 +25,7 @@ class TrainCommand:
         num_dev: problems that select the best head; none takes 300, or all where data of one's own has fewer.
         overwrite: start anew where the folder holds another run.
         quiet: no progress bar.
+        calibrate: after training, choose on the dev problems how sure halting must be, so that none is lost by it.
         dry_run: say what memory, disk and time the run will take, from a few measured steps, and write nothing.
         backbone: the language model.
         encoder: encoder adapter.
@@ -41,6 +42,7 @@ class TrainCommand:
     num_dev: int | None = None
     overwrite: bool = False
     quiet: bool = False
+    calibrate: bool = True
     dry_run: bool = False
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
     encoder: Any = family_field(ENCODERS, Aligned.Config)
@@ -61,7 +63,7 @@ class TrainCommand:
 
         import hybrid
         from hybrid.config import HybridConfig
-        from hybrid.train import train
+        from hybrid.train import calibrate, train
         from hybrid.train.processes import Team, leave
         from hybrid.train.trial import survey
 
@@ -81,6 +83,9 @@ class TrainCommand:
             return leave()
         outcome = train(model, *problems, self.train, self.output, overwrite=self.overwrite, show=not self.quiet)
         if Team.current().main:
+            if self.calibrate:
+                calibrate(model, problems[1])
+                model.save_pretrained(self.output)
             print(
                 f"{self.output}: dev exact match {100 * outcome.best_exact:.1f}% at step {outcome.best_step}, "
                 f"{outcome.step} steps in {outcome.seconds:.0f} s of training"

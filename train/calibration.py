@@ -1,0 +1,72 @@
+"""Calibration: how sure a halting rule must be, chosen on the dev split.
+
+A halt logit that was trained on problems which the head knows by heart is too sure of new ones. The dev split tells what a
+threshold costs; calibration takes the laxest one down to which none costs an answer. Training is not touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hybrid.halting import HALTING, Fixed
+from hybrid.head import Head
+from hybrid.inference import think
+from hybrid.losses import IGNORE
+from hybrid.model import HybridModel
+from hybrid.problem import Problem
+from hybrid.train.dataset import Dataset
+
+
+def calibrate(model: HybridModel, dev_problems: Sequence[Problem]) -> Any:
+    """Give `model` its own halting rule with the threshold that `calibrated` finds, and return the rule's config.
+
+    Args:
+        model: trained; `save_pretrained` keeps the rule with it.
+        dev_problems: with known answers; never the test split.
+    """
+    reasoner = model.config.reasoner
+    dev = Dataset(model, dev_problems, cache=not model.backbone.tuned)
+    rule = calibrated(model.head, dev, reasoner.halting, reasoner.num_supervision_steps)
+    model.config = replace(model.config, reasoner=replace(reasoner, halting=rule))
+    model.head.reasoner.halting = HALTING.build(rule)
+    return rule
+
+
+def calibrated(head: Head, dev: Dataset, config: Any, num_steps: int) -> Any:
+    """Return the halting rule `config` with the threshold that takes fewest steps and loses no answer of `dev`.
+
+    Loses: fewer right answers than after `num_steps` steps each. Of all thresholds that were seen, the one is taken down to
+    which no stricter one loses an answer; a rule without a threshold comes back as it is.
+    """
+    rule = HALTING.build(config)
+    if rule.at(rule.threshold) is None:
+        return config
+    score_bn, right_bn = _course(head, dev, rule, num_steps)
+    needed, best = int(right_bn[:, -1].sum()), None
+    for threshold in sorted(set(score_bn[:, :-1].flatten().tolist()), reverse=True):
+        stops_bn = score_bn > threshold
+        stops_bn[:, -1] = True
+        if int(right_bn.gather(1, stops_bn.int().argmax(1, keepdim=True)).sum()) < needed:
+            break
+        best = threshold
+    return config if best is None else rule.at(best)
+
+
+@torch.no_grad()
+def _course(head: Head, dev: Dataset, rule: Any, num_steps: int, batch_size: int = 128) -> tuple[Tensor, Tensor]:
+    """Return the rule's score (b, n) float64 and whether the answer is right (b, n) after each step on every problem."""
+    device = head.reasoner.initial.device
+    scores, rights = [], []
+    for start in range(0, len(dev), batch_size):
+        batch = dev.batch(range(start, min(start + batch_size, len(dev)))).to(device)
+        labels = batch.answer_labels()[:, : int(batch.features.num_answers.max())].cpu()
+        thoughts = think(head, batch.features, Fixed(Fixed.Config()), num_steps, labels.shape[1])
+        steps = range(thoughts.halt.shape[1])
+        scores.append(torch.stack([rule.score(thoughts.halt[:, step], thoughts.motion[:, step]) for step in steps], dim=1))
+        rights.append(((thoughts.symbols == labels[:, None]) | (labels == IGNORE)[:, None]).all(-1))
+    return torch.cat(scores).double(), torch.cat(rights)
