@@ -21,7 +21,8 @@ from typing import Any
 from hybrid.backbone import BackboneConfig
 from hybrid.cores import TRM
 from hybrid.equilibrium import Implicit, Phantom
-from hybrid.eval.study import Cell, read, rules, run, table
+from hybrid.eval.study import Cell, Result, read, rules, run
+from hybrid.eval.study_tables import depth_table, halting_table, recipe_table, table
 from hybrid.eval.suites import Entry, sort, state_tracking, sudoku
 from hybrid.gradients import Full, LastK, OneStep
 from hybrid.halting import Learned
@@ -105,6 +106,11 @@ def _trained(untrained: Cell, seed: int, seconds: float) -> Cell:
 
 
 STUDIES: dict[str, Callable[[Sequence[int], float], list[Cell]]] = {"gradients": gradients, "depth": depth, "recipe": recipe}
+TABLES: dict[str, Sequence[Callable[[Sequence[Result]], str]]] = {
+    "gradients": [table],
+    "depth": [depth_table, halting_table],
+    "recipe": [recipe_table],
+}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -125,7 +131,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if not chosen:
             parser.error(f'no cell has "{options.only}" in its name; the first is "{cells[0].name}"')
         results = run(chosen, options.output or Path("runs") / options.study)
-    print(table(results))
+    print("\n\n".join(show(results) for show in TABLES[options.study]))
 
 
 if __name__ == "__main__":

@@ -1,14 +1,13 @@
 """A study: many heads trained under one budget, each tested the same way, so that choices can be compared.
 
-Holds the cell, what is measured of it, the runner that goes on at the first cell without a result, and the table.
-Which cells there are is studies.py's. Results are a JSON list with one entry a cell, written anew after each.
+Holds the cell, what is measured of it, and the runner that goes on at the first cell without a result. Which cells there
+are is studies.py's, how results are shown study_tables.py's. Results are a JSON list with one entry a cell, written anew after each.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,7 +20,6 @@ from hybrid.checkpoint import write_text
 from hybrid.errors import InputError
 from hybrid.eval.benchmark import device_name
 from hybrid.eval.comparison import task_name
-from hybrid.eval.intervals import mean_interval
 from hybrid.eval.results import percent
 from hybrid.eval.tasks import TASKS
 from hybrid.halting import HALTING
@@ -179,32 +177,6 @@ def run(cells: Sequence[Cell], output: Path, *, say: Callable[[str], None] = pri
         text = json.dumps([asdict(result) for result in done.values()], indent=1)
         write_text(output / "results.json", text + "\n")
     return [done[cell.name] for cell in cells]
-
-
-def table(results: Sequence[Result]) -> str:
-    """Return the results as a Markdown table: a row a variant, exact share at N by task, mean over seeds.
-
-    Intervals are those of `mean_interval`: over seeds and problems where there are several seeds, else Wilson's over problems.
-    """
-    tasks = list(dict.fromkeys(result.task for result in results))
-    lines = [["variant", *(f"{task}: exact % (95%)" for task in tasks), "seeds", "optimizer steps"]]
-    lines.append(["---"] * len(lines[0]))
-    for variant in dict.fromkeys(result.variant for result in results):
-        rows = {task: [r for r in results if (r.task, r.variant) == (task, variant)] for task in tasks}
-        counts, steps = (", ".join(str(figure(rows[task])) for task in tasks) for figure in (len, _mean_steps))
-        lines.append([variant, *(_share(rows[task]) for task in tasks), counts, steps])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _share(results: Sequence[Result]) -> str:
-    if not results:
-        return "not run"
-    mean, low, high = mean_interval([result.exact for result in results], results[0].n)
-    return f"{percent(mean)} ({percent(low)}–{percent(high)})"
-
-
-def _mean_steps(results: Sequence[Result]) -> str:
-    return f"{math.fsum(result.steps for result in results) / len(results):,.0f}" if results else "-"
 
 
 def rules() -> dict[str, Any]:

@@ -156,7 +156,8 @@ def test_the_table_of_figures_is_the_committed_results_file():
 
 
 def test_the_table_of_gradients_is_the_committed_results_file():
-    from hybrid.eval.study import read, table
+    from hybrid.eval.study import read
+    from hybrid.eval.study_tables import table
 
     assert table(read(ROOT / "eval" / "results" / "gradients.json")) in TEXT
 

@@ -8,7 +8,8 @@ import pytest
 import hybrid
 from hybrid.errors import InputError
 from hybrid.eval import studies, study
-from hybrid.eval.study import Cell, Result, read, rules, run, run_cell, table
+from hybrid.eval.study import Cell, Result, read, rules, run, run_cell
+from hybrid.eval.study_tables import depth_table, halting_table, recipe_table, table
 from hybrid.eval.tasks.sort import Sort
 from hybrid.reasoner import ReasonerConfig
 from hybrid.search import SearchConfig
@@ -100,3 +101,22 @@ def test_the_table_of_files_is_printed(tmp_path, capsys):
     (tmp_path / "results.json").write_text(json.dumps([asdict(RESULT)]))
     studies.main(["gradients", "--table", str(tmp_path / "results.json")])
     assert "| a | 60.0" in capsys.readouterr().out
+
+
+def test_depth_is_shown_by_powers_of_two_with_and_without_search():
+    one = replace(RESULT, exact_by_step=[0.4, 0.6, 0.7, 0.8], search={"twice": [0.5, 0.7, 0.8, 0.9]})
+    two = replace(one, seed=1, exact_by_step=[0.6, 0.8, 0.7, 1.0])
+    shown = depth_table([one, two]).splitlines()
+    assert shown[0] == "| task | search | N | seeds | after 1 | after 2 | after 4 |"
+    assert shown[2:] == ["| sort | none | 2 | 2 | 50.0 | 70.0 | 90.0 |", "| sort | twice | 2 | 2 | 50.0 | 70.0 | 90.0 |"]
+
+
+def test_halting_is_shown_beside_all_steps():
+    result = replace(RESULT, halting={"learned": [0.6, 1.234], "converged": [0.5, 1.9]})
+    assert halting_table([result, result]).splitlines()[2] == "| sort | 2 | 60.0, 2 | 60.0, 1.23 | 50.0, 1.90 |"
+
+
+def test_the_first_evaluation_past_the_goal_counts():
+    fast = replace(RESULT, course=[[10.0, 0.9], [21.0, 0.96], [30.0, 0.94]])
+    rows = recipe_table([fast, replace(fast, variant="b", course=[[10.0, 0.9]])]).splitlines()[2:]
+    assert rows == ["| a | 0 | 21 | 9 | 50 | 60.0 |", "| b | 0 | not reached | 9 | 50 | 60.0 |"]
