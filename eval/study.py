@@ -1,7 +1,8 @@
 """A study: many heads trained under one budget, each tested the same way, so that choices can be compared.
 
 Holds the cell, what is measured of it, and the runner that goes on at the first cell without a result. Which cells there
-are is studies.py's, how results are shown study_tables.py's. Results are a JSON list with one entry a cell, written anew after each.
+are is studies.py's, how results are shown study_tables.py's. Results are a JSON list with one entry a cell, written anew
+after each.
 """
 
 from __future__ import annotations
