@@ -76,10 +76,17 @@ def test_text_of_a_batch_is_the_text_of_one_prompt_alone(smollm):
     alone = [generate(smollm, [text], 12)[0] for text in texts]
     together = generate(smollm, texts, 12)
     assert "Paris" in alone[0].text and alone[0].tokens <= 12
-    for one, other in zip(alone, together, strict=True):
+    compared = 0
+    for text, one, other in zip(texts, alone, together, strict=True):
         assert one.prompt_tokens == other.prompt_tokens
-        # In bfloat16 two tokens can tie, and padding then decides between them: the beginning is what must agree.
-        assert one.text[:12] == other.text[:12] != ""
+        # In bfloat16 two tokens can tie, and padding then decides between them: where the first one is clear, the beginning
+        # is what must agree. Logits of 16 to 32 are an eighth apart.
+        (encoded,) = smollm.encode([text])
+        best, second = smollm.model(input_ids=torch.tensor([encoded.ids])).logits[0, -1].float().topk(2).values.tolist()
+        if best - second > 0.25:
+            assert one.text[:12] == other.text[:12] != ""
+            compared += 1
+    assert compared >= 2
 
 
 def test_left_and_right_padding_give_the_same_states(smollm):
