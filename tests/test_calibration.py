@@ -41,6 +41,12 @@ def test_a_single_step_leaves_the_rule_as_it_is(monkeypatch):
     assert chosen(monkeypatch, Learned.Config(probability=0.7), [[5.0]], [[1]]) == Learned.Config(probability=0.7)
 
 
+def test_an_answer_that_is_right_by_luck_makes_up_for_no_lost_one(monkeypatch):
+    scores = [[5.0, 1.0], [5.0, 1.0], [3.0, 1.0]]
+    found = chosen(monkeypatch, Learned.Config(), scores, [[0, 1], [1, 0], [1, 1]])
+    assert stops(found, scores) == [[False, False]] * 3
+
+
 def test_the_tolerance_of_latent_motion_is_chosen_in_the_same_way(monkeypatch):
     found = chosen(monkeypatch, Converged.Config(), [[-0.5, -0.1], [-0.25, -0.1]], [[0, 1], [1, 1]])
     rule = HALTING.build(found)
