@@ -1,8 +1,9 @@
 """Calibration: how sure a halting rule must be, chosen on the dev split.
 
 A halt logit that was trained on problems which the head knows by heart is too sure of new ones. The dev split tells what a
-threshold costs; calibration takes the laxest one down to which none costs an answer. Training is not touched. What no dev
-problem loses may still cost a few of others: of a dev split of 200 as much as 1.5% (95%), of 1,000 as much as 0.3%.
+threshold costs; calibration raises the rule's own until no problem is lost by it. It never lowers it: harder problems than
+those of dev would pay for that. Training is not touched. What no dev problem loses may still cost a few of others: of a dev
+split of 200 as much as 1.5% (95%), of 1,000 as much as 0.3%.
 """
 
 from __future__ import annotations
@@ -42,22 +43,22 @@ def calibrated(head: Head, dev: Dataset, config: Any, num_steps: int) -> Any:
     """Return the halting rule `config` with the threshold that takes fewest steps and loses no answer of `dev`.
 
     Lost is a problem that is right after `num_steps` steps and stops wrong; another that stops right by luck does not make up
-    for it. Of all thresholds that were seen, the one is taken down to which no stricter one loses a problem; a rule without a
-    threshold comes back as it is.
+    for it. Of the rule's own threshold and all stricter ones that were seen, the one is taken down to which no stricter one
+    loses a problem; a rule without a threshold comes back as it is.
     """
     rule = HALTING.build(config)
     if rule.at(rule.threshold) is None:
         return config
     score_bn, right_bn = _course(head, dev, rule, num_steps)
-    best = None
-    for threshold in sorted(set(score_bn[:, :-1].flatten().tolist()), reverse=True):
+    seen, best = {score for score in score_bn[:, :-1].flatten().tolist() if score > rule.threshold}, rule.threshold
+    for threshold in sorted(seen | {rule.threshold}, reverse=True):
         stops_bn = score_bn > threshold
         stops_bn[:, -1] = True
         stopped_b = right_bn.gather(1, stops_bn.int().argmax(1, keepdim=True))[:, 0]
         if bool((right_bn[:, -1] & ~stopped_b).any()):
             break
         best = threshold
-    return config if best is None else rule.at(best)
+    return config if best == rule.threshold else rule.at(best)
 
 
 @torch.no_grad()
