@@ -10,6 +10,8 @@ import pytest
 from hybrid.adapters import DECODERS, ENCODERS
 from hybrid.cli import COMMANDS
 from hybrid.cores import CORES
+from hybrid.eval.studies import STUDIES, TABLES
+from hybrid.eval.study import read
 from hybrid.flags import parse
 from hybrid.gradients import GRADIENTS
 from hybrid.halting import HALTING
@@ -155,14 +157,15 @@ def test_the_table_of_figures_is_the_committed_results_file():
     assert markdown_table(read_results(path)) in TEXT
 
 
-def test_the_table_of_gradients_is_the_committed_results_file():
-    from hybrid.eval.study import read
-    from hybrid.eval.study_tables import table
+@pytest.mark.parametrize("name", STUDIES)
+def test_the_tables_of_a_study_are_those_of_its_committed_results(name):
+    results = read(ROOT / "eval" / "results" / f"{name}.json")
+    assert results and all(show(results) in TEXT for show in TABLES[name])
 
-    assert table(read(ROOT / "eval" / "results" / "gradients.json")) in TEXT
 
-
-@pytest.mark.parametrize(("name", "task"), [("quickstart_suite", "sudoku (size 4"), ("standard", "sudoku (size 6")])
+@pytest.mark.parametrize(
+    ("name", "task"), [("quickstart_suite", "sudoku (size 4"), ("standard", "sudoku (size 6"), ("lora", "state\\_tracking")]
+)
 def test_the_table_of_a_suite_is_what_its_committed_folder_gives(name, task):
     from hybrid.eval.report.entries import tasks_of
     from hybrid.eval.report.markdown import markdown_report
