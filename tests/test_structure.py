@@ -46,8 +46,8 @@ LAYERS = [
     "hybrid.train.optimizer hybrid.train.ema hybrid.train.progress hybrid.train.run_folder hybrid.train.processes",
     "hybrid.train.config hybrid.train.feature_cache hybrid.train.run_state",
     "hybrid.train.dataset",
-    "hybrid.train.slots hybrid.train.step hybrid.train.evaluate hybrid.train.boundary hybrid.train.calibration",
-    "hybrid.train.resumable hybrid.train.trial",
+    "hybrid.train.slots hybrid.train.step hybrid.train.evaluate hybrid.train.boundary",
+    "hybrid.train.resumable hybrid.train.trial hybrid.train.calibration",
     "hybrid.train.trainer",
     "hybrid.train",
     # Evaluation, then the command line.

@@ -15,13 +15,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hybrid.halting import HALTING, Fixed
+from hybrid.halting import HALTING, Fixed, Halting
 from hybrid.head import Head
-from hybrid.inference import think
 from hybrid.losses import IGNORE
 from hybrid.model import HybridModel
 from hybrid.problem import Problem
 from hybrid.train.dataset import Dataset
+from hybrid.train.evaluate import answered_batches
+
+BATCH = 128
+"""Problems answered together."""
 
 
 def calibrate(model: HybridModel, dev_problems: Sequence[Problem]) -> Any:
@@ -61,15 +64,10 @@ def calibrated(head: Head, dev: Dataset, config: Any, num_steps: int) -> Any:
     return config if best == rule.threshold else rule.at(best)
 
 
-@torch.no_grad()
-def _course(head: Head, dev: Dataset, rule: Any, num_steps: int, batch_size: int = 128) -> tuple[Tensor, Tensor]:
+def _course(head: Head, dev: Dataset, rule: Halting, num_steps: int) -> tuple[Tensor, Tensor]:
     """Return the rule's score (b, n) float64 and whether the answer is right (b, n) after each step on every problem."""
-    device = head.reasoner.initial.device
     scores, rights = [], []
-    for start in range(0, len(dev), batch_size):
-        batch = dev.batch(range(start, min(start + batch_size, len(dev)))).to(device)
-        labels = batch.answer_labels()[:, : int(batch.features.num_answers.max())].cpu()
-        thoughts = think(head, batch.features, Fixed(Fixed.Config()), num_steps, labels.shape[1])
+    for _, labels, thoughts in answered_batches(head, dev, Fixed(Fixed.Config()), num_steps, range(0, len(dev), BATCH), BATCH):
         steps = range(thoughts.halt.shape[1])
         scores.append(torch.stack([rule.score(thoughts.halt[:, step], thoughts.motion[:, step]) for step in steps], dim=1))
         rights.append(((thoughts.symbols == labels[:, None]) | (labels == IGNORE)[:, None]).all(-1))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from hybrid.halting import HALTING
+from hybrid.halting import HALTING, Halting
 from hybrid.head import Head
+from hybrid.inference import Thoughts
 from hybrid.losses import IGNORE
 from hybrid.search import SearchConfig
 from hybrid.search import search as noisy_search
@@ -60,12 +62,9 @@ def evaluate(
     """
     team = team or Team()
     rule = HALTING.build(halting or HALTING["fixed"].Config())  # type: ignore[attr-defined]
-    device = head.reasoner.initial.device
     answered: list[tuple[int, Tensor, Tensor, Tensor]] = []
-    for start in team.share(range(0, len(dataset), batch_size)):
-        batch = dataset.batch(range(start, min(start + batch_size, len(dataset)))).to(device)
-        labels = batch.answer_labels()[:, : int(batch.features.num_answers.max())].cpu()
-        thoughts = noisy_search(head, batch.features, rule, num_steps, labels.shape[1], search or SearchConfig())
+    starts = team.share(range(0, len(dataset), batch_size))
+    for start, labels, thoughts in answered_batches(head, dataset, rule, num_steps, starts, batch_size, search):
         kept = labels != IGNORE
         match = (thoughts.symbols == labels[:, None]) | ~kept[:, None]
         whole = match.all(-1)
@@ -76,3 +75,21 @@ def evaluate(
     right, symbols, steps = (torch.cat(column) for column in list(zip(*parts, strict=True))[1:])
     by_step = right.float().mean(0).tolist()
     return Evaluation(by_step, by_step[-1], float(symbols.mean()), float(steps.mean()), right[:, -1])
+
+
+@torch.no_grad()
+def answered_batches(
+    head: Head,
+    dataset: Dataset,
+    rule: Halting,
+    num_steps: int,
+    starts: Iterable[int],
+    batch_size: int = 128,
+    search: SearchConfig | None = None,
+) -> Iterator[tuple[int, Tensor, Thoughts]]:
+    """Yield the place, the labels (b, a) and the answers, all on the CPU, of the batches that begin at `starts`."""
+    device = head.reasoner.initial.device
+    for start in starts:
+        batch = dataset.batch(range(start, min(start + batch_size, len(dataset)))).to(device)
+        labels = batch.answer_labels()[:, : int(batch.features.num_answers.max())].cpu()
+        yield start, labels, noisy_search(head, batch.features, rule, num_steps, labels.shape[1], search or SearchConfig())
