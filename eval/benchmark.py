@@ -50,7 +50,7 @@ def measure(
         split: of the problems, for the record.
         seed: of the problems, for the record.
         backbone: the language model behind the method.
-        num_latency: problems answered one by one for the seconds.
+        num_latency: problems answered one by one for the seconds, evenly spread.
         say: gets a line before the work.
 
     Raises:
@@ -59,7 +59,7 @@ def measure(
     if not problems:
         raise ValueError(f"there are no problems for {method.name}; give at least one")
     say(f"{method.name}: {len(problems)} problems")
-    single = _single_seconds(method, problems[:num_latency])
+    single = _single_seconds(method, spread(problems, num_latency))
     attempts, best = _answer(method, problems)
     n, right = len(attempts), sum(attempt.right for attempt in attempts)
     low, high = wilson(right, n)
@@ -82,12 +82,26 @@ def measure(
         peak_memory_bytes=best.peak_bytes,
         trainable_parameters=method.trainable_parameters,
         train_seconds=method.train_seconds,
+        train_problems=method.train_problems,
+        cut_share=sum(a.cut for a in attempts) / n,
+        timed_problems=len(single),
         backbone=backbone.name,
         device=device_name(),
         versions=versions(),
         energy_joules_mean=None if best.energy.joules is None else best.energy.joules / best.count,
     )
     return Measured(record, attempts)
+
+
+def spread(problems: Sequence[Problem], count: int) -> list[Problem]:
+    """Return `count` of the problems, evenly spread; all where there are no more.
+
+    Example:
+        >>> spread([3, 1, 4, 1, 5, 9], 3)
+        [3, 4, 5]
+    """
+    count = min(count, len(problems))
+    return [problems[i * len(problems) // count] for i in range(count)]
 
 
 def _single_seconds(method: Method, problems: Sequence[Problem]) -> list[float]:

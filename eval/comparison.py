@@ -15,7 +15,7 @@ from hybrid.eval.benchmark import Measured, forward_seconds, measure
 from hybrid.eval.cost import percentile
 from hybrid.eval.report import write_suite_report
 from hybrid.eval.results import Record, write_results
-from hybrid.eval.suite_folder import Drawn, slug, write_cell, write_drawn, write_problems, write_suite
+from hybrid.eval.suite_folder import Drawn, Planned, slug, write_cell, write_drawn, write_problems, write_suite
 from hybrid.eval.tasks.task import Task, Wording
 from hybrid.model import HybridModel
 from hybrid.no_backbone import NoBackbone
@@ -32,7 +32,7 @@ class Plan:
     Args:
         num_problems: test problems for heads; None for the task's usual number.
         num_text_problems: the first of them, for methods that write text.
-        num_latency: the first of them, one by one, for seconds.
+        num_latency: evenly spread ones of them, one by one, for seconds; two at most for methods that write text.
         num_shown: problems shown solving themselves in the report.
         seed: of the problems.
         wording: train, or held_out for wordings that no training prompt has.
@@ -93,13 +93,16 @@ def compare(
     records = [m.record for m in measured]
     write_results(output / "results.json", records)
     name = slug(task_name(task))
-    cells = [slug(f"{name} {record.method} seed {record.seed}") for record in records]
-    about = {"suite": task_name(task), "command": command, "seconds": None, "notes": facts}
+    cells = [Planned(slug(f"{name} {r.method} seed {r.seed}"), r.task, r.method, r.train_problems, r.seed) for r in records]
     write_problems(output, name, problems)
-    write_drawn(output, name, [drawn(model, task, problems[i], i) for i in longest(measured, plan.num_shown, len(problems))])
+    shown = [drawn(model, task, problems[i], i) for i in longest(measured, plan.num_shown, len(problems))]
     for cell, each in zip(cells, measured, strict=True):
-        write_cell(output, cell, name, each.record, each.attempts)
-    write_suite(output, about | {"cells": list(dict.fromkeys(cells))})
+        write_cell(output, cell.slug, each.record, each.attempts)
+    heads = [cell for cell, record in zip(cells, records, strict=True) if record.reasoner_steps_mean > 0]
+    for cell in heads[:1]:
+        write_drawn(output, cell.slug, shown)
+    about = {"suite": task_name(task), "command": command, "seconds": None, "notes": facts}
+    write_suite(output, about, list(dict.fromkeys(cells)))
     write_suite_report(output)
     return records
 

@@ -84,6 +84,8 @@ class Record:
         energy_joules_mean: of a problem at the best batch; None where the device does not say.
         train_problems: that the method was trained or chosen on; 0 where there are none, or in files that do not say.
         course: [training seconds, exact on dev] at each evaluation of the training; None where there is none.
+        cut_share: of the answers, which ended because no more tokens were allowed.
+        timed_problems: answered one by one for the latencies; 0 in files that do not say.
 
     Raises:
         ConfigError: a number is out of range.
@@ -113,10 +115,17 @@ class Record:
     energy_joules_mean: float | None = None
     train_problems: int = 0
     course: list[list[float]] | None = field(default=None, metadata={"kinds": _Course()})
+    cut_share: float = 0.0
+    timed_problems: int = 0
 
     def __post_init__(self) -> None:
         require(self.n >= 1, f"record.n is {self.n}; give at least 1 problem")
-        shares = [("exact", self.exact), ("exact_low", self.exact_low), ("exact_high", self.exact_high)]
+        shares = [
+            ("cut_share", self.cut_share),
+            ("exact", self.exact),
+            ("exact_low", self.exact_low),
+            ("exact_high", self.exact_high),
+        ]
         for name, share in [*shares, *(("accuracy_by_step", share) for share in self.accuracy_by_step or ())]:
             require(0 <= share <= 1, f"record.{name} is {share}; give a share between 0 and 1")
         low, high = self.exact_low, self.exact_high
@@ -144,6 +153,7 @@ _COSTS = (
     "train_seconds",
     "energy_joules_mean",
     "train_problems",
+    "timed_problems",
 )
 
 

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from hybrid.backbone import Backbone
 from hybrid.errors import HybridError, InputError
 from hybrid.eval.baselines import METHODS, Budget, Method, Prompting, Trained
@@ -25,6 +27,7 @@ from hybrid.eval.comparison import DEPTH, drawn, longest, task_name
 from hybrid.eval.engines import Engine
 from hybrid.eval.results import Record
 from hybrid.eval.suite_folder import (
+    Planned,
     read_cell,
     read_problems,
     read_suite,
@@ -36,7 +39,13 @@ from hybrid.eval.suite_folder import (
     write_suite,
 )
 from hybrid.eval.tasks import TASKS
+from hybrid.fingerprint import precision
 from hybrid.problem import Problem
+
+COUNTED = (
+    "Seconds of training include the language model's reading of the training problems, which a head does once; evaluations on "
+    "the dev split and saving are not counted."
+)
 
 NUM_DRAWN = 3
 """Problems of each task that the report draws step by step."""
@@ -53,7 +62,7 @@ class Cell:
         seed: of its training.
         num_train, num_dev: problems that it may learn from and choose on.
         num_test: problems that it is tested on: the first ones of the test split.
-        num_latency: of these, the first ones, answered one by one for the seconds.
+        num_latency: of these, evenly spread, answered one by one for the seconds.
         fitted_as: name of the method whose training this cell shares; None for a training of its own.
     """
 
@@ -81,6 +90,11 @@ class Cell:
     def fit_slug(self) -> str:
         """The folder of the cell whose training is used."""
         return self._slug(self.fitted_as or self.name)
+
+    @property
+    def planned(self) -> Planned:
+        """The cell as suite.json names it."""
+        return Planned(self.slug, task_name(TASKS.build(self.task)), self.name, self.num_train, self.seed)
 
     @property
     def digest(self) -> str:
@@ -137,7 +151,7 @@ def run_suite(
     chosen = [cell for cell in suite.cells if only in cell.slug]
     if not chosen:
         raise InputError(f'no cell of the suite {suite.name} has "{only}" in its name; the first is {suite.cells[0].slug}')
-    open_suite(suite, output, command)
+    open_suite(suite, output, command, backbone, engine)
     _check_settings(chosen, output)
     left = list(chosen)
     while left:
@@ -147,7 +161,7 @@ def run_suite(
                 if not mine:
                     continue
                 taken.append(cell)
-                if read_cell(output, cell.slug).record is None:
+                if read_cell(output, cell.planned).record is None:
                     say(f"{chosen.index(cell) + 1} of {len(chosen)}: {cell.task_slug}, {cell.name}, seed {cell.seed}")
                     _noted(cell, backbone, output, suite.seconds, engine, say)
                     gc.collect()
@@ -166,33 +180,39 @@ def _noted(
     """Run a cell, and write down why where it fails."""
     try:
         record = run_cell(cell, backbone, output, seconds, engine=engine, say=say)
-    except HybridError as error:
-        write_failure(output, cell.slug, error=str(error), task_slug=cell.task_slug, method=cell.name, seed=cell.seed)
-        say(f"  not run: {error}")
+    except Exception as error:  # Whatever stops one method must not stop the others.
+        reason = str(error) if isinstance(error, HybridError) else f"{type(error).__name__}: {error}"
+        write_failure(output, cell.slug, reason)
+        say(f"  not run: {reason}")
+        torch.cuda.empty_cache()
     else:
         say(f"  {100 * record.exact:.1f}% of {record.n}")
 
 
-def open_suite(suite: Suite, output: Path, command: str) -> None:
-    """Write down what the suite is; refuse a folder that holds another one.
+def open_suite(suite: Suite, output: Path, command: str, backbone: Backbone, engine: Engine | None = None) -> None:
+    """Write down what the suite is; refuse a folder that holds another one, or one of other language models.
 
     Raises:
-        InputError: `output` holds another suite, or the same with other training seconds.
+        InputError: `output` holds another suite, or the same with other training seconds, backbone or engine.
     """
+    about = {
+        "suite": suite.name,
+        "seconds": suite.seconds,
+        "backbone": f"{backbone.name} {precision(backbone.fingerprint)} {backbone.fingerprint['weights'][:12]}",
+        "engine": engine.identity if engine is not None else backbone.name,
+    }
     file = output / "suite.json"
     if file.exists():
         known = json.loads(file.read_text(encoding="utf-8"))
-        if (known["suite"], known["seconds"]) != (suite.name, suite.seconds):
-            raise InputError(
-                f"{output} holds the suite {known['suite']} with {known['seconds']:g} s of training; give another --output"
-            )
-    about = {"suite": suite.name, "command": command, "seconds": suite.seconds, "notes": list(suite.notes)}
-    write_suite(output, about | {"cells": [cell.slug for cell in suite.cells]})
+        differs = [f"{name} {known.get(name)}" for name in about if known.get(name) != about[name]]
+        if differs:
+            raise InputError(f"{output} holds a suite with {', '.join(differs)}; give another --output")
+    write_suite(output, about | {"command": command, "notes": [COUNTED, *suite.notes]}, [cell.planned for cell in suite.cells])
 
 
 def _check_settings(cells: Sequence[Cell], output: Path) -> None:
     """Refuse a folder where one of `cells` was run with other settings; figures of both in one table would mislead."""
-    other = [cell.slug for cell in cells if read_cell(output, cell.slug).settings not in ("", cell.digest)]
+    other = [cell.slug for cell in cells if read_cell(output, cell.planned).settings not in ("", cell.digest)]
     if other:
         raise InputError(
             f"{len(other)} cells in {output / 'cells'} were run with other settings than they have now, the first is {other[0]}; "
@@ -213,7 +233,8 @@ def run_cell(
     began = time.monotonic()
     task = TASKS.build(cell.task)
     test = task.problems("test", cell.num_test)
-    if len(read_problems(output, cell.task_slug)) < len(test):
+    known = [(problem.prompt, problem.answer) for problem in read_problems(output, cell.task_slug)]
+    if known[: len(test)] != [(problem.prompt, tuple(map(str, problem.answer))) for problem in test]:
         write_problems(output, cell.task_slug, test)
     prompted = issubclass(METHODS[METHODS.name_of(cell.method)], Prompting)
     method = METHODS.build(cell.method, backbone, task, *([engine] if prompted and engine is not None else []))
@@ -232,13 +253,14 @@ def run_cell(
     record = _completed(measured.record, cell, method, test)
     if isinstance(method, Trained) and method.recursive:
         places = longest([measured], NUM_DRAWN, len(test))
-        write_drawn(output, cell.task_slug, [drawn(method.head.model, task, test[i], i) for i in places])
-    write_cell(output, cell.slug, cell.task_slug, record, measured.attempts, cell.digest)
+        write_drawn(output, cell.slug, [drawn(method.head.model, task, test[i], i) for i in places])
+    write_cell(output, cell.slug, record, measured.attempts, settings=cell.digest, notes=method.notes())
     return record
 
 
 def _completed(record: Record, cell: Cell, method: Method, problems: Sequence[Problem]) -> Record:
     """Return the record with what the method knows of its training, and its accuracy by step."""
-    learned = cell.num_train if method.trainable_parameters else 0
     curve = method.depth_curve(problems, DEPTH)
-    return replace(record, method=cell.name, course=method.course, train_problems=learned, accuracy_by_step=curve)
+    writer = method.engine.model if isinstance(method, Prompting) else ""
+    backbone = writer or record.backbone
+    return replace(record, method=cell.name, backbone=backbone, course=method.course, accuracy_by_step=curve)

@@ -1,10 +1,11 @@
 """A suite's folder: what each cell gave, written down so that a report can be made of it at any time.
 
-    FOLDER/suite.json                      {"suite", "command", "cells": [slugs in order], "seconds", "notes": [str]}
+    FOLDER/suite.json                      {"suite", "command", "cells": [{"slug", "task", "method", "num_train", "seed"}],
+                                           "seconds", "backbone", "engine", "notes": [str]}
     FOLDER/problems/TASK.jsonl             a line a test problem: prompt, answer, difficulty, key
-    FOLDER/pictures/TASK.jsonl             a line a drawn problem: problem, steps: [{"caption", "rows", "box"}]; may be missing
-    FOLDER/cells/CELL/record.json          one Record, task_slug, and settings: a digest of what was run
-    FOLDER/cells/CELL/attempts.jsonl       a line a problem: problem, right, text, tokens, steps, flops, answers_by_step
+    FOLDER/cells/CELL/record.json          one Record, and settings: a digest of what was run, and notes: [str]
+    FOLDER/cells/CELL/attempts.jsonl       a line a problem: problem, right, text, tokens, steps, flops, cut, answers_by_step
+    FOLDER/cells/CELL/pictures.jsonl       a line a drawn problem: problem, steps: [{"caption", "rows", "box"}]; may be missing
     FOLDER/cells/CELL/failed.json          {"error"}: why there is no record
 
 Holds the names of the files, their writing and their reading; running is suite.py's, what is made of it report/'s. Every
@@ -14,9 +15,8 @@ string in such a folder may be anything that a language model wrote.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ from hybrid.problem import Problem
 NOT_YET = "not run yet"
 """Reason of a cell whose turn has not come."""
 
-_ATTEMPT = ("right", "text", "tokens", "steps", "flops", "answers_by_step")
+_ATTEMPT = ("right", "text", "tokens", "steps", "flops", "cut", "answers_by_step")
 _PROBLEM = ("prompt", "answer", "difficulty", "key")
 
 
@@ -47,30 +47,76 @@ class Drawn:
 
 
 @dataclass(frozen=True)
+class Planned:
+    """A cell as suite.json names it.
+
+    Args:
+        slug: its folder.
+        task, method: names.
+        num_train: problems that it may learn from.
+        seed: of its training.
+    """
+
+    slug: str
+    task: str
+    method: str
+    num_train: int
+    seed: int
+
+
+@dataclass(frozen=True)
 class CellResult:
     """What one cell of a suite gave.
 
     Args:
-        slug: its folder.
-        task_slug: its task; empty where a cell without a record does not tell.
-        method, seed, train_problems: which one; None where a cell without a record does not tell.
+        planned: which one.
         record: its figures; None where it has not run or failed.
         reason: why there is no record.
         attempts: file of its answers.
+        pictures: file of its drawn problems.
+        notes: what a reader of its figures must know.
         course: (training seconds, exact share on dev) at every evaluation of the training.
-        settings: digest of what was run; empty where a cell without a record does not tell.
+        settings: digest of what was run; empty where there is no record.
     """
 
-    slug: str
-    task_slug: str
-    method: str
-    seed: int | None
-    train_problems: int | None
+    planned: Planned
     record: Record | None
     reason: str
     attempts: Path
+    pictures: Path = Path("pictures.jsonl")
+    notes: tuple[str, ...] = ()
     course: tuple[tuple[float, float], ...] = ()
     settings: str = ""
+
+    @property
+    def slug(self) -> str:
+        """Its folder."""
+        return self.planned.slug
+
+    @property
+    def task(self) -> str:
+        """Name of its task."""
+        return self.record.task if self.record else self.planned.task
+
+    @property
+    def task_slug(self) -> str:
+        """The planned task's name as a file's."""
+        return slug(self.planned.task)
+
+    @property
+    def method(self) -> str:
+        """Name of its method."""
+        return self.record.method if self.record else self.planned.method
+
+    @property
+    def seed(self) -> int:
+        """Seed of its training."""
+        return self.planned.seed
+
+    @property
+    def num_train(self) -> int:
+        """Problems that it may learn from."""
+        return self.planned.num_train
 
     @cached_property
     def right(self) -> dict[int, bool]:
@@ -80,6 +126,15 @@ class CellResult:
             InputError: the file is damaged.
         """
         return {line["problem"]: line["right"] for line in _lines(self.attempts, {"problem": int, "right": bool})}
+
+    @property
+    def drawn(self) -> list[Drawn]:
+        """Its problems that are drawn step by step.
+
+        Raises:
+            InputError: the file is damaged.
+        """
+        return [_drawn(line) for line in _lines(self.pictures, {"problem": int, "steps": list})]
 
     def answers(self, wanted: Collection[int]) -> dict[int, dict[str, Any]]:
         """Return the lines of attempts.jsonl for the problems `wanted`, by their index."""
@@ -95,7 +150,6 @@ class SuiteFolder:
         name, command, seconds, notes: as suite.json tells.
         cells: in the suite's order.
         problems: test problems of each task, by task slug.
-        drawn: problems to draw, by task slug.
     """
 
     name: str
@@ -104,7 +158,6 @@ class SuiteFolder:
     notes: list[str]
     cells: list[CellResult]
     problems: dict[str, list[Problem]] = field(default_factory=dict)
-    drawn: dict[str, list[Drawn]] = field(default_factory=dict)
 
 
 def slug(text: str) -> str:
@@ -117,9 +170,9 @@ def slug(text: str) -> str:
     return "_".join("".join(c if c.isalnum() else " " for c in text).split())
 
 
-def write_suite(folder: Path, about: dict[str, Any]) -> None:
-    """Write suite.json; `about` holds suite, command, cells, seconds and notes."""
-    write_text(folder / "suite.json", json.dumps(about, indent=1) + "\n")
+def write_suite(folder: Path, about: dict[str, Any], cells: Sequence[Planned]) -> None:
+    """Write suite.json; `about` holds suite, command, seconds and notes."""
+    write_text(folder / "suite.json", json.dumps(about | {"cells": [asdict(cell) for cell in cells]}, indent=1) + "\n")
 
 
 def write_problems(folder: Path, task_slug: str, problems: Sequence[Problem]) -> None:
@@ -133,8 +186,8 @@ def read_problems(folder: Path, task_slug: str) -> list[Problem]:
     return list(_problems(folder / "problems" / f"{task_slug}.jsonl"))
 
 
-def write_drawn(folder: Path, task_slug: str, drawn: Sequence[Drawn]) -> None:
-    """Write the problems of a task that are drawn step by step."""
+def write_drawn(folder: Path, cell: str, drawn: Sequence[Drawn]) -> None:
+    """Write the problems that a cell's answers are drawn of, step by step."""
     lines = [
         {
             "problem": each.problem,
@@ -145,21 +198,24 @@ def write_drawn(folder: Path, task_slug: str, drawn: Sequence[Drawn]) -> None:
         }
         for each in drawn
     ]
-    _write_lines(folder / "pictures" / f"{task_slug}.jsonl", lines)
+    _write_lines(folder / "cells" / cell / "pictures.jsonl", lines)
 
 
-def write_cell(folder: Path, cell: str, task_slug: str, record: Record, attempts: Sequence[Attempt], settings: str = "") -> None:
-    """Write a cell's record and answers, and the digest of its settings."""
+def write_cell(
+    folder: Path, cell: str, record: Record, attempts: Sequence[Attempt], *, settings: str = "", notes: Sequence[str] = ()
+) -> None:
+    """Write a cell's record and answers, the digest of its settings, and notes for the report."""
     own = folder / "cells" / cell
     lines = [{"problem": i} | {name: getattr(attempt, name) for name in _ATTEMPT} for i, attempt in enumerate(attempts)]
     _write_lines(own / "attempts.jsonl", lines)
-    write_text(own / "record.json", json.dumps(to_dict(record) | {"task_slug": task_slug, "settings": settings}, indent=1) + "\n")
+    about = to_dict(record) | {"settings": settings, "notes": list(notes)}
+    write_text(own / "record.json", json.dumps(about, indent=1) + "\n")
     (own / "failed.json").unlink(missing_ok=True)
 
 
-def write_failure(folder: Path, cell: str, **about: Any) -> None:
-    """Write why a cell has no record: its error, task_slug, method and seed."""
-    write_text(folder / "cells" / cell / "failed.json", json.dumps(about) + "\n")
+def write_failure(folder: Path, cell: str, error: str) -> None:
+    """Write why a cell has no record."""
+    write_text(folder / "cells" / cell / "failed.json", json.dumps({"error": error}) + "\n")
 
 
 def _write_lines(file: Path, lines: Sequence[dict[str, Any]]) -> None:
@@ -173,27 +229,24 @@ def read_suite(folder: Path) -> SuiteFolder:
         InputError: suite.json or a task's problems are missing or damaged.
     """
     about = _json(folder / "suite.json")
-    slugs = about.get("cells")
-    if not isinstance(slugs, list) or not all(isinstance(each, str) for each in slugs):
-        raise InputError(f"{folder / 'suite.json'} has no list of cells; run the suite again")
+    try:
+        cells = [read_cell(folder, Planned(**cell)) for cell in about["cells"]]
+    except (KeyError, TypeError):
+        raise InputError(f"{folder / 'suite.json'} has no list of cells; run the suite again, which keeps what is done") from None
     problems = {file.stem: list(_problems(file)) for file in sorted((folder / "problems").glob("*.jsonl"))}
-    drawn = {file.stem: [_drawn(line) for line in _lines(file, {"problem": int, "steps": list})] for file in _pictures(folder)}
-    found = [read_cell(folder, each) for each in slugs]
-    cells = [cell if cell.record else _placed(cell, found, problems) for cell in found]
     seconds, notes = about.get("seconds"), about.get("notes") or []
     return SuiteFolder(
         str(about.get("suite", folder.name)),
         str(about.get("command", "")),
         float(seconds) if isinstance(seconds, int | float) else None,
-        [str(note) for note in notes] if isinstance(notes, list) else [str(notes)],
+        list(dict.fromkeys([*_texts(notes), *(note for cell in cells for note in cell.notes)])),
         cells,
         problems,
-        drawn,
     )
 
 
-def _pictures(folder: Path) -> list[Path]:
-    return sorted((folder / "pictures").glob("*.jsonl"))
+def _texts(notes: Any) -> list[str]:
+    return [str(note) for note in notes] if isinstance(notes, list) else [str(notes)]
 
 
 def _problems(file: Path) -> Iterator[Problem]:
@@ -214,9 +267,9 @@ def _drawn(line: dict[str, Any]) -> Drawn:
         raise InputError(f"the pictures of problem {line['problem']} are damaged ({error}); run the benchmark again") from None
 
 
-def read_cell(suite: Path, cell: str) -> CellResult:
-    """Return a cell by its files; what a cell without a record is called is left open."""
-    folder = suite / "cells" / cell
+def read_cell(suite: Path, planned: Planned) -> CellResult:
+    """Return a cell by its files."""
+    folder = suite / "cells" / planned.slug
     record, reason, about = None, NOT_YET, {}
     if (folder / "record.json").exists():
         try:
@@ -226,48 +279,17 @@ def read_cell(suite: Path, cell: str) -> CellResult:
         except (InputError, ConfigError) as error:
             reason = f"its record is damaged: {error}"
     elif (folder / "failed.json").exists():
-        about = _json(folder / "failed.json")
-        reason = str(about.get("error") or "no reason was written down")
-    trained = getattr(record, "train_problems", about.get("train_problems"))
-    seed = record.seed if record else about.get("seed")
-    course = getattr(record, "course", about.get("course")) or ()
+        reason = str(_json(folder / "failed.json").get("error") or "no reason was written down")
+    course = (record.course if record else None) or ()
     return CellResult(
-        folder.name,
-        str(about.get("task_slug", "")),
-        record.method if record else str(about.get("method", "")),
-        seed if isinstance(seed, int) else None,
-        trained if isinstance(trained, int) else None,
+        planned,
         record,
         "" if record else reason,
         folder / "attempts.jsonl",
+        folder / "pictures.jsonl",
+        tuple(_texts(about.get("notes") or [])),
         tuple((float(seconds), float(exact)) for seconds, exact in course),
         str(about.get("settings", "")),
-    )
-
-
-def _placed(cell: CellResult, others: Sequence[CellResult], tasks: Collection[str]) -> CellResult:
-    """Return a cell without a record with its task and method, read off its name where its files do not tell.
-
-    A name is made of the task, the method, the number of training problems and the seed.
-    """
-    match = re.fullmatch(r"(.*?)(?:_(\d+))?_seed_(\d+)", cell.slug)
-    name, count, seed = match.groups() if match else (cell.slug, None, None)
-    methods = {slug(other.method): other.method for other in others if other.method}
-    known = {*tasks, *(other.task_slug for other in others)} - {""}
-    task = cell.task_slug or max((each for each in known if name.startswith(f"{each}_")), key=len, default="")
-    rest = name[len(task) :].strip("_") if name.startswith(task) else name
-    if not task:
-        rest = max((each for each in methods if name.endswith(f"_{each}")), key=len, default=name)
-        task = name[: -len(rest)].strip("_")
-    return CellResult(
-        cell.slug,
-        task,
-        cell.method or methods.get(rest, rest.replace("_", " ")),
-        cell.seed if cell.seed is not None else int(seed) if seed else None,
-        cell.train_problems if cell.train_problems is not None else int(count) if count else None,
-        None,
-        cell.reason,
-        cell.attempts,
     )
 
 

@@ -23,13 +23,11 @@ from hybrid.eval.tasks.reachability import Reachability
 from hybrid.eval.tasks.sort import Sort
 from hybrid.eval.tasks.state_tracking import StateTracking
 from hybrid.eval.tasks.sudoku import Sudoku
+from hybrid.eval.tasks.task import Task
 from hybrid.halting import Learned
 from hybrid.reasoner import ReasonerConfig
 from hybrid.train import TrainConfig
 from hybrid.tuner import Lora
-
-TEXT = ("direct", "zero_shot_cot", "few_shot_cot", "self_consistency")
-"""Methods that write text and train nothing; the prompt is chosen on dev."""
 
 TUNED = ("lora_direct", "lora_cot", "pause", "coconut")
 """Methods that train the language model to write text."""
@@ -37,7 +35,10 @@ TUNED = ("lora_direct", "lora_cot", "pause", "coconut")
 BRIEF = {"chat_template": False, "num_dev": 32, "num_evaluations": 2}
 """Their settings: no chat template, which would be half of what they read, and a choice on dev that takes little time."""
 
-VOTED = {"samples": 3}
+STEPWISE = {"num_dev": 16}
+"""Settings of prompted chain of thought, whose prompts take minutes to compare on more dev problems."""
+
+VOTED = STEPWISE | {"samples": 3}
 """Settings of self-consistency, whose cells are the longest: it also answers half as many problems, and one for the seconds."""
 
 QUICK = ("hybrid", "few shot cot", "lora cot", "solver", "no recursion", "no LLM", "shuffled workspaces")
@@ -150,11 +151,11 @@ def full_entries() -> list[Entry]:
 def cells_of(entry: Entry, *, sizes: Sequence[int] = ()) -> list[Cell]:
     """Return the cells of one task: hybrid, text methods, trained or not, solver, hybrid + LoRA, controls; further seeds."""
     task = TASKS.build(entry.task)
-    sample = task.problems("train", 1)[0]
     base = Cell(entry.task, entry.hybrid.name, entry.hybrid, num_train=entry.num_train, seed=entry.seeds[0])
-    text = replace(base, num_test=entry.num_text, num_latency=2)
+    text = replace(base, num_test=entry.num_text, num_latency=4)
     tuned = replace(base, name="hybrid + LoRA", method=replace(entry.hybrid, name="hybrid + LoRA", tuner=Lora.Config()))
-    plain: dict[str, dict[str, Any]] = {kind: {} for kind in TEXT} | {"self_consistency": VOTED} | dict.fromkeys(TUNED, BRIEF)
+    stepwise = {"zero_shot_cot": STEPWISE, "few_shot_cot": STEPWISE, "self_consistency": VOTED}
+    plain: dict[str, dict[str, Any]] = {"direct": {}} | stepwise | dict.fromkeys(TUNED, BRIEF)
     few: dict[str, dict[str, Any]] = {"self_consistency": {"num_test": max(entry.num_text // 2, 1), "num_latency": 1}}
     written = [
         replace(text, name=kind.replace("_", " "), method=METHODS.from_dict({"kind": kind} | fields), **few.get(kind, {}))
@@ -163,13 +164,19 @@ def cells_of(entry: Entry, *, sizes: Sequence[int] = ()) -> list[Cell]:
     solver = replace(base, name="solver", method=Solver.Config())
     control = [
         replace(base, name=name, method=config, fitted_as=entry.hybrid.name if name in DISTURBED else None)
-        for name, config in controls(entry.hybrid, len(sample.answer)).items()
+        for name, config in controls(entry.hybrid, _positions(task, entry.num_train)).items()
     ]
     cells = [base, *written, solver, tuned, *control]
     repeated = {entry.hybrid.name, *REPEATED}
     further = [replace(cell, seed=seed) for seed in entry.seeds[1:] for cell in cells if cell.name in repeated]
     smaller = [replace(base, num_train=size) for size in sizes if size < entry.num_train and len(entry.seeds) > 1]
     return [*cells, *further, *smaller]
+
+
+def _positions(task: Task, num_train: int) -> int:
+    """Return the symbols of the longest answer; all problems are made only where the first ones differ in length."""
+    lengths = {len(problem.answer) for problem in task.problems("train", min(8, num_train))}
+    return max(lengths) if len(lengths) == 1 else max(len(problem.answer) for problem in task.problems("train", num_train))
 
 
 def suite(name: str, task: Any = None, *, seconds: float | None = None) -> Suite:
@@ -207,14 +214,14 @@ class Plan:
     """
 
     entries: Callable[[], Sequence[Entry]]
-    seconds: float = 120.0
+    seconds: float = 180.0
     sizes: Sequence[int] = ()
     methods: Sequence[str] = ()
     notes: Sequence[str] = ()
 
 
 SUITES: dict[str, Plan] = {
-    "quickstart": Plan(quickstart_entries, 60.0, methods=QUICK),
-    "standard": Plan(standard_entries, 120.0, SIZES),
+    "quickstart": Plan(quickstart_entries, 90.0, methods=QUICK),
+    "standard": Plan(standard_entries, sizes=SIZES),
     "full": Plan(full_entries, 1200.0, (1000, 4000, 16000)),
 }

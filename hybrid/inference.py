@@ -14,6 +14,7 @@ from torch import Tensor
 from hybrid.adapters import Features
 from hybrid.halting import Halting
 from hybrid.head import Head
+from hybrid.kinds import require
 from hybrid.recursion import State, relative_motion
 
 
@@ -54,6 +55,10 @@ def think(
 
     `disturb` changes the states before each cycle, given the rows that are still alive.
     """
+    given, wanted = head.reasoner.halt.out_features, halting.num_logits
+    require(
+        given >= wanted, f"this halting rule reads {wanted} halt logits, the head has {given}; take the rule it was trained with"
+    )
     x_bld, mask_bl = head.encode(features)
     state = head.reasoner.start(x_bld)
     rows = x_bld.shape[0]

@@ -23,6 +23,7 @@ from hybrid.block import Network
 from hybrid.card import CARD, model_card
 from hybrid.config import HybridConfig
 from hybrid.errors import InputError
+from hybrid.fingerprint import weights_digest
 from hybrid.halting import HALTING
 from hybrid.head import Head
 from hybrid.inference import Thoughts
@@ -76,6 +77,7 @@ class HybridModel(nn.Module):
         self.head = Head(self.config, len(backbone.layers), backbone.hidden_size, backbone).to(backbone.device)
         object.__setattr__(self, "_heads", {"default": (backbone, self.config, self.head)})
         self._heads: dict[str, tuple[Backbone, HybridConfig, Head]]
+        self.started_from: str | None = None
 
     @property
     def device(self) -> torch.device:
@@ -275,6 +277,7 @@ class HybridModel(nn.Module):
         saved = checkpoint.load(folder)
         checkpoint.check_backbone(saved.fingerprint, self.backbone.fingerprint, self.backbone.name, moved=True)
         checkpoint.restore(self.head, saved.tensors, str(folder))
+        self.started_from = weights_digest(self.head)
 
     def load_head(self, folder: str | Path, name: str) -> None:
         """Load another head for the same language model under `name`, to be used after `set_head(name)`.

@@ -32,6 +32,10 @@ class NoBackbone(Backbone):
         self.model, self.tokenizer, self.name, self.layers = nn.Identity(), None, NO_BACKBONE, (0,)
         self.numbers = {symbol: number for number, symbol in enumerate(vocabulary)}
 
+    def reading(self, layers: tuple[int, ...] | None) -> NoBackbone:
+        """There are no layers to choose from."""
+        return self
+
     @property
     def hidden_size(self) -> int:
         """One number a position."""

@@ -35,18 +35,18 @@ class OfficialSizes:
 
     Args:
         num_heads: attention heads.
-        num_cycles: T (H_cycles).
-        num_latent_steps: n (L_cycles).
+        num_cycles: T (H_cycles); None takes 3 for TRM, 2 for HRM, as in their papers' configs.
+        num_latent_steps: n (L_cycles); None takes 6 for TRM, 2 for HRM.
         num_supervision_steps: N (halt_max_steps).
-        rotary: rotary positions in attention; False where positions are learned or none.
-        puzzle_emb_len: prefix positions; None takes ceil(puzzle width / width), as HRM's code does.
+        rotary: rotary positions in attention; False where there are none. With learned ones in the file there are none.
+        puzzle_emb_len: prefix positions; None takes 16 for TRM, as in its config, ceil(puzzle width / width) for HRM.
         vocabulary: the text of each token; None takes the numbers as text.
         answer: pattern of the tokens' places in a prompt; None takes every symbol of the vocabulary in the prompt.
     """
 
     num_heads: int = 8
-    num_cycles: int = 3
-    num_latent_steps: int = 6
+    num_cycles: int | None = None
+    num_latent_steps: int | None = None
     num_supervision_steps: int = 16
     rotary: bool = True
     puzzle_emb_len: int | None = None
@@ -98,8 +98,13 @@ def config_of(tensors: dict[str, Tensor], sizes: OfficialSizes) -> HybridConfig:
     if missing:
         raise CheckpointError(f"this is no TRM or HRM state dict: missing {missing}; give the file of an official checkpoint")
     num_symbols, width = tensors["embed_tokens.embedding_weight"].shape
+    low, high = _layers(tensors, "L_level"), _layers(tensors, "H_level")
+    t, n = (2, 2) if high else (3, 6)
+    t, n = sizes.num_cycles or t, sizes.num_latent_steps or n
     puzzles = tensors.get("puzzle_emb.weights", torch.zeros(0, 0))
-    prefix = sizes.puzzle_emb_len if sizes.puzzle_emb_len is not None else -(-puzzles.shape[1] // width)
+    usual = 16 if len(puzzles) and not high else -(-puzzles.shape[1] // width)
+    prefix = usual if sizes.puzzle_emb_len is None else sizes.puzzle_emb_len
+    learned = tensors.get("embed_pos.embedding_weight", torch.zeros(0, 0)).shape[0]
     inner = tensors["L_level.layers.0.mlp.down_proj.weight"].shape[1]
     expansion = 1.5 * inner / width
     mixing = tensors.get("L_level.layers.0.mlp_t.down_proj.weight")
@@ -108,22 +113,19 @@ def config_of(tensors: dict[str, Tensor], sizes: OfficialSizes) -> HybridConfig:
         # Both SwiGLUs round up to 256 there; the expansion that gives exactly these widths is read off the channels.
         block = MLPBlock.Config(mixing.shape[0], expansion, multiple_of=1, inner_positions=mixing.shape[1])
     else:
-        positions: Any = "rotary" if sizes.rotary else "none"
+        positions: Any = "rotary" if sizes.rotary and not learned else "none"
         block = AttentionBlock.Config(sizes.num_heads, expansion, 1, positions, max_positions=4096)
-    low, high, n = _layers(tensors, "L_level"), _layers(tensors, "H_level"), sizes.num_latent_steps
     core: Any = HRM.Config(high, low, n) if high else TRM.Config(low, n)
     vocabulary = sizes.vocabulary or tuple(map(str, range(num_symbols)))
-    learned = tensors.get("embed_pos.embedding_weight", torch.zeros(0, 0)).shape[0]
+    every_symbol = SpanPattern(r"(?s).+", "|".join(sorted(map(re.escape, vocabulary), key=len)[::-1]))
     return HybridConfig(
-        layout=LayoutConfig(
-            answer=sizes.answer or SpanPattern(r"(?s).+", "|".join(sorted(map(re.escape, vocabulary), key=len)[::-1]))
-        ),
+        layout=LayoutConfig(answer=sizes.answer or every_symbol, num_answers=_num_answers(tensors, prefix)),
         symbols=vocabulary,
         backbone=BackboneConfig(name=NO_BACKBONE, layers=(0,)),
         encoder=Structured.Config(vocabulary, prefix, puzzles.shape[0], puzzles.shape[1], learned),
         reasoner=ReasonerConfig(
             width=width,
-            num_cycles=sizes.num_cycles,
+            num_cycles=t,
             num_supervision_steps=sizes.num_supervision_steps,
             core=core,
             block=block,
@@ -132,6 +134,19 @@ def config_of(tensors: dict[str, Tensor], sizes: OfficialSizes) -> HybridConfig:
         ),
         decoder=Classes.Config(),
     )
+
+
+def _num_answers(tensors: dict[str, Tensor], prefix: int) -> int | None:
+    """Return the symbols of a problem, where a network over the positions or learned positions tell their number."""
+    sized = [tensors.get(name) for name in ("L_level.layers.0.mlp_t.down_proj.weight", "embed_pos.embedding_weight")]
+    lengths = [len(tensor) for tensor in sized if tensor is not None]
+    if not lengths:
+        return None
+    if lengths[0] <= prefix:
+        raise CheckpointError(
+            f"the file has {lengths[0]} positions, which a prefix of {prefix} fills; give --sizes.puzzle_emb_len"
+        )
+    return lengths[0] - prefix
 
 
 _NAMES = (

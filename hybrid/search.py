@@ -49,7 +49,7 @@ def noisy(scale_b: Tensor, generator: torch.Generator) -> Callable[[State, Tenso
     def disturb(state: State, rows: Tensor) -> State:
         y, *latents = state
         noise = [torch.randn(z.shape, generator=generator, dtype=z.dtype).to(z.device) for z in (latents or [y])]
-        moved = [z + scale_b[rows][:, None, None] * e for z, e in zip(latents or [y], noise, strict=True)]
+        moved = [z + scale_b[rows].to(z.dtype)[:, None, None] * e for z, e in zip(latents or [y], noise, strict=True)]
         return (y, *moved) if latents else tuple(moved)
 
     return disturb

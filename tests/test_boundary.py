@@ -9,6 +9,7 @@ from accelerate import Accelerator
 import hybrid
 from hybrid import tuner
 from hybrid.carry import Carry
+from hybrid.errors import ConfigError
 from hybrid.halting import HALTING
 from hybrid.reasoner import ReasonerConfig
 from hybrid.train import TrainConfig, train, trainer
@@ -150,3 +151,11 @@ def test_a_tuned_run_starts_from_a_trained_frozen_head(config, problems, tmp_pat
     model.start_from(tmp_path)
     prompts = [problem.prompt for problem in problems(3)]
     assert torch.equal(model.logits(prompts), frozen.logits(prompts))
+
+
+def test_a_scaled_loss_is_refused(config, monkeypatch):
+    class Scaled:
+        mixed_precision = "fp16"
+
+    with pytest.raises(ConfigError, match="give bf16 or no"):
+        Boundary(tuned_model(config).backbone, TrainConfig(), Scaled())

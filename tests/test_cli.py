@@ -89,6 +89,16 @@ def test_inspect_draws_every_step(processes, head):
     assert "3 steps, took every step allowed" in ended.out
 
 
+def test_inspect_draws_as_the_task_that_is_given(processes, head):
+    ended = processes.run("inspect", "--model", head, PROMPT, "--num_steps", "1", "--task", "sort", "--task.length", "5")
+    assert ended.code == 0 and "step 1" in ended.out
+
+
+def test_a_halting_rule_that_the_head_was_not_made_for_is_refused(processes, head):
+    ended = processes.run("solve", "--model", head, PROMPT, "--halting", "q_learning")
+    assert ended.code == 2 and "reads 2 halt logits, the head has 1" in ended.err
+
+
 def test_tasks_lists_all_tasks_and_shows_problems_of_one(processes):
     listed = processes.run("tasks")
     assert listed.code == 0 and all(name in listed.out for name in TASKS)

@@ -49,6 +49,13 @@ def test_it_solves_saves_and_loads_like_any_other(bare, tmp_path):
     assert [len(s.symbols) for s in bare.solve(prompts)] == [3, 2]
 
 
+def test_a_second_head_is_loaded_beside_it(bare, tmp_path):
+    bare.save_pretrained(tmp_path)
+    bare.load_head(tmp_path, "second")
+    bare.set_head("second")
+    assert bare.solve(["Sort: 9 8"])[0].symbols
+
+
 def test_it_is_trained_like_any_other(bare, problems, tmp_path):
     config = TrainConfig(num_steps=3, batch_size=2)
     assert train(bare, problems(6), problems(3), config, tmp_path, show=False).step == 3

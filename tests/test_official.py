@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from hybrid.adapters import Features
 from hybrid.errors import CheckpointError
 from hybrid.losses import Stablemax, whole_answer_right
-from hybrid.official import OfficialSizes, import_checkpoint, own_name, read_state_dict
+from hybrid.official import OfficialSizes, config_of, import_checkpoint, own_name, read_state_dict
 
 REFERENCE = Path(__file__).parents[2] / "shared" / "reference"
 FILES = ["trm_attention", "trm_mlp", "hrm"]
@@ -171,6 +171,35 @@ def test_missing_and_surplus_tensors_are_listed(tmp_path):
     torch.save(weights, tmp_path / "less.pt")
     with pytest.raises(CheckpointError, match=r"missing \['lm_head.weight'\]"):
         import_checkpoint(tmp_path / "less.pt", OfficialSizes(num_heads=4))
+
+
+def shapes(width=32, symbols=7, positions=0, hrm=False, mixing=0):
+    """Tensors that tell the sizes of a model with a puzzle table."""
+    names = {"embed_tokens.embedding_weight": (symbols, width), "lm_head.weight": (symbols, width), "H_init": (width,)}
+    names |= {"L_init": (width,), "puzzle_emb.weights": (2, width), "L_level.layers.0.mlp.down_proj.weight": (width, 256)}
+    names |= {"embed_pos.embedding_weight": (positions, width)} if positions else {}
+    names |= {"H_level.layers.0.mlp.down_proj.weight": (width, 256)} if hrm else {}
+    names |= {"L_level.layers.0.mlp_t.down_proj.weight": (mixing, 256)} if mixing else {}
+    return {name: torch.zeros(shape) for name, shape in names.items()}
+
+
+@pytest.mark.parametrize(("hrm", "expected"), [(False, (3, 6, 16)), (True, (2, 2, 1))])
+def test_what_nobody_says_is_as_in_the_papers_configs(hrm, expected):
+    found = config_of(shapes(hrm=hrm), OfficialSizes())
+    core = found.reasoner.core
+    assert (found.reasoner.num_cycles, core.num_latent_steps, found.encoder.num_prefix) == expected
+
+
+def test_learned_positions_take_the_place_of_rotary_ones_and_tell_the_length():
+    found = config_of(shapes(positions=97), OfficialSizes(num_heads=4))
+    assert found.reasoner.block.positions == "none" and found.layout.num_answers == 81
+    assert config_of(shapes(), OfficialSizes(num_heads=4)).reasoner.block.positions == "rotary"
+
+
+def test_a_prefix_that_leaves_no_place_is_refused():
+    assert config_of(shapes(mixing=13), OfficialSizes(puzzle_emb_len=4)).layout.num_answers == 9
+    with pytest.raises(CheckpointError, match="has 13 positions, which a prefix of 16 fills; give --sizes.puzzle_emb_len"):
+        config_of(shapes(mixing=13), OfficialSizes())
 
 
 def test_a_file_of_tensors_is_read_and_its_prefixes_taken_off(tmp_path):

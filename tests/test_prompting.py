@@ -93,6 +93,20 @@ def test_a_worked_example_has_room_in_what_may_be_written(backbone, kind):
     assert build(kind, backbone, max_new_tokens=7).max_new_tokens == 7
 
 
+def test_the_longest_training_problem_has_room_even_if_no_example_shows_it(backbone, tmp_path):
+    long = Sort(Sort.Config(length=12)).problems("train", 1)
+    training, dev = [*TASK.problems("train", 30), *long], TASK.problems("dev", 2)
+    method = build("few_shot_cot", backbone, Writes("Answer: 1"))
+    method.fit(training, dev, tmp_path, Budget(5.0))
+    assert method.max_new_tokens > len(method.reply(long[0]))
+
+
+def test_an_answer_that_was_cut_off_is_counted(backbone):
+    method = build("direct", backbone, Writes("Let me see", tokens=9), max_new_tokens=9)
+    assert [attempt.cut for attempt in method.attempt(TASK.problems("test", 2))] == [True, True]
+    assert not build("direct", backbone, Writes("1", tokens=5), max_new_tokens=9).attempt(TASK.problems("test", 1))[0].cut
+
+
 def test_steps_get_more_room_than_the_answer_alone(backbone):
     assert build("zero_shot_cot", backbone).max_new_tokens > build("direct", backbone).max_new_tokens
 

@@ -57,7 +57,7 @@ def hostile(synthetic, tmp_path_factory):
     synthetic.make(folder, tasks=(synthetic.SORT,), methods=methods, count=6, text_count=2, hostile=True)
     about = json.loads((folder / "suite.json").read_text())
     for cell in about["cells"]:
-        file = folder / "cells" / cell / "record.json"
+        file = folder / "cells" / cell["slug"] / "record.json"
         data = json.loads(file.read_text())
         strange = {"method": "hybrid " + synthetic.HOSTILE} if data["method"] == "hybrid" else {"device": synthetic.HOSTILE}
         file.write_text(json.dumps(data | strange | {"task": "=1+1 " + synthetic.HOSTILE}))
@@ -107,7 +107,7 @@ def test_what_was_not_run_is_told_with_its_reason(page, suite_folder):
 def test_a_method_of_another_task_is_not_in_this_suite(synthetic, tmp_path):
     synthetic.make(tmp_path, tasks=(synthetic.SUDOKU, synthetic.SORT), methods=("hybrid", "coconut"), count=4)
     about = json.loads((tmp_path / "suite.json").read_text())
-    about["cells"] = [cell for cell in about["cells"] if not cell.startswith("sort_length_6_coconut")]
+    about["cells"] = [cell for cell in about["cells"] if not cell["slug"].startswith("sort_length_6_coconut")]
     (tmp_path / "suite.json").write_text(json.dumps(about))
     write_suite_report(tmp_path)
     assert "not in this suite" in (tmp_path / "report.html").read_text()
@@ -169,7 +169,7 @@ def test_markdown_has_the_same_tables_and_sentences(suite_folder, page):
 def test_the_csv_has_a_row_a_cell(suite_folder):
     rows = list(csv.DictReader((suite_folder / "results.csv").open()))
     cells = json.loads((suite_folder / "suite.json").read_text())["cells"]
-    assert [row["cell"] for row in rows] == cells
+    assert [row["cell"] for row in rows] == [cell["slug"] for cell in cells]
     failed = [row for row in rows if row["not_run"]]
     assert len(failed) == 5 and all(row["exact"] == "" and row["method"] for row in failed)
     assert rows[0]["group"] == "hybrid" and json.loads(rows[0]["accuracy_by_step"])[0] > 0 and float(rows[0]["exact"]) > 0.9

@@ -87,6 +87,23 @@ def test_what_text_costs_is_told_in_multiples_of_the_hybrid(synthetic):
     assert cost_rows([synthetic.results({"few shot cot": 5})]) == []
 
 
+def test_flops_that_nobody_tells_are_left_out_not_zero(synthetic):
+    costs = {"hybrid": (0, 1.0, 2.0, 0.1, 0, 0), "few shot cot": (50, 0, 0.0, 22.0, 0, 0)}
+    task = synthetic.results({"hybrid": 90, "few shot cot": 5}, figures=costs)
+    assert cost_rows([task]) == [("few shot cot", ["220 × seconds"])]
+    assert [row[0] for row in by_cost(task, "flops_mean").rows] == ["hybrid"]
+    (column,) = [column for column in full_columns(task, {}) if column.heading == "GFLOPs a problem"]
+    assert [column.cell(entry) for entry in task.measured] == ["2", ""]
+
+
+def test_a_95th_percentile_of_a_few_problems_is_not_shown(synthetic):
+    task = synthetic.results({"hybrid": 30, "few shot cot": 5})
+    for entry, timed in zip(task.measured, (20, 4), strict=True):
+        object.__setattr__(entry.cells[0], "record", replace(entry.cells[0].record, timed_problems=timed))
+    shown = {column.heading: [column.cell(entry) for entry in task.measured] for column in full_columns(task, {})}
+    assert shown["timed"] == ["20", "4"] and shown["p95 seconds"][0] and not shown["p95 seconds"][1]
+
+
 def test_empty_columns_are_left_out_and_energy_is_shown_where_known(synthetic):
     task = synthetic.results({"hybrid": 90, "cot": 5})
     assert "joules a problem" not in [column.heading for column in full_columns(task, {})]

@@ -76,6 +76,8 @@ def test_the_fields_are_the_agreed_ones_in_the_agreed_order():
         "energy_joules_mean",
         "train_problems",
         "course",
+        "cut_share",
+        "timed_problems",
     ]
 
 

@@ -33,6 +33,11 @@ def test_without_noise_every_trajectory_is_the_plain_one(model, features):
         assert torch.equal(same.symbols, plain.symbols)
 
 
+def test_a_head_in_half_precision_searches_too(model, features):
+    model.bfloat16()
+    assert run(model, features, num_trajectories=3, noise=0.5).symbols.shape[0] == 4
+
+
 def test_all_steps_of_all_trajectories_are_counted(model, features):
     found = run(model, features, num_trajectories=5, noise=0.5)
     assert found.total_steps.tolist() == [15] * 4 and found.steps.tolist() == [3] * 4

@@ -43,7 +43,7 @@ LAYERS = [
     "hybrid.model",
     "hybrid.official",
     # Training.
-    "hybrid.train.optimizer hybrid.train.ema hybrid.train.progress hybrid.train.run_folder hybrid.train.processes",
+    "hybrid.train.optimizer hybrid.train.ema hybrid.train.progress hybrid.train.run_folder hybrid.train.processes hybrid.train.interrupt",
     "hybrid.train.config hybrid.train.feature_cache hybrid.train.run_state",
     "hybrid.train.dataset",
     "hybrid.train.slots hybrid.train.step hybrid.train.evaluate hybrid.train.boundary",
@@ -65,6 +65,7 @@ COVERED = {
     "train/__init__.py": "test_structure.py",
     "train/__main__.py": "test_processes.py",
     "train/config.py": "test_train_config.py",
+    "train/interrupt.py": "test_trainer.py",
     "train/resumable.py": "test_trainer.py",
 }
 """Files of hybrid/, adapters/ and train/ whose tests are in a file of another name."""

@@ -1,6 +1,7 @@
 """Suites: cells are trained, tested and written down one by one; what is there is not run again."""
 
 import json
+import shutil
 from contextlib import ExitStack
 from dataclasses import replace
 
@@ -9,8 +10,12 @@ import pytest
 from hybrid.errors import InputError
 from hybrid.eval import suite as suite_file
 from hybrid.eval.baselines import METHODS, Trained
+from hybrid.eval.baselines.trained import with_random_weights
 from hybrid.eval.claim import claimed
+from hybrid.eval.engines import TransformersEngine
+from hybrid.eval.report.entries import tasks_of
 from hybrid.eval.suite import Cell, Suite, run_suite
+from hybrid.eval.suite_folder import read_suite
 from hybrid.eval.suites import REPEATED, SUITES, Entry, cells_of, suite
 from hybrid.eval.tasks import TASKS
 from hybrid.eval.tasks.sort import Sort
@@ -85,8 +90,47 @@ def test_a_cell_that_cannot_run_is_noted_and_the_rest_goes_on(run, tmp_path):
 
 def test_a_folder_of_another_suite_is_refused(run, backbone, tmp_path):
     run(DIRECT)
-    with pytest.raises(InputError, match="holds the suite mine with 30 s"):
+    with pytest.raises(InputError, match="holds a suite with suite mine; give another"):
         run_suite(Suite("other", [DIRECT], 30.0), backbone, tmp_path / "out", command="cmd", say=quiet)
+    with pytest.raises(InputError, match=r"holds a suite with seconds 30\.0"):
+        run_suite(Suite("mine", [DIRECT], 40.0), backbone, tmp_path / "out", command="cmd", say=quiet)
+
+
+def test_a_folder_of_another_language_model_or_engine_is_refused(run, backbone, tmp_path):
+    run(DIRECT)
+    with pytest.raises(InputError, match="holds a suite with backbone .*; give another --output"):
+        run_suite(Suite("mine", [DIRECT], 30.0), with_random_weights(backbone), tmp_path / "out", command="cmd", say=quiet)
+    other = TransformersEngine(TransformersEngine.Config(), backbone)
+    other.identity = "a larger model"
+    with pytest.raises(InputError, match="holds a suite with engine"):
+        run(DIRECT, engine=other)
+
+
+def test_whatever_stops_a_method_does_not_stop_the_others(run, tmp_path, monkeypatch):
+    def broken(*given, **more):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(Trained, "fit", broken)
+    assert [r.method for r in run(HYBRID, DIRECT)] == ["direct"]
+    assert read_suite(tmp_path / "out").cells[0].reason == "RuntimeError: out of memory"
+
+
+def test_the_pictures_are_of_the_cell_that_drew_them(run, tmp_path):
+    run(HYBRID, replace(HYBRID, name="no LLM", method=replace(HEAD, weights="random")))
+    hybrid, other = read_suite(tmp_path / "out").cells
+    answers = hybrid.answers({each.problem for each in hybrid.drawn})
+    assert [len(each.pictures) for each in hybrid.drawn] == [answers[each.problem]["steps"] for each in hybrid.drawn]
+    assert len(other.drawn) == 3 and tasks_of(read_suite(tmp_path / "out"))[0].drawn == hybrid.drawn
+
+
+def test_problems_that_were_made_otherwise_are_written_anew(run, tmp_path):
+    run(DIRECT)
+    file = tmp_path / "out" / "problems" / f"{DIRECT.task_slug}.jsonl"
+    right = file.read_text()
+    file.write_text(right.replace("Sort", "Order"))
+    shutil.rmtree(tmp_path / "out" / "cells")
+    run(DIRECT)
+    assert file.read_text() == right
 
 
 def test_a_cell_that_was_run_with_other_settings_is_refused_by_name(run):

@@ -40,6 +40,14 @@ def test_training_ends_with_the_budget(backbone, tmp_path):
     assert 0.3 <= fitted(backbone, tmp_path, endless, seconds=0.3).train_seconds < 3
 
 
+def test_reading_the_problems_counts_and_what_there_is_no_time_to_read_is_left_out(backbone, tmp_path):
+    tmp_path.joinpath("reading.json").write_text('{"seconds_a_problem": 1.0}')
+    method = fitted(backbone, tmp_path, seconds=27.0)
+    assert method.train_problems == 9 and method.course[0][0] > 9 and method.train_seconds > 9
+    whole = fitted(backbone, tmp_path / "whole")
+    assert whole.train_problems == 20 and 0 < whole.train_seconds < 9
+
+
 def test_with_the_workspace_of_another_problem_the_answer_is_that_problems(backbone, tmp_path):
     disturbed = fitted(backbone, tmp_path, replace(CONFIG, name="shuffled", disturbance="other_problem"))
     test, donors = TASK.problems("test", 6), TASK.problems("dev", 8)

@@ -3,6 +3,7 @@
 import json
 import random
 import shutil
+import signal
 import time
 from dataclasses import replace
 
@@ -291,20 +292,57 @@ def test_seconds_go_on_counting_after_a_resume(run, monkeypatch):
     assert run(config).seconds < 1.2
 
 
-def test_an_interrupt_saves_and_the_run_goes_on_from_there(run, whole, tmp_path, monkeypatch):
-    real = trainer.Trainer._one_step
+def test_an_interrupt_saves_and_the_run_goes_on_from_there(run, whole, tmp_path, monkeypatch, capfd):
+    real = trainer.Trainer._learn
 
-    def one_step(self):
-        if self.step == 17:
-            raise KeyboardInterrupt
-        real(self)
+    def learn(self, batch, out):
+        if self.step == 16:
+            signal.raise_signal(signal.SIGINT)  # In the middle of a step, which is ended first.
+        real(self, batch, out)
 
     with monkeypatch.context() as context, pytest.raises(KeyboardInterrupt):
-        context.setattr(trainer.Trainer, "_one_step", one_step)
+        context.setattr(trainer.Trainer, "_learn", learn)
         run(replace(CONFIG, save_every_seconds=99.0))
     assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["step-00000017"]
     run(replace(CONFIG, save_every_seconds=99.0))
     same_run(tmp_path / "run", whole[0])
+    assert (
+        "Ctrl-C again stops at once" in capfd.readouterr().err and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    )
+
+
+def test_an_interrupt_of_the_last_evaluation_lets_it_end(run, tmp_path, monkeypatch):
+    real = trainer.evaluate
+
+    def interrupted(*args, **kwargs):
+        signal.raise_signal(signal.SIGINT)
+        return real(*args, **kwargs)
+
+    config = replace(CONFIG, num_steps=5, eval_every_steps=100)
+    with monkeypatch.context() as context, pytest.raises(KeyboardInterrupt):
+        context.setattr(trainer, "evaluate", interrupted)
+        run(config)
+    assert run(config).step == 5 and metrics(tmp_path / "run")[-1]["dev_exact"] >= 0
+
+
+def test_a_second_interrupt_stops_at_once(run, tmp_path, monkeypatch):
+    def one_step(self):
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    with monkeypatch.context() as context, pytest.raises(KeyboardInterrupt):
+        context.setattr(trainer.Trainer, "_one_step", one_step)
+        run(CONFIG)
+    assert list((tmp_path / "run" / "checkpoints").glob("*")) == []
+
+
+def test_a_run_from_another_head_is_another_run(run, new_model, tmp_path):
+    run(replace(CONFIG, num_steps=2), output="first")
+    warm = new_model()
+    warm.start_from(tmp_path / "first")
+    run(replace(CONFIG, num_steps=2), model=warm)
+    with pytest.raises(ConfigError, match="holds another run"):
+        run(replace(CONFIG, num_steps=2))
 
 
 def test_without_a_cache_the_losses_are_the_same(run, whole, tmp_path):

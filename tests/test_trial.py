@@ -1,6 +1,7 @@
 """Trial steps: a batch that fits, and what a run will need, before it begins."""
 
 import re
+import signal
 from dataclasses import replace
 
 import pytest
@@ -70,7 +71,7 @@ def test_a_run_takes_the_batch_that_fits_says_so_and_resumes_with_it(new_model, 
 
     def one_step(self):
         if self.step == stop[0]:
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
         assert len(self.slots.indices) == 2
         real_step(self)
 
@@ -102,9 +103,8 @@ def test_a_survey_states_what_the_run_then_takes(new_model, problems, tmp_path, 
     assert needs.train_seconds == pytest.approx(12 * needs.step_seconds) and needs.feature_seconds > 0
 
     def one_step(self):
-        if self.step == 1:
-            raise KeyboardInterrupt
         real(self)
+        signal.raise_signal(signal.SIGINT)
 
     real = train.__globals__["Trainer"]._one_step
     with monkeypatch.context() as context, pytest.raises(KeyboardInterrupt):

@@ -17,6 +17,7 @@ from torch import Tensor
 from hybrid import tuner
 from hybrid.backbone import Backbone
 from hybrid.block import at_least_float32
+from hybrid.kinds import require
 from hybrid.train.config import TrainConfig
 from hybrid.train.dataset import Batch, Dataset
 
@@ -25,6 +26,8 @@ class Boundary:
     """A tuned backbone in training: its optimizer, and the batch that is on its way."""
 
     def __init__(self, backbone: Backbone, config: TrainConfig, accelerator: Accelerator) -> None:
+        scaled = getattr(accelerator, "mixed_precision", "no") == "fp16"
+        require(not scaled, "mixed_precision fp16 scales the loss, which a tuned language model cannot take; give bf16 or no")
         self.backbone, self.accelerator = backbone, accelerator
         self.parameters = tuner.tuned_parameters(backbone)
         self.learning_rate = config.backbone_learning_rate

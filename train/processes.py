@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -158,14 +158,19 @@ def is_partitioned(accelerator: Accelerator) -> bool:
     return bool(accelerator.distributed_type == DistributedType.DEEPSPEED)
 
 
+def make_equal(tensors: Iterable[torch.Tensor], team: Team) -> None:
+    """Give all processes the main one's values."""
+    if team.size > 1:
+        for tensor in tensors:
+            distributed.broadcast(tensor.detach(), src=0)
+
+
 def to_train(module: nn.Module, accelerator: Accelerator, team: Team) -> nn.Module:
     """Return what is trained in place of `module`, with the main process's weights: a copy where it will be sharded.
 
     The module itself then stays whole: whole weights are put into it to evaluate and to save.
     """
-    if team.size > 1:
-        for tensor in module.state_dict().values():
-            distributed.broadcast(tensor, src=0)
+    make_equal(module.state_dict().values(), team)
     return copy.deepcopy(module) if is_sharded(accelerator) else module
 
 

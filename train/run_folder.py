@@ -42,7 +42,7 @@ class RunFolder:
         if known is None and self.record.exists():
             raise ConfigError(f"{self.record} is damaged, so this may be another run; give another --output, or --overwrite")
         if known is not None and known["run"] != wanted:
-            differs = [key for key in wanted if known["run"].get(key) != wanted[key]]
+            differs = [key for key in known["run"] | wanted if known["run"].get(key) != wanted.get(key)]
             raise ConfigError(
                 f"{self.path} holds another run ({', '.join(differs)} differ); give another --output, or --overwrite"
             )

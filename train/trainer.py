@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from hybrid.train.config import TrainConfig
 from hybrid.train.dataset import Batch, Dataset
 from hybrid.train.ema import averaged
 from hybrid.train.evaluate import Evaluation, evaluate
+from hybrid.train.interrupt import Interrupt
 from hybrid.train.optimizer import OPTIMIZERS
 from hybrid.train.processes import Team
 from hybrid.train.progress import ProgressBar
@@ -122,28 +124,26 @@ class Trainer(Resumable):
                 self._choose_batch_size(stored)
             self._prepare()
             self._resume(stored)
-            try:
-                self._loop()
-            except KeyboardInterrupt:
-                between = self.boundary is None or bool(self.carry.halted.all())
-                if (
-                    self.team.size == 1 and between
-                ):  # Several processes are interrupted at different places: none can wait for another.
-                    self._save()
-                raise
+            # Several processes are interrupted at different places, and none can wait for another: they stop at once.
+            interrupt = Interrupt()
+            with interrupt if self.team.size == 1 else nullcontext():
+                self._loop(interrupt)
         outcome = Outcome(self.step, round(self.seconds, 3), self.best_exact, self.best_step)
+        self._keep_best()
         if self.team.main:
             self.folder.finish(vars(outcome))
-        self._keep_best()
         for tracker in self.accelerator.trackers:
             tracker.finish()
+        if interrupt.asked:
+            raise KeyboardInterrupt
         return outcome
 
     def _record(self, train_problems: Sequence[Problem], dev_problems: Sequence[Problem]) -> dict[str, Any]:
         import hashlib
 
         texts = repr([(p.prompt, p.answer, p.path, *p.spans, *p.weights) for p in (*train_problems, *dev_problems)])
-        return {
+        started = {} if self.model.started_from is None else {"init": self.model.started_from}
+        return started | {
             "model": self.model.config.to_dict(),
             "train": to_dict(self.config),
             "backbone": self.model.backbone.fingerprint,
@@ -170,6 +170,8 @@ class Trainer(Resumable):
         tuned = self.model.backbone.tuned
         self.objective = one_step.Objective.of(self.config, head, tuned=tuned)
         self.boundary = Boundary(self.model.backbone, self.config, self.accelerator) if tuned else None
+        if self.boundary is not None:
+            processes.make_equal(self.boundary.parameters, self.team)
         self.average = averaged(head, self.config.ema_decay) if self.config.ema_decay else None
         if self.config.compile:
             for network in (module for module in self.trained.modules() if isinstance(module, Network)):
@@ -181,12 +183,14 @@ class Trainer(Resumable):
             self.data, self.config.batch_size, self.config.seed, self.accelerator, curriculum=self.config.curriculum
         )
         self.carry = Carry.start(head.start(self.slots.batch.features))
-        self.sums = torch.zeros(6, dtype=torch.float64, device=self.accelerator.device)
+        device = self.accelerator.device
+        exact = torch.float32 if device.type == "mps" else torch.float64  # Apple's GPUs have no float64.
+        self.sums = torch.zeros(6, dtype=exact, device=device)
         if self.config.trackers:
             flat = {k: str(v) for k, v in to_dict(self.config).items()}
             self.accelerator.init_trackers("hybrid", flat)
 
-    def _loop(self) -> None:
+    def _loop(self, interrupt: Interrupt) -> None:
         config, saved_at = self.config, time.monotonic()
         while not self._done():
             began = time.perf_counter()
@@ -200,9 +204,12 @@ class Trainer(Resumable):
             if self.step % config.eval_every_steps == 0 or self._done():
                 self._evaluate()
             # The graph of a tuned language model cannot be stored: then only between two batches.
-            if due and not self._done() and (self.boundary is None or bool(self.carry.halted.all())):
+            between = self.boundary is None or bool(self.carry.halted.all())
+            if (due or interrupt.asked) and between and not self._done():
                 self._save()
                 saved_at = time.monotonic()
+                if interrupt.asked:
+                    raise KeyboardInterrupt
 
     def _done(self) -> bool:
         config = self.config
@@ -293,7 +300,7 @@ class Trainer(Resumable):
         self._write({"dev_exact": found.exact, "dev_symbols": found.symbols, "dev_exact_by_step": found.exact_by_step})
         self.perfect = self.perfect + 1 if found.exact >= self.config.target else 0
         if found.exact >= self.best_exact:
-            self.best_exact, self.best_step = found.exact, self.step
             if self.team.main:
                 self.model.save_head(head, self.folder.path)
+            self.best_exact, self.best_step = found.exact, self.step
         return found

@@ -21,9 +21,10 @@ class Attempt:
         right: whether the task's scorer takes it.
         tokens: tokens generated.
         steps: supervision steps of a reasoner.
-        flops: forward FLOPs, prefill included.
+        flops: forward FLOPs, prefill included; 0 where they are not known.
         right_by_step: for a reasoner, whether the answer after each step was right.
         answers_by_step: for a reasoner, the answer's text after each step.
+        cut: whether the text ended because no more tokens were allowed.
     """
 
     text: str
@@ -33,6 +34,7 @@ class Attempt:
     flops: float = 0.0
     right_by_step: tuple[bool, ...] | None = None
     answers_by_step: tuple[str, ...] | None = None
+    cut: bool = False
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,8 @@ class Budget:
     """What every method gets to prepare itself with, the same for all.
 
     Args:
-        seconds: of training; evaluation, saving and the reading of features are not counted.
+        seconds: of training, the language model's reading of the training problems included; evaluation and saving are
+            not counted.
         seed: of initial weights, data order and sampling.
     """
 
@@ -55,6 +58,7 @@ class Method(ABC):
         name: as it stands in tables.
         trainable_parameters: weights trained for the task.
         train_seconds: seconds of that training.
+        train_problems: that it learned from.
         course: (training seconds, exact share on dev) at every evaluation of the training; None where there was none.
         batch_sizes: of which the first and the last are tried for the best throughput.
     """
@@ -63,6 +67,7 @@ class Method(ABC):
     name: str
     trainable_parameters: int = 0
     train_seconds: float = 0.0
+    train_problems: int = 0
     course: list[list[float]] | None = None
     batch_sizes: tuple[int, ...] = (8, 32)
 

@@ -39,10 +39,14 @@ class Prompting(Method):
     Attributes:
         style: the answer at once, or step by step.
         shot_choices: numbers of worked examples that `fit` tries.
+        room: most tokens of an answer, as a multiple of the longest that a worked example could have.
+        least_tokens: that may be written in any case, as far as a quarter of the model's context holds them.
     """
 
     style: Literal["direct", "cot"] = "direct"
     shot_choices: tuple[int, ...] = (3, 1, 6, 0)
+    room: float = 1.25
+    least_tokens: int = 8
 
     @dataclass(frozen=True)
     class Config:
@@ -50,7 +54,8 @@ class Prompting(Method):
 
         Args:
             shots: worked examples before the problem, from the training split.
-            max_new_tokens: most tokens written; None takes a quarter more than the longest example's answer.
+            max_new_tokens: most tokens written; None takes a quarter more than the longest answer, or trace, of a training
+                problem, and twice as many where no example shows how long an answer is.
             num_dev: dev problems on which `fit` compares prompts.
         """
 
@@ -70,17 +75,20 @@ class Prompting(Method):
         self.batch_sizes = self.engine.batch_sizes
         self.prompt = Prompt(config.shots)
         self.name = self._name(f", {config.shots} shots" if config.shots else "")
-        self._show(task.problems("train", max(config.shots, 4), seed=1))
+        first = task.problems("train", max(config.shots, 4), seed=1)
+        self._show(first, first)
 
     def _name(self, prompt: str) -> str:
         by = f", {self.engine.model}" if self.engine.model else ""
         return f"{self.kind.replace('_', ' ')}{prompt}{by}"
 
-    def _show(self, examples: Sequence[Problem]) -> None:
-        """Take worked examples, and from their length the most tokens of an answer."""
+    def _show(self, examples: Sequence[Problem], training: Sequence[Problem]) -> None:
+        """Take worked examples, and from the length of all that could be shown the most tokens of an answer."""
         self.examples = list(examples)
-        written = [self.reply(problem) for problem in self.examples]
-        self.max_new_tokens = self.config.max_new_tokens or int(1.25 * self.engine.most_tokens(written)) + 8
+        longest = self.engine.most_tokens([self.reply(problem) for problem in training])
+        context = self.backbone.context_length
+        least = self.least_tokens if context is None else min(self.least_tokens, context // 4)
+        self.max_new_tokens = self.config.max_new_tokens or max(int(self.room * longest) + 8, least)
         self._lines = max(len(self.task.write(problem).strip().split("\n")) for problem in self.examples)
 
     @property
@@ -127,7 +135,7 @@ class Prompting(Method):
             ConfigError: the folder holds a choice made for something else.
         """
         most = min(max(self.config.shots, 4, *self.shot_choices), len(training))
-        self._show(random.Random(budget.seed).sample(list(training), most))
+        self._show(random.Random(budget.seed).sample(list(training), most), training)
         asked = dev[: self.config.num_dev]
         search = Search(self.candidates(most), asked, min(self.batch_sizes), budget.seconds, self._made_for())
         choice = choose_prompt(search, self._with, folder, lambda: self.recalled_seconds)
@@ -155,7 +163,8 @@ class Prompting(Method):
 
     def _scored(self, out: Generated, problem: Problem) -> Attempt:
         right = not out.fault and self.task.score(out.text, problem)
-        return Attempt(out.text, right, tokens=out.tokens, flops=self.engine.flops(out))
+        cut = not out.fault and not right and out.tokens >= self.max_new_tokens
+        return Attempt(out.text, right, tokens=out.tokens, flops=self.engine.flops(out), cut=cut)
 
 
 @METHODS.register("direct")
@@ -171,6 +180,8 @@ class ZeroShotCoT(Prompting):
 
     style: Literal["direct", "cot"] = "cot"
     shot_choices = (0,)
+    room = 2.0
+    least_tokens = 256
 
     @dataclass(frozen=True)
     class Config(Prompting.Config):

@@ -107,6 +107,7 @@ class SelfConsistency(FewShotCoT):
             right=self.task.right(winner, problem),
             tokens=sum(attempt.tokens for attempt in attempts),
             flops=sum(attempt.flops for attempt in attempts),
+            cut=all(attempt.cut for attempt in attempts),
         )
 
 

@@ -7,6 +7,8 @@ answering is head.py's.
 from __future__ import annotations
 
 import copy
+import json
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,8 +20,10 @@ from torch import Tensor
 import hybrid
 from hybrid.adapters import DECODERS, ENCODERS, Aligned, Classes
 from hybrid.backbone import Backbone, BackboneConfig
+from hybrid.checkpoint import write_text
 from hybrid.eval.baselines.head import HeadMethod
 from hybrid.eval.baselines.method import METHODS, Attempt, Budget, Method
+from hybrid.eval.cost import seconds_each
 from hybrid.eval.tasks.task import TASKS, Task
 from hybrid.halting import HALTING
 from hybrid.inference import think
@@ -28,6 +32,7 @@ from hybrid.problem import Problem
 from hybrid.reasoner import ReasonerConfig
 from hybrid.recursion import State
 from hybrid.train import TrainConfig, calibrate, train
+from hybrid.train.dataset import Dataset
 from hybrid.train.run_folder import RunFolder
 from hybrid.tuner import TUNERS
 
@@ -35,8 +40,15 @@ Disturbance = Literal["none", "other_problem", "latent_zero", "latent_noise"]
 """What happens to a trained head at the test: nothing; it gets the workspace of another problem; its latent states are
 set to zero, or to noise, before every cycle."""
 
+NUM_PACE = 64
+"""Problems whose reading is timed."""
+
 FROZEN_SHARE = 0.75
 """Of the training seconds where a language model is tuned too: first the head learns alone, beside cached states."""
+
+READING_SHARE = 1 / 3
+"""Of the seconds that the language model may spend on reading the training problems; those that it cannot read in them
+are left out. It reads each once, the hidden states are kept."""
 
 JOINT_RATE = 1e-4
 """Learning rate of a trained head while the language model is tuned with it; at the rate of a fresh head it may collapse."""
@@ -79,8 +91,12 @@ class Trained(Method):
     def fit(self, training: Sequence[Problem], dev: Sequence[Problem], folder: Path, budget: Budget) -> None:
         """See Method.fit; `folder` is a run folder of `hybrid train`."""
         own = self.config
-        recipe = replace(own.train, max_seconds=budget.seconds * (FROZEN_SHARE if own.tuner else 1), seed=budget.seed)
         model, outcomes = self._attached(budget.seed, self.backbone, None), []
+        pace = _pace(model, training, folder)
+        training = _readable(training, int(READING_SHARE * budget.seconds / pace))
+        reading = pace * len(training)
+        left = budget.seconds - reading
+        recipe = replace(own.train, max_seconds=left * (FROZEN_SHARE if own.tuner else 1), seed=budget.seed)
         if own.tuner is None:
             outcomes.append(train(model, training, dev, recipe, folder, show=False))
         else:
@@ -88,19 +104,20 @@ class Trained(Method):
             model = self._attached(budget.seed, copied(self.backbone), own.tuner)
             model.start_from(folder / "frozen")
             slow = replace(recipe.optimizer, learning_rate=JOINT_RATE)
-            joint = replace(recipe, max_seconds=budget.seconds * (1 - FROZEN_SHARE), curriculum=False, optimizer=slow)
+            joint = replace(recipe, max_seconds=left * (1 - FROZEN_SHARE), curriculum=False, optimizer=slow)
             outcomes.append(train(model, training, dev, joint, folder, show=False))
         calibrate(model, dev)
-        seconds = sum(outcome.seconds for outcome in outcomes)
+        seconds = reading + sum(outcome.seconds for outcome in outcomes)
         kind = HeadMethod if own.disturbance == "none" else _Disturbed
         self.head = kind(HeadMethod.Config(name=own.name), model, self.task, train_seconds=seconds)
         if isinstance(self.head, _Disturbed):
             self.head.disturb(own.disturbance, dev, budget.seed)
         self.train_seconds, self.trainable_parameters = seconds, self.head.trainable_parameters
-        self.course = _course(folder)
+        self.train_problems = len(training)
+        parts = [(reading, folder)]
         if own.tuner is not None:
-            frozen = _course(folder / "frozen")
-            self.course = [*frozen, *([outcomes[0].seconds + spent, exact] for spent, exact in self.course)]
+            parts = [(reading, folder / "frozen"), (reading + outcomes[0].seconds, folder)]
+        self.course = [[began + spent, exact] for began, each in parts for spent, exact in _course(each)]
 
     def _attached(self, seed: int, backbone: Backbone, tuner: Any) -> hybrid.HybridModel:
         own, task = self.config, self.task
@@ -122,6 +139,24 @@ class Trained(Method):
     def attempt(self, problems: Sequence[Problem]) -> list[Attempt]:
         """See Method.attempt; only after `fit`."""
         return self.head.attempt(problems)
+
+
+def _pace(model: hybrid.HybridModel, training: Sequence[Problem], folder: Path) -> float:
+    """Return the seconds that the language model takes to read a problem, as `folder` keeps them once they were measured."""
+    file = folder / "reading.json"
+    if not file.exists():
+        sample = training[: 2 * NUM_PACE]
+        read = Dataset(model, sample, cache=False).features.rows
+        middle = len(sample) // 2
+        halves = [range(max(middle, 1)), range(middle, len(sample))]  # The first one warms up.
+        spent = seconds_each(read, halves, warmup=0)[-1]
+        write_text(file, json.dumps({"seconds_a_problem": spent / len(halves[1])}) + "\n")
+    return float(json.loads(file.read_text())["seconds_a_problem"])
+
+
+def _readable(training: Sequence[Problem], count: int) -> Sequence[Problem]:
+    """Return all problems, or as many of them drawn at random; every `count` draws in the same order, for the cache."""
+    return training if count >= len(training) else random.Random(0).sample(list(training), len(training))[: max(count, 1)]
 
 
 def _course(folder: Path) -> list[list[float]]:

@@ -120,6 +120,7 @@ class Tuned(Method):
         self._adapter = self._fresh(budget.seed)
         self._adapter.load(home.path, finished["files"])
         self.train_seconds, self.trainable_parameters = finished["seconds"], self._adapter.num_parameters()
+        self.train_problems = len(training)
 
     def _measure(self, training: Sequence[Problem]) -> list[tuple[int, int]]:
         """Return prompt and answer tokens of every problem as training begins, and set how much may be written."""
@@ -198,6 +199,7 @@ class Tuned(Method):
                 tokens=out.tokens,
                 steps=steps,
                 flops=cost.flops(len(ids) + steps + marks, out.tokens),
+                cut=not out.ended,
             )
             for out, problem, ids in zip(written, problems, self._ids(texts), strict=True)
         ]

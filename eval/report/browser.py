@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from hybrid.eval.report.entries import Entry, TaskResults
+from hybrid.eval.report.entries import TaskResults
 from hybrid.eval.report.groups import Group
 from hybrid.eval.report.visible import cut, visible
 from hybrid.eval.tasks.show import as_html
@@ -87,21 +87,16 @@ def browse(task: TaskResults) -> Browser:
     """Return at most MOST_PROBLEMS problems, of every outcome of hybrid against chain of thought some."""
     kinds = {index: _kind(task, index) for index in range(len(task.problems))}
     chosen = _choose(task, kinds)
-    lines = {entry.method: _first(entry).answers(set(chosen)) for entry in task.measured}
+    lines = {entry.method: entry.first.answers(set(chosen)) for entry in task.measured}
     shown = [_shown(task, index, kinds[index], lines) for index in chosen]
     counts = {name: sum(kind == name for kind in kinds.values()) for name in FILTERS if name != "all"}
     return Browser(len(task.problems), shown, counts, task.chain.method if task.chain and task.chain is not task.ours else "")
 
 
-def _first(entry: Entry) -> Any:
-    """Return the cell of an entry whose answers are shown: that of the first seed."""
-    return min(entry.cells, key=lambda cell: cell.seed or 0)
-
-
 def _kind(task: TaskResults, index: int) -> str:
     if task.ours is None or task.chain is None:
         return ""
-    ours, theirs = _first(task.ours).right.get(index), _first(task.chain).right.get(index)
+    ours, theirs = task.ours.first.right.get(index), task.chain.first.right.get(index)
     if ours is None or theirs is None:
         return ""
     return {(True, False): "win", (False, True): "loss", (True, True): "both", (False, False): "none"}[ours, theirs]

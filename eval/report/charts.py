@@ -86,12 +86,11 @@ def by_training_size(task: TaskResults) -> Chart | None:
     found = {}
     for entry in (entry for entry in task.measured if entry.smaller):
         cells = [*entry.smaller, *entry.cells]
-        sizes = sorted({cell.train_problems or 0 for cell in cells})
-        records = {size: [c.record for c in cells if c.record and (c.train_problems or 0) == size] for size in sizes}
+        sizes = sorted({cell.num_train for cell in cells})
+        records = {size: [c.record for c in cells if c.record and c.num_train == size] for size in sizes}
         found[entry.method] = [
             Share(size, *mean_interval([record.exact for record in own], min(record.n for record in own)))
             for size, own in records.items()
-            if size
         ]
     found = {method: shares for method, shares in found.items() if len(shares) > 1}
     note = _interval_words(task) + " Every point had the same training seconds."
@@ -124,9 +123,10 @@ def by_cost(task: TaskResults, cost: Cost) -> Chart:
     """Accuracy against FLOPs or seconds, with the Pareto front."""
     marks = {}
     for entry, place in _placed(task):
-        mean = entry.mean(cost)
-        marks[entry.method] = Mark(_label(entry.method), mean, *entry.exact, series_number(entry.group), place)
-    front = pareto_front([marks[entry.method] for entry in task.measured if entry.group != "solver"])
+        mean = entry.cost(cost)
+        if mean is not None:
+            marks[entry.method] = Mark(_label(entry.method), mean, *entry.exact, series_number(entry.group), place)
+    front = pareto_front([marks[e.method] for e in task.measured if e.group != "solver" and e.method in marks])
     leaders = [entry.method for entry in _leaders(task)]
     ranked = sorted(marks, key=lambda method: (marks[method] not in front, method not in leaders, -marks[method].exact))
     marks = {method: replace(mark, labelled=method in ranked[:MOST_LABELS]) for method, mark in marks.items()}

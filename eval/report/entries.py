@@ -42,6 +42,11 @@ class Entry:
         return [cell.record for cell in self.cells if cell.record]
 
     @property
+    def first(self) -> CellResult:
+        """The cell whose answers are shown: that of the first seed."""
+        return min(self.cells, key=lambda cell: cell.seed)
+
+    @property
     def n(self) -> int:
         """Problems answered, the fewest of any seed."""
         return min((record.n for record in self.records), default=0)
@@ -57,6 +62,11 @@ class Entry:
     def mean(self, name: str) -> float:
         """Return the mean of a figure over seeds."""
         return fmean(getattr(record, name) for record in self.records)
+
+    def cost(self, name: str) -> float | None:
+        """Return the mean of a cost over seeds; None for the FLOPs of a text whose writer does not tell them."""
+        unknown = name == "flops_mean" and not self.mean(name) and self.mean("tokens_generated_mean") > 0
+        return None if unknown else self.mean(name)
 
     def shares(self) -> dict[int, float]:
         """Return the share of seeds that solve a problem, by its index, for problems that every one of them answered."""
@@ -77,14 +87,12 @@ class TaskResults:
         slug, name: of the task.
         entries: in the order of the groups.
         problems: its test problems.
-        drawn: those that are drawn.
     """
 
     slug: str
     name: str
     entries: tuple[Entry, ...]
     problems: Sequence[Problem] = ()
-    drawn: Sequence[Drawn] = ()
 
     @property
     def measured(self) -> list[Entry]:
@@ -96,6 +104,11 @@ class TaskResults:
         """The method named hybrid, else the first of the group of hybrids."""
         ours = [entry for entry in self.measured if entry.group == "hybrid"]
         return next((entry for entry in ours if words(entry.method) == "hybrid"), next(iter(ours), None))
+
+    @cached_property
+    def drawn(self) -> list[Drawn]:
+        """The problems of `ours` that are drawn, by its first seed."""
+        return self.ours.first.drawn if self.ours else []
 
     @cached_property
     def chain(self) -> Entry | None:
@@ -110,12 +123,10 @@ class TaskResults:
 
 def tasks_of(suite: SuiteFolder) -> list[TaskResults]:
     """Return the tasks of a suite in their order, each with its methods in the order of groups."""
-    slugs = list(dict.fromkeys(cell.task_slug for cell in suite.cells if cell.task_slug))
     found = []
-    for slug in slugs:
+    for slug in dict.fromkeys(cell.task_slug for cell in suite.cells):
         own = [cell for cell in suite.cells if cell.task_slug == slug]
-        name = next((cell.record.task for cell in own if cell.record), slug.replace("_", " "))
-        found.append(TaskResults(slug, name, _entries(own), suite.problems.get(slug, ()), suite.drawn.get(slug, ())))
+        found.append(TaskResults(slug, own[0].task, _entries(own), suite.problems.get(slug, ())))
     return found
 
 
@@ -123,14 +134,12 @@ def _entries(cells: Sequence[CellResult]) -> tuple[Entry, ...]:
     entries = []
     for method in dict.fromkeys(cell.method for cell in cells):
         own = [cell for cell in cells if cell.method == method]
-        most = planned = max((cell.train_problems or 0 for cell in own), default=0)
         measured = [cell for cell in own if cell.record]
-        full = tuple(cell for cell in measured if (cell.train_problems or 0) == most)
-        if not full and measured:  # Of an unfinished suite, the largest that there is.
-            most = max(cell.train_problems or 0 for cell in measured)
-            full = tuple(cell for cell in measured if (cell.train_problems or 0) == most)
+        planned = max(cell.num_train for cell in own)
+        most = max((cell.num_train for cell in measured), default=0)  # Of an unfinished suite, the largest that there is.
+        full = tuple(cell for cell in measured if cell.num_train == most)
         group = group_of(method, measured[0].record if measured else None)
-        missing = tuple(cell for cell in own if not cell.record and cell.train_problems in (None, planned))
+        missing = tuple(cell for cell in own if not cell.record and cell.num_train == planned)
         entries.append(Entry(method, group, full, missing, tuple(cell for cell in measured if cell not in full)))
     order = list(GROUPS)
     return tuple(sorted(entries, key=lambda entry: order.index(entry.group)))

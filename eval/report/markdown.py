@@ -46,12 +46,10 @@ def markdown_report(suite: SuiteFolder, tasks: Sequence[TaskResults], verdicts: 
         if task.measured:
             said = [*findings(task, verdicts), *on_depth(task)]
             parts += [f"## {_escaped(task.name)}", _task_table(task, verdicts), *([_listed(said)] if said else [])]
-    missing = [
-        f"{len(each.cells)} cell{'s' * (len(each.cells) > 1)}, {each.reason}: {'; '.join(each.cells)}" for each in not_run(suite)
-    ]
+    missing = [f"{line} ({each.reason})" for each in not_run(suite) for line in each.lines]
     parts += ["## Not run", _listed([*missing, *suite.notes])] if missing or suite.notes else []
     parts += ["## How this was run", f"    {visible(suite.command)}".replace("\n", "\n    ")]
-    parts += [f"Training of each method: {suite.seconds:g} seconds."] if suite.seconds else []
+    parts += [f"{suite.seconds:,.0f} seconds of training for each method that trains."] if suite.seconds else []
     parts += [_listed([f"{name}: {value}" for name, value in environment(suite)])] if environment(suite) else []
     return "\n\n".join(parts) + "\n"
 
@@ -119,8 +117,7 @@ def csv_table(suite: SuiteFolder) -> str:
     table = csv.writer(file, lineterminator="\n")
     table.writerow(["cell", "task_slug", "group", *names, "not_run"])
     for cell in suite.cells:
-        known: dict[str, Any] = {"task": cell.task_slug, "method": cell.method, "seed": cell.seed}
-        known |= {"train_problems": cell.train_problems} if cell.train_problems is not None else {}
+        known = {"task": cell.task, "method": cell.method, "seed": cell.seed, "train_problems": cell.num_train}
         values = [getattr(cell.record, name) if cell.record else known.get(name) for name in names]
         row = [cell.slug, cell.task_slug, group_of(cell.method, cell.record), *values, cell.reason]
         table.writerow([_plain(value) for value in row])

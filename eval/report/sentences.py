@@ -108,8 +108,16 @@ def _difference(verdict: Verdict) -> str:
     if not verdict.n:
         return f"{verdict.first} and {verdict.second} have no answers to the same problems; which is better stays open."
     only = f"{verdict.only_first} for {verdict.first}, {verdict.only_second} for {verdict.second}, {p_value(verdict.p)}"
-    end = ": which is better stays open" if verdict.outcome == "open" else ""
-    return f"Of the {verdict.n} problems that both answered, these are solved by one and not the other: {only}{end}."
+    end = f": which is better stays open{_needed(verdict)}" if verdict.outcome == "open" else ""
+    span = f"{100 * verdict.low:+.1f} to {100 * verdict.high:+.1f} points"
+    return (
+        f"Of the {verdict.n} problems that both answered, these are solved by one and not the other: {only}{end}. The 95% "
+        f"interval of the difference: {span}."
+    )
+
+
+def _needed(verdict: Verdict) -> str:
+    return f" ({verdict.reason})" if verdict.reason else ""
 
 
 @dataclass(frozen=True)
@@ -157,7 +165,8 @@ def _won(task: TaskResults, verdict: Verdict) -> Point:
     figures = f"{verdict.first} {percent(verdict.first_exact)}%, {verdict.second} {percent(verdict.second_exact)}%"
     seconds = [significant(entry.mean("latency_p50_seconds")) for entry in entries]
     times = f"in {seconds[0]} and {seconds[1]} s"
-    return Point(f"{task.name}: {figures} of the {verdict.n} problems both answered ({p_value(verdict.p)}), {times}.")
+    needed = _needed(verdict) if verdict.outcome == "open" else ""
+    return Point(f"{task.name}: {figures} of the {verdict.n} problems both answered ({p_value(verdict.p)}), {times}{needed}.")
 
 
 @dataclass(frozen=True)

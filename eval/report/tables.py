@@ -12,11 +12,17 @@ from hybrid.eval.report.entries import Entry, TaskResults, all_methods
 from hybrid.eval.report.groups import GROUPS, Group
 from hybrid.eval.report.sentences import Verdicts, p_value
 from hybrid.eval.results import percent, significant, size
-from hybrid.eval.suite_folder import NOT_YET, CellResult, SuiteFolder
+from hybrid.eval.suite_folder import NOT_YET, SuiteFolder
 
 NO_CELL = "not in this suite"
 
-COST_NOTE = "FLOPs are means over the problems, prompt included; seconds are medians of one problem at a time."
+LEAST_FOR_P95 = 20
+"""Problems timed one by one under which there is no p95."""
+
+COST_NOTE = (
+    "FLOPs are means over the problems, prompt included; seconds are medians of one problem at a time, of as many as the "
+    "tables below count as timed."
+)
 
 
 @dataclass(frozen=True)
@@ -99,7 +105,8 @@ def _times(entry: Entry | None, ours: Entry | None) -> str:
     if entry is None or ours is None or not entry.cells:
         return ""
     costs = (("flops_mean", "FLOPs"), ("latency_p50_seconds", "seconds"))
-    return ", ".join(f"{entry.mean(name) / ours.mean(name):,.0f} × {unit}" for name, unit in costs if ours.mean(name))
+    known = [(entry.cost(name), ours.mean(name), unit) for name, unit in costs]
+    return ", ".join(f"{theirs / own:,.0f} × {unit}" for theirs, own, unit in known if own and theirs is not None)
 
 
 @dataclass(frozen=True)
@@ -114,14 +121,34 @@ def _mean(name: str, written: Callable[[float], str] = significant) -> Callable[
     return lambda entry: written(entry.mean(name))
 
 
+def _gflops(entry: Entry) -> str:
+    flops = entry.cost("flops_mean")
+    return "" if flops is None else significant(flops / 1e9)
+
+
+def _p95(entry: Entry) -> str:
+    timed = [record.timed_problems for record in entry.records]
+    return significant(entry.mean("latency_p95_seconds")) if min(timed) >= LEAST_FOR_P95 else ""
+
+
+def _timed(entry: Entry) -> str:
+    timed = sum(record.timed_problems for record in entry.records)
+    return str(timed) if timed else ""
+
+
+def _cut(entry: Entry) -> str:
+    share = entry.mean("cut_share")
+    return percent(share) if share else ""
+
+
 def _joules(entry: Entry) -> str:
     known = [joules for record in entry.records if (joules := record.energy_joules_mean) is not None]
     return significant(sum(known) / len(known)) if known else ""
 
 
 def _examples(entry: Entry) -> str:
-    counted = {cell.train_problems for cell in entry.cells if cell.train_problems}
-    return f"{max(counted):,}" if counted else ""
+    most = max(record.train_problems for record in entry.records)
+    return f"{most:,}" if most else ""
 
 
 _COLUMNS = (
@@ -129,9 +156,11 @@ _COLUMNS = (
     Column("n", lambda entry: f"{entry.n:,}"),
     Column("tokens", _mean("tokens_generated_mean")),
     Column("steps", _mean("reasoner_steps_mean")),
-    Column("GFLOPs a problem", lambda entry: significant(entry.mean("flops_mean") / 1e9)),
+    Column("cut off %", _cut),
+    Column("GFLOPs a problem", _gflops),
     Column("p50 seconds", _mean("latency_p50_seconds")),
-    Column("p95 seconds", _mean("latency_p95_seconds")),
+    Column("p95 seconds", _p95),
+    Column("timed", _timed),
     Column("problems/s", _mean("throughput_per_second")),
     Column("joules a problem", _joules),
     Column("peak memory", _mean("peak_memory_bytes", size)),
@@ -162,26 +191,31 @@ def exact_text(entry: Entry) -> str:
 
 @dataclass(frozen=True)
 class NotRun:
-    """Cells without a record for one reason: how many, and which."""
+    """Cells without a record for one reason: how many, and which, a line a task."""
 
     reason: str
-    cells: list[str]
+    count: int
+    lines: list[str]
 
 
 def not_run(suite: SuiteFolder) -> list[NotRun]:
     """Return the cells without a record by their reason."""
-    reasons: dict[str, list[str]] = {}
-    for cell in suite.cells:
-        if not cell.record:
-            reasons.setdefault(cell.reason, []).append(_called(cell))
-    return [NotRun(reason, cells) for reason, cells in reasons.items()]
+    missing = [cell for cell in suite.cells if not cell.record]
+    most = {task: max(cell.num_train for cell in suite.cells if cell.task == task) for task in {cell.task for cell in missing}}
+    reasons: dict[str, dict[str, dict[str, list[str]]]] = {}
+    for cell in missing:
+        few = "" if cell.num_train == most[cell.task] else f", {cell.num_train:,} training problems"
+        methods = reasons.setdefault(cell.reason, {}).setdefault(cell.task, {})
+        methods.setdefault(f"{cell.method}{few}", []).append(str(cell.seed))
+    return [
+        NotRun(reason, sum(cell.reason == reason for cell in missing), [_called(*each) for each in tasks.items()])
+        for reason, tasks in reasons.items()
+    ]
 
 
-def _called(cell: CellResult) -> str:
-    parts = [cell.task_slug.replace("_", " "), cell.method]
-    parts += [f"{cell.train_problems:,} training problems"] if cell.train_problems else []
-    parts += [f"seed {cell.seed}"] if cell.seed is not None else []
-    return ", ".join(part for part in parts if part)
+def _called(task: str, methods: dict[str, list[str]]) -> str:
+    seeded = [f"{method}, seed{'s' * (len(seeds) > 1)} {', '.join(seeds)}" for method, seeds in methods.items()]
+    return f"{task}: {'; '.join(seeded)}"
 
 
 def environment(suite: SuiteFolder) -> list[tuple[str, str]]:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from hybrid.backbone import Backbone
+from hybrid.kinds import require
 
 IGNORED = -100
 """Label of padding."""
@@ -70,6 +71,8 @@ class Reading:
 
         self._mask = mask_bs if self._mask is None else torch.cat([self._mask, mask_bs], 1)
         if cached and self._cache is None:
+            said = f"backbone {self.backbone.name} keeps what it has read in a way of its own; leave out pause and coconut"
+            require("past_key_values" in self._takes, said)
             self._cache = DynamicCache(config=self.backbone.model.config)
         inputs = {"inputs_embeds": embeds_bsh, "attention_mask": self._mask, "use_cache": self._cache is not None}
         if self._cache is not None:

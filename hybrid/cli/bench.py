@@ -36,7 +36,7 @@ class BenchCommand:
         engine: what writes the prompting methods' text: transformers here, or server by its URL.
         num_problems: test problems for the head; none takes 500, or all where data of one's own has fewer.
         num_text_problems: the first of them, for methods that write text.
-        num_latency: the first of them, one by one, for seconds.
+        num_latency: evenly spread ones of them, one by one, for seconds; two at most for methods that write text.
         seed: of the problems.
         held_out_wording: put the problems in wordings that no training prompt has.
         precision: of the language model: float32, bfloat16, float16, int8 or nf4; a warning tells where the head was trained

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hybrid.cli.asking import Asking, task_of
+from hybrid.eval.tasks import TASKS
 
 if TYPE_CHECKING:
     from hybrid.eval.tasks.task import Task
@@ -31,11 +32,13 @@ class InspectCommand(Asking):
             answer.png and answer.gif (the first prompt's answer forming).
         num_problems: problems behind course.png.
         depth: steps of course.png.
+        task: that draws the answer and makes the problems; None takes the one that the head was trained on.
     """
 
     plots: str | None = None
     num_problems: int = 100
     depth: int = 16
+    task: Any = field(default=None, metadata={"kinds": TASKS})
 
     def run(self) -> None:
         """Draw every step in the terminal."""
@@ -44,7 +47,7 @@ class InspectCommand(Asking):
         from rich.panel import Panel
 
         model = self.load()
-        task = task_of(model)
+        task = task_of(model) if self.task is None else TASKS.build(self.task)
         console = Console()
         for place, problem in enumerate(self.prompts()):
             prompt = problem.prompt
