@@ -76,17 +76,20 @@ def _recipe(reasoner: ReasonerConfig, *, layers: tuple[int, ...] | None = None, 
 
 
 def _grid() -> Trained.Config:
-    """One update of the latent state a cycle, with which most is learned in a few minutes."""
-    return _recipe(ReasonerConfig(num_supervision_steps=4, core=TRM.Config(num_latent_steps=1)))
+    """One update of the latent state a cycle, with which most is learned in a few minutes, beside early layers.
+
+    On dev, after three minutes on one core, the reading included: from layers 0 and 4, 99% of 6x6 Sudoku and of sort are right;
+    from the default 0, 10 and 20, whose reading takes three to five times as long, 94% and 86%.
+    """
+    return _recipe(ReasonerConfig(num_supervision_steps=4, core=TRM.Config(num_latent_steps=1)), layers=(0, 4))
 
 
-def _cells(count: int, *, layers: tuple[int, ...] | None = None) -> Trained.Config:
+def _cells(count: int) -> Trained.Config:
     """As a grid, with an MLP over its cells in place of attention.
 
     On dev, 6x6 Sudoku after two minutes on one core: 97% right, 92% with attention; 5x5 mazes after three: 68% and 49%.
     """
-    block = MLPBlock.Config(num_positions=count)
-    return replace(_grid(), layers=layers, reasoner=replace(_grid().reasoner, block=block))
+    return replace(_grid(), reasoner=replace(_grid().reasoner, block=MLPBlock.Config(num_positions=count)))
 
 
 def _story() -> Trained.Config:
@@ -126,7 +129,7 @@ def standard_entries() -> list[Entry]:
     return [
         state_tracking(),
         sudoku(),
-        Entry(Maze.Config(size=5), _cells(25, layers=(0, 4))),
+        Entry(Maze.Config(size=5), _cells(25)),
         Entry(Reachability.Config(towns=6, roads=7, max_hops=3), _story(), num_train=8000),
         Entry(Arithmetic.Config(steps=6, min_steps=1, largest=3), _story(), num_train=8000),
         sort(),
@@ -141,7 +144,7 @@ def full_entries() -> list[Entry]:
         Entry(StateTracking.Config(objects=5, swaps=24, min_swaps=1), _story(), num_train=50000),
         Entry(Reachability.Config(towns=12, roads=16, max_hops=6), _story(), num_train=50000),
         Entry(Logic.Config(), _story(), num_train=16000),
-        Entry(Maze.Config(size=12), _cells(144, layers=(0, 4)), num_train=50000),
+        Entry(Maze.Config(size=12), _cells(144), num_train=50000),
         Entry(Sort.Config(length=24), _grid(), num_train=50000),
         Entry(Arithmetic.Config(steps=16, min_steps=1), _story(), num_train=50000),
     ]
