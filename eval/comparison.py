@@ -95,12 +95,12 @@ def compare(
     name = slug(task_name(task))
     cells = [Planned(slug(f"{name} {r.method} seed {r.seed}"), r.task, r.method, r.train_problems, r.seed) for r in records]
     write_problems(output, name, problems)
-    shown = [drawn(model, task, problems[i], i) for i in longest(measured, plan.num_shown, len(problems))]
     for cell, each in zip(cells, measured, strict=True):
         write_cell(output, cell.slug, each.record, each.attempts)
     heads = [cell for cell, record in zip(cells, records, strict=True) if record.reasoner_steps_mean > 0]
     for cell in heads[:1]:
-        write_drawn(output, cell.slug, shown)
+        places = longest(measured, plan.num_shown, len(problems))
+        write_drawn(output, cell.slug, [drawn(model, task, problems[i], i) for i in places])
     about = {"suite": task_name(task), "command": command, "seconds": None, "notes": facts}
     write_suite(output, about, list(dict.fromkeys(cells)))
     write_suite_report(output)

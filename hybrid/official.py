@@ -119,7 +119,9 @@ def config_of(tensors: dict[str, Tensor], sizes: OfficialSizes) -> HybridConfig:
     vocabulary = sizes.vocabulary or tuple(map(str, range(num_symbols)))
     every_symbol = SpanPattern(r"(?s).+", "|".join(sorted(map(re.escape, vocabulary), key=len)[::-1]))
     return HybridConfig(
-        layout=LayoutConfig(answer=sizes.answer or every_symbol, num_answers=_num_answers(tensors, prefix)),
+        layout=LayoutConfig(
+            answer=sizes.answer or every_symbol, num_answers=_num_answers(learned if mixing is None else len(mixing), prefix)
+        ),
         symbols=vocabulary,
         backbone=BackboneConfig(name=NO_BACKBONE, layers=(0,)),
         encoder=Structured.Config(vocabulary, prefix, puzzles.shape[0], puzzles.shape[1], learned),
@@ -136,17 +138,11 @@ def config_of(tensors: dict[str, Tensor], sizes: OfficialSizes) -> HybridConfig:
     )
 
 
-def _num_answers(tensors: dict[str, Tensor], prefix: int) -> int | None:
-    """Return the symbols of a problem, where a network over the positions or learned positions tell their number."""
-    sized = [tensors.get(name) for name in ("L_level.layers.0.mlp_t.down_proj.weight", "embed_pos.embedding_weight")]
-    lengths = [len(tensor) for tensor in sized if tensor is not None]
-    if not lengths:
-        return None
-    if lengths[0] <= prefix:
-        raise CheckpointError(
-            f"the file has {lengths[0]} positions, which a prefix of {prefix} fills; give --sizes.puzzle_emb_len"
-        )
-    return lengths[0] - prefix
+def _num_answers(length: int, prefix: int) -> int | None:
+    """Return the symbols of a problem; None where the file does not tell how many positions there are in all."""
+    if 0 < length <= prefix:
+        raise CheckpointError(f"the file has {length} positions, which a prefix of {prefix} fills; give --sizes.puzzle_emb_len")
+    return length - prefix if length else None
 
 
 _NAMES = (
