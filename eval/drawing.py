@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SERIES = ("#0072b2", "#d55e00", "#00845f", "#b04a8b", "#9a6a00", "#5f6b73", "#7a3b2e", "#4f46b8")
+DARK = ("#5cb8f0", "#ff8f4a", "#3ecb9d", "#e58cc6", "#deb23e", "#a7b3bb", "#d99a86", "#a9a2ff")
+"""The colours of the series on a dark page."""
+
 MARKERS = "osD^vPX*<>hp"
 DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)))
 _INCHES = (5.0, 3.5)
@@ -266,3 +269,15 @@ def as_svg(figure: Figure, description: str, tips: Sequence[str] = ()) -> str:
         f'aria-label="{html.escape(description)}" viewBox="0 0 {width:g} {height:g}" fill="currentColor" '
         f'style="stroke-linejoin: round; stroke-linecap: butt">{body}'
     ).strip()
+
+
+def as_file(svg: str) -> str:
+    """Return an SVG element as the text of a file of its own, with colours for light and for dark pages.
+
+    Example:
+        >>> as_file("<svg><g/></svg>").startswith("<svg><style>svg {color: #1b1e21;}")
+        True
+    """
+    dark = " ".join(f"--series-{number}: {value};" for number, value in enumerate(DARK, start=1))
+    style = f"svg {{color: #1b1e21;}} @media (prefers-color-scheme: dark) {{svg {{color: #e6e8ea; {dark}}}}}"
+    return f"{re.sub(r'(<svg[^>]*>)', lambda match: f'{match[1]}<style>{style}</style>', svg, count=1)}\n"

@@ -27,6 +27,7 @@ from hybrid.backbone import BackboneConfig
 from hybrid.checkpoint import write_text
 from hybrid.default_backbone import DEFAULT_BACKBONE
 from hybrid.eval.cost import PeakMemory
+from hybrid.eval.drawing import as_file
 from hybrid.eval.plots import memory_curve
 from hybrid.eval.speed import OneStep, Setting
 from hybrid.eval.tasks.sudoku import Sudoku
@@ -123,7 +124,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         table.add_row(kind, *(f"{peak / 1e6:,.1f}" for peak in peaks), growth)
     Console().print(table)
     if options.plot:
-        write_text(options.plot, memory_curve(found, options.cycles) + "\n")
+        write_text(options.plot, as_file(memory_curve(found, options.cycles)))
 
 
 if __name__ == "__main__":

@@ -162,7 +162,8 @@ def run_suite(
                     continue
                 taken.append(cell)
                 if read_cell(output, cell.planned).record is None:
-                    say(f"{chosen.index(cell) + 1} of {len(chosen)}: {cell.task_slug}, {cell.name}, seed {cell.seed}")
+                    where = f"{chosen.index(cell) + 1} of {len(chosen)}: {cell.task_slug}"
+                    say(f"{where}, {cell.name}, {cell.num_train:,} training problems, seed {cell.seed}")
                     _noted(cell, backbone, output, suite.seconds, engine, say)
                     gc.collect()
                     report(output)

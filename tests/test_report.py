@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from html.parser import HTMLParser
+from xml.etree import ElementTree
 
 import pytest
 
@@ -164,6 +165,13 @@ def test_markdown_has_the_same_tables_and_sentences(suite_folder, page):
     assert len(sentences) > 40 and [sentence for sentence in sentences if sentence not in shown] == []
     rows = [line for line in text.splitlines() if line.startswith("| ")]
     assert len(rows) > 60 and any(row.startswith("| **Hybrid** |") for row in rows) and "not run, " in text
+
+
+def test_markdown_shows_every_plot_of_the_page(suite_folder, page):
+    shown = re.findall(r"^!\[([^]]+)\]\((plots/[^)]+\.svg)\)$", (suite_folder / "report.md").read_text(), re.M)
+    assert len(shown) == page.count("<h4>Accuracy") > 10 and shown[0][0] == "Accuracy by supervision step"
+    plots = [ElementTree.parse(suite_folder / name) for _, name in shown]
+    assert all("prefers-color-scheme: dark" in plot.getroot()[0].text for plot in plots)
 
 
 def test_the_csv_has_a_row_a_cell(suite_folder):

@@ -168,6 +168,17 @@ def test_each_side_is_told_where_it_wins(results):
     assert told["Where a solver wins"].startswith("grid: hybrid 90.0%, solver 100.0%")
 
 
+def test_text_without_a_chain_of_thought_is_told_apart(results):
+    tasks = [
+        results({"hybrid": 50, "cot": 10, "lora direct": 90, "solver": 50}, task="list"),
+        results({"hybrid": 50, "pause": 51}, task="maze"),
+    ]
+    told = {title: points[0].sentence for title, points in said(tasks, who_wins).items()}
+    assert told["Where text without a chain of thought wins"].startswith("list: hybrid 50.0%, lora direct 90.0%")
+    assert told["Where it stays open"].startswith("maze: hybrid 50.0%, pause 51.0%")
+    assert told["Where a solver wins"].startswith("Nowhere with certainty")
+
+
 def test_winning_nowhere_is_said(results):
     told = said([results({"hybrid": 50, "cot": 51, "solver": 50})], who_wins)
     assert told["Where hybrid wins over chain of thought"][0].sentence == "Nowhere with certainty."

@@ -1,4 +1,4 @@
-"""The report of a benchmark: report.html, report.md and results.csv, made of a suite's folder and of nothing else.
+"""The report of a benchmark, made of a suite's folder and of nothing else: report.html, report.md with its plots, results.csv.
 
 Files: `entries` (methods and seeds), `groups`, `verdicts` (who does better), `sentences`, `tables`, `charts`, `browser`
 (problems), `visible` (text of models), `page`, `markdown`. `python -m hybrid.eval.report FOLDER` makes it anew.
@@ -9,6 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from hybrid.checkpoint import write_text
+from hybrid.eval.drawing import as_file
+from hybrid.eval.report.charts import charts, plot_file
 from hybrid.eval.report.entries import tasks_of
 from hybrid.eval.report.markdown import csv_table, markdown_report
 from hybrid.eval.report.page import html_page
@@ -17,7 +19,7 @@ from hybrid.eval.suite_folder import read_suite
 
 
 def write_suite_report(folder: Path) -> None:
-    """Write report.html, report.md and results.csv into a suite's folder, each whole or not at all.
+    """Write report.html, report.md, its plots and results.csv into a suite's folder, each file whole or not at all.
 
     The suite need not be finished: what has not run is told.
 
@@ -32,5 +34,8 @@ def write_suite_report(folder: Path) -> None:
     tasks = tasks_of(suite)
     verdicts = against_all(tasks)
     write_text(folder / "results.csv", csv_table(suite))
+    for task in tasks:
+        for chart in charts(task):
+            write_text(folder / plot_file(task, chart), as_file(chart.svg))
     write_text(folder / "report.md", markdown_report(suite, tasks, verdicts))
     write_text(folder / "report.html", html_page(suite, tasks, verdicts))

@@ -14,6 +14,7 @@ from hybrid.eval.plots import COSTS, Along, Cost, Line, Mark, Share, accuracy_by
 from hybrid.eval.report.entries import Entry, TaskResults, series_number
 from hybrid.eval.report.visible import visible
 from hybrid.eval.results import percent, significant
+from hybrid.eval.suite_folder import slug
 
 MOST_LINES = 8
 MOST_BINS = 6
@@ -36,6 +37,11 @@ class Chart:
     svg: str
     head: list[str]
     rows: list[list[str]]
+
+
+def plot_file(task: TaskResults, chart: Chart) -> str:
+    """Return where a plot lies in a suite's folder."""
+    return f"plots/{task.slug}/{slug(chart.title)}.svg"
 
 
 def charts(task: TaskResults) -> list[Chart]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
-from hybrid.eval.drawing import SERIES
+from hybrid.eval.drawing import DARK, SERIES
 from hybrid.eval.report.browser import FILTERS, browse
 from hybrid.eval.report.charts import charts
 from hybrid.eval.report.entries import TaskResults, series_number
@@ -49,6 +49,7 @@ def html_page(suite: SuiteFolder, tasks: Sequence[TaskResults], verdicts: Verdic
         not_run=not_run(suite),
         environment=environment(suite),
         light=SERIES,
+        dark=DARK,
         style=_file("style.css"),
     )
     return f"{page.lstrip()}\n"

@@ -11,7 +11,7 @@ from statistics import fmean
 
 from hybrid.eval.intervals import wilson
 from hybrid.eval.report.entries import Entry, TaskResults
-from hybrid.eval.report.groups import Role, role_of
+from hybrid.eval.report.groups import Role, is_chain_of_thought, role_of
 from hybrid.eval.report.verdicts import Outcome, Verdict
 from hybrid.eval.results import percent, significant, size
 
@@ -137,22 +137,25 @@ class Finding:
 
 
 def who_wins(tasks: Sequence[TaskResults], verdicts: Verdicts) -> list[Finding]:
-    """Return where hybrid wins, where a chain of thought wins, where a solver does, and what stays open."""
+    """Return where hybrid wins, where a chain of thought, another text or a solver does, and what stays open."""
     chains = [(task, verdicts[task.slug, task.chain.method]) for task in tasks if task.ours and task.chain]
-    solvers = [
-        (task, verdicts[task.slug, entry.method])
+    rest = [
+        (task, entry.group, verdicts[task.slug, entry.method])
         for task in tasks
         for entry in task.measured
-        if task.ours and entry.group == "solver"
+        if task.ours and entry.group not in ("hybrid", "controls") and not is_chain_of_thought(entry.method)
     ]
+    solvers = [(task, verdict) for task, group, verdict in rest if group == "solver"]
+    texts = [(task, verdict) for task, group, verdict in rest if group != "solver"]
     found = [
         Finding("Where hybrid wins over chain of thought", [_won(task, v) for task, v in chains if v.outcome == "better"]),
         Finding("Where chain of thought wins", [_won(task, v) for task, v in chains if v.outcome == "worse"]),
-        Finding("Where it stays open", [_won(task, v) for task, v in chains if v.outcome == "open"]),
+        Finding("Where text without a chain of thought wins", [_won(task, v) for task, v in texts if v.outcome == "worse"]),
+        Finding("Where it stays open", [_won(task, v) for task, v in [*chains, *texts] if v.outcome == "open"]),
         Finding("Where a solver wins", [_won(task, v) for task, v in solvers if v.outcome == "worse"]),
     ]
-    if solvers and not found[3].points:
-        found[3].points.append(Point("Nowhere with certainty: no solver answers clearly more problems than hybrid does."))
+    if solvers and not found[-1].points:
+        found[-1].points.append(Point("Nowhere with certainty: no solver answers clearly more problems than hybrid does."))
     if chains and not found[0].points:
         found[0].points.append(Point("Nowhere with certainty."))
     return [finding for finding in found if finding.points]
