@@ -86,7 +86,7 @@ def measure(
         cut_share=sum(a.cut for a in attempts) / n,
         timed_problems=len(single),
         backbone=backbone.name,
-        device=device_name(),
+        device=device_name(backbone.device),
         versions=versions(),
         energy_joules_mean=None if best.energy.joules is None else best.energy.joules / best.count,
     )
@@ -178,10 +178,12 @@ def _attempt(method: Method, problems: Sequence[Problem]) -> list[Attempt]:
     return found
 
 
-def device_name() -> str:
-    """Return the name of the machine's accelerator, or of its processor with the threads that torch uses."""
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
+def device_name(device: torch.device) -> str:
+    """Return the name of a GPU, or of the processor with the threads that torch uses."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    if device.type != "cpu":
+        return device.type
     model = ""
     info = Path("/proc/cpuinfo")
     if info.is_file():

@@ -14,8 +14,6 @@ import ctypes
 import gc
 import itertools
 import math
-import resource
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -31,6 +29,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from hybrid.backbone import Backbone
 from hybrid.kinds import require
 from hybrid.quantization import plain_weight
+from hybrid.train.trial import resident_peak
 
 
 def count_flops(work: Callable[[], Any]) -> int:
@@ -281,7 +280,7 @@ def _resident_peak() -> int:
         for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return resident_peak()
 
 
 @contextlib.contextmanager

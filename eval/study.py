@@ -139,7 +139,7 @@ def run_cell(cell: Cell, output: Path, *, show: bool = True) -> Result:
         course=[[line["seconds"], round(line["dev_exact"], 4)] for line in lines if "dev_exact" in line],
         halting={name: [round(found.exact, 4), round(found.steps, 3)] for name, found in halted.items()},
         search={name: [round(share, 4) for share in found.exact_by_step] for name, found in searched.items()},
-        device=device_name(),
+        device=device_name(model.device),
         settings=cell.digest,
     )
 

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 from hybrid.backbone import Backbone
+from hybrid.device import usual_device
 from hybrid.errors import HybridError, InputError
 from hybrid.eval.baselines import METHODS, Budget, Method, Prompting, Trained
 from hybrid.eval.benchmark import measure
@@ -152,6 +153,7 @@ def run_suite(
     if not chosen:
         raise InputError(f'no cell of the suite {suite.name} has "{only}" in its name; the first is {suite.cells[0].slug}')
     open_suite(suite, output, command, backbone, engine)
+    backbone.to(usual_device())
     _check_settings(chosen, output)
     left = list(chosen)
     while left:

@@ -54,6 +54,7 @@ def main() -> None:
         model = hybrid.attach(backbone, each)
         outcome = train(model, training, dev, schedule, options.output / name.replace(" ", "_"))
         calibrate(model, dev)  # How sure halting must be.
+        model.save_pretrained(options.output / name.replace(" ", "_"))
         methods.append(HeadMethod(HeadMethod.Config(name=name), model, test, train_seconds=outcome.seconds))
     methods += [METHODS[name](METHODS[name].Config(), backbone, test) for name in ("direct", "zero_shot_cot", "few_shot_cot")]
 

@@ -77,6 +77,7 @@ class Backbone:
     tuned: bool = False
 
     def __post_init__(self) -> None:
+        self._adapted = hasattr(self.model, "peft_config")
         self.model.eval()
         if not self.tuned:
             self.model.requires_grad_(False)
@@ -100,6 +101,8 @@ class Backbone:
         if model is not None:
             name = str(getattr(model, "name_or_path", "") or config.name)
             revision = config.revision if name == config.name else None
+            if tokenizer is None and not getattr(model, "name_or_path", "") and config.name == DEFAULT_BACKBONE:
+                raise BackboneError(f"this {type(model).__name__} has no name to find its tokenizer by; give tokenizer")
             tokenizer = tokenizer if tokenizer is not None else load_tokenizer(find_backbone(name, revision)[1])
             return cls(model, tokenizer, name, config.layers or ())
         name, folder = find_backbone(config.name, config.revision)
@@ -108,6 +111,7 @@ class Backbone:
 
     def reading(self, layers: tuple[int, ...] | None) -> Backbone:
         """Return the same model read at other layers; None for the same."""
+        self._check_untouched()
         other = Backbone(self.model, self.tokenizer, self.name, layers or self.layers, self.tuned)
         if "fingerprint" in self.__dict__:
             other.__dict__["fingerprint"] = self.fingerprint
@@ -139,6 +143,11 @@ class Backbone:
     @cached_property
     def _layer_modules(self) -> list[nn.Module]:
         return layer_modules(self.body)
+
+    @property
+    def unread_layers(self) -> list[nn.Module]:
+        """The layers behind the deepest chosen one, which never run; none where the model does not mark its layers."""
+        return self._layer_modules[max(self.layers) :]
 
     @property
     def dtype(self) -> torch.dtype:
@@ -247,11 +256,22 @@ class Backbone:
 
         Padding is moved behind the tokens for the run: positions then count from the first token in every family, and a
         recurrent model reads no padding before it.
+
+        Raises:
+            BackboneError: another head has put a tuner into the model since.
         """
+        self._check_untouched()
         order = mask.long().argsort(dim=1, descending=True, stable=True)
         states = read_states(self.body, self._layer_modules, self.layers, input_ids.gather(1, order), mask.gather(1, order))
         place = order.argsort(dim=1)[:, :, None]
         return torch.stack([state.take_along_dim(place, 1) for state in states], dim=2)
+
+    def _check_untouched(self) -> None:
+        if not self.tuned and hasattr(self.model, "peft_config") and not self._adapted:
+            raise BackboneError(
+                f"a tuner was put into {self.name} for another head, which changes what this one reads; load the model once more "
+                "for the head with the tuner"
+            )
 
     def features(
         self, encoded: Sequence[Encoded], spans: Sequence[Sequence[Span]] | None, *, tokens_a_batch: int = 4096

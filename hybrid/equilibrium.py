@@ -16,7 +16,9 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from hybrid.block import at_least_float32
 from hybrid.cores import Core
+from hybrid.device import widest
 from hybrid.gradients import GRADIENTS, Gradient
 from hybrid.kinds import require
 from hybrid.recursion import State
@@ -26,56 +28,99 @@ Map = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Solution:
-    """A fixed point: its value, relative residual ||F(s) - s|| / ||F(s)||, and iterations taken."""
+    """Fixed points, one a row: their value, the largest relative residual ||F(s) - s|| / ||F(s)||, and iterations taken."""
 
     value: Tensor
     residual: float
     iterations: int
 
 
-def iterate(function: Map, start: Tensor, *, tolerance: float, max_iterations: int) -> Solution:
-    """Look for s = function(s) by plain iteration from `start`, until the relative residual is under `tolerance`."""
-    value, residual, count = start, float("inf"), 0
+def _apart(image: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+    """Return each row's relative residual (b,), positions outside the mask (b, l) left out."""
+    inside = torch.ones_like(image[..., :1]) if mask is None else mask[..., None].to(image.dtype)
+    off, size = (at_least_float32(tensor * inside).flatten(1).norm(dim=1) for tensor in (image - value, image))
+    return off / size.clamp(min=1e-12)
+
+
+def iterate(function: Map, start: Tensor, *, tolerance: float, max_iterations: int, mask: Tensor | None = None) -> Solution:
+    """Look for s = function(s) by plain iteration from `start` (b, l, ...), row by row.
+
+    A row stays as it is once its relative residual is under `tolerance`, so that its answer does not depend on its batch.
+
+    Args:
+        function: maps (b, l, ...) to the same shape, each row by itself.
+        start: where to begin.
+        tolerance: of the relative residual.
+        max_iterations: most calls of `function`.
+        mask: (b, l) bool, the positions that count; None for all.
+    """
+    value, count = start, 0
+    residual_b = torch.full((len(start),), float("inf"), device=start.device)
     for count in range(1, max_iterations + 1):
         moved = function(value)
-        residual = float((moved - value).norm() / moved.norm().clamp(min=1e-12))
-        value = moved
-        if residual < tolerance:
+        left = residual_b >= tolerance
+        residual_b = torch.where(left, _apart(moved, value, mask), residual_b)
+        value = torch.where(_rows(left, value), moved, value)
+        if not bool((residual_b >= tolerance).any()):
             break
-    return Solution(value, residual, count)
+    return Solution(value, float(residual_b.max()), count)
 
 
-def anderson(function: Map, start: Tensor, *, tolerance: float, max_iterations: int, memory: int = 5) -> Solution:
-    """The same by Anderson acceleration (Walker and Ni 2011, type II) over the last `memory` residuals.
+def anderson(
+    function: Map, start: Tensor, *, tolerance: float, max_iterations: int, mask: Tensor | None = None, memory: int = 5
+) -> Solution:
+    """The same by Anderson acceleration (Walker and Ni 2011, type II) over the last `memory` residuals of each row.
 
-    One mixing for the whole batch; a step that does not lessen the residual falls back to plain iteration.
+    A row whose mixing led away forgets its past, and goes on from its plain image; the best image of each row is kept.
     """
     values: list[Tensor] = []
     images: list[Tensor] = []
-    best, value, residual, count = None, start, float("inf"), 0
+    best, value, count = start, start, 0
+    residual_b = torch.full((len(start),), float("inf"), device=start.device)
+    age_b = torch.zeros(len(start), dtype=torch.int64, device=start.device)
     for count in range(1, max_iterations + 1):
         image = function(value)
-        now = float((image - value).norm() / image.norm().clamp(min=1e-12))
-        if best is None or now < residual:
-            best, residual = image, now
-        if now < tolerance:
+        now_b = _apart(image, value, mask)
+        better = now_b < residual_b
+        left = residual_b >= tolerance
+        best = torch.where(_rows(better & left, best), image, best)
+        residual_b = torch.where(better & left, now_b, residual_b)
+        if not bool((residual_b >= tolerance).any()):
             break
-        if now > 2 * residual:  # Mixing led away: forget the past.
-            values, images = [], []
-        values, images = [*values[1 - memory :], value.flatten()], [*images[1 - memory :], image.flatten()]
-        value = _mixed(values, images).view_as(start) if len(values) > 1 else image
-    return Solution(start if best is None else best, residual, count)
+        age_b = torch.where(now_b > 2 * residual_b, 1, age_b + 1)
+        values, images = [*values[1 - memory :], value], [*images[1 - memory :], image]
+        value = _mixed(values, images, age_b, mask)
+    return Solution(best, float(residual_b.max()), count)
 
 
-def _mixed(values: list[Tensor], images: list[Tensor]) -> Tensor:
-    """Return the combination of images whose residuals, in least squares, cancel best; weights sum to 1."""
-    latest = images[-1] - values[-1]
-    steps = torch.stack([(i - v) - latest for v, i in zip(values[:-1], images[:-1], strict=True)], dim=1).double()
-    gram = steps.T @ steps
-    gram = gram + 1e-10 * gram.diagonal().mean().clamp(min=1e-30) * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
-    weights = torch.linalg.solve(gram, -(steps.T @ latest.double())).to(latest.dtype)
-    moves = torch.stack([i - images[-1] for i in images[:-1]], dim=1)
-    mixed: Tensor = images[-1] + moves @ weights
+def _rows(chosen: Tensor, like: Tensor) -> Tensor:
+    """Return a choice of rows (b,) with as many dimensions as `like`."""
+    return chosen.view(-1, *[1] * (like.ndim - 1))
+
+
+def _mixed(values: list[Tensor], images: list[Tensor], age_b: Tensor, mask: Tensor | None) -> Tensor:
+    """Return each row's combination of its images whose residuals, in least squares, cancel best; weights sum to 1.
+
+    Of a row of age k the last k residuals count; of age 1 and less that is its plain image.
+    """
+    if len(values) == 1:
+        return images[-1]
+    exact = widest(images[-1].device)
+    off = torch.stack([image - value for value, image in zip(values, images, strict=True)], dim=1).to(exact)
+    if mask is not None:
+        off = off * mask[:, None, :, None]
+    off = off.flatten(2)
+    steps = off[:, :-1] - off[:, -1:]  # (b, m, size)
+    ages = torch.arange(len(values) - 1, 0, -1, device=age_b.device)  # Of the entries, the latest left out.
+    known = (ages[None] < age_b[:, None]).to(exact)  # (b, m)
+    steps = steps * known[:, :, None]
+    gram = steps @ steps.mT
+    ridge = 1e-10 * gram.diagonal(dim1=1, dim2=2).mean(1).clamp(min=1e-30)
+    gram = gram + torch.diag_embed(ridge[:, None] + (1 - known))  # A step that does not count gets the weight 0.
+    weights = torch.linalg.solve(gram, -(steps @ off[:, -1, :, None]))[..., 0] * known
+    mixed = images[-1]
+    for number, image in enumerate(images[:-1]):
+        mixed = mixed + _rows(weights[:, number], mixed).to(mixed.dtype) * (image - images[-1])
     return mixed
 
 
@@ -85,9 +130,10 @@ SOLVERS: dict[str, Callable[..., Solution]] = {"plain": iterate, "anderson": and
 class FixedPoint(Gradient):
     """What the implicit schemes share: a cycle as a map of one tensor, solved without gradient.
 
-    After each run `residual` holds the relative residual and `iterations` the cycles of the forward solve.
+    After each run `residual` holds the largest relative residual and `iterations` the cycles of the forward solve.
     """
 
+    whole = True
     residual: float = float("nan")
     iterations: int = 0
 
@@ -103,6 +149,7 @@ class FixedPoint(Gradient):
                 torch.cat(state, dim=-1),
                 tolerance=config.tolerance,
                 max_iterations=config.max_iterations,
+                mask=mask_bl,
             )
         self.residual, self.iterations = found.residual, found.iterations
         weight = config.jacobian_weight
@@ -184,14 +231,14 @@ class Implicit(FixedPoint):
             # A second graph of the same cycle, from a leaf, serves the products g J of the adjoint.
             leaf = point.detach().requires_grad_()
             image = as_map(core, x_bld.detach(), mask_bl)(leaf)
-            out.register_hook(lambda v: self._adjoint(v, image, leaf))  # type: ignore[no-untyped-call]
+            out.register_hook(lambda v: self._adjoint(v, image, leaf, mask_bl))  # type: ignore[no-untyped-call]
         return tuple(out.chunk(core.num_states, dim=-1))
 
     def figures(self) -> dict[str, float]:
         """See Gradient.figures; also the relative residual of the last adjoint solve."""
         return super().figures() | {"adjoint_residual": self.adjoint_residual}
 
-    def _adjoint(self, v: Tensor, image: Tensor, leaf: Tensor) -> Tensor:
+    def _adjoint(self, v: Tensor, image: Tensor, leaf: Tensor, mask_bl: Tensor | None) -> Tensor:
         config = self.config
 
         def step(g: Tensor) -> Tensor:
@@ -199,7 +246,7 @@ class Implicit(FixedPoint):
             return v + torch.autograd.grad(image, leaf, g, retain_graph=True, allow_unused=True, materialize_grads=True)[0]
 
         solve = SOLVERS[config.solver]
-        found = solve(step, v, tolerance=config.tolerance, max_iterations=config.max_adjoint_iterations)
+        found = solve(step, v, tolerance=config.tolerance, max_iterations=config.max_adjoint_iterations, mask=mask_bl)
         self.adjoint_residual = found.residual
         return found.value
 

@@ -22,6 +22,8 @@ class Gradient:
     """
 
     penalty: Tensor | None = None
+    whole: bool = False
+    """Whether a run is one solve, which cannot be cut into cycles."""
 
     def figures(self) -> dict[str, float]:
         """Return what the scheme tells about its last run, for the metrics."""

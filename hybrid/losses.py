@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from hybrid.device import widest
 from hybrid.kinds import Kinds, require
 
 IGNORE = -100
@@ -64,7 +65,7 @@ class Softmax(AnswerLoss):
 
 @LOSSES.register("stablemax")
 class Stablemax(AnswerLoss):
-    """Cross-entropy of s(x)/sum s, s(x) = x + 1 for x >= 0 and 1/(1 - x) below, in float64."""
+    """Cross-entropy of s(x)/sum s, s(x) = x + 1 for x >= 0 and 1/(1 - x) below, in float64 where the device has it."""
 
     @dataclass(frozen=True)
     class Config:
@@ -75,7 +76,7 @@ class Stablemax(AnswerLoss):
 
     def per_position(self, logits_bav: Tensor, labels_ba: Tensor) -> Tensor:
         """See AnswerLoss.per_position."""
-        x = logits_bav.double()
+        x = logits_bav.to(widest(logits_bav.device))
         # The unused branch of `where` must stay finite too, or its gradient turns NaN.
         s = torch.where(x >= 0, x.clamp(min=0) + 1, 1 / (1 - x.clamp(max=0)))
         log_p = s.log() - s.sum(-1, keepdim=True).log()

@@ -28,6 +28,10 @@ def find(backbone: Any, tokenizer: Any, config: HybridConfig) -> Backbone:
         return NoBackbone(config.encoder.vocabulary)
     require(not structured, "the structured encoder reads symbols, not a language model; choose backbone none with it")
     if isinstance(backbone, Backbone):
+        require(
+            not backbone.tuned,
+            f"{backbone.name} holds the tuner of a head, which changes what others read; load the model anew, or merge the tuner",
+        )
         return backbone.reading(layers)
     if is_name(backbone):
         named = config.backbone if backbone is None else replace(config.backbone, name=str(backbone))

@@ -269,13 +269,20 @@ class HybridModel(nn.Module):
         """Take over the weights of a trained head of the same sizes: a warm start, from a frozen run for one with a tuner.
 
         The head may have been trained on another precision of the language model: it is trained on, and a warning tells.
+        A tuner that was saved with it is taken over too.
 
         Raises:
             CheckpointError: files are missing or damaged, or the sizes differ.
+            ConfigError: the head was trained with a tuner, and this model has none, or another one.
             BackboneError: the head was made for another language model.
         """
         saved = checkpoint.load(folder)
         checkpoint.check_backbone(saved.fingerprint, self.backbone.fingerprint, self.backbone.name, moved=True)
+        with_tuner = HybridConfig.from_dict(saved.config).tuner
+        if with_tuner is not None:
+            same = self.backbone.tuned and with_tuner == self.config.tuner
+            require(same, f"{folder} was trained with the tuner {with_tuner}; give the same one, or start from a head without")
+            tuner.restore(self.backbone, tuner.read(saved.folder))
         checkpoint.restore(self.head, saved.tensors, str(folder))
         self.started_from = weights_digest(self.head)
 
@@ -285,12 +292,16 @@ class HybridModel(nn.Module):
         Raises:
             CheckpointError: files are missing, damaged or do not fit.
             BackboneError: the head was made for another language model.
-            ConfigError: the head has a tuner of its own: load it with `from_pretrained`.
+            ConfigError: the head, or this model, has a tuner of its own: load the head with `from_pretrained`.
         """
         saved = checkpoint.load(folder)
         config = HybridConfig.from_dict(saved.config)
         require(
             config.tuner is None, f"{folder} holds a tuner, which changes the language model for all heads; use from_pretrained"
+        )
+        require(
+            not self.backbone.tuned,
+            f"this model has a tuner, and the head in {folder} was trained without; merge the tuner, or use from_pretrained",
         )
         checkpoint.check_backbone(saved.fingerprint, self.backbone.fingerprint, self.backbone.name)
         other = HybridModel(self.backbone.reading(config.backbone.layers), config)

@@ -72,12 +72,13 @@ class Reasoner(nn.Module):
     def step(
         self, state: State, x_bld: Tensor, mask_bl: Tensor | None, *, disturb: Callable[[State], State] | None = None
     ) -> State:
-        """Run one supervision step on the workspace (b, l, d); `disturb` changes the states before each cycle.
+        """Run one supervision step on the workspace (b, l, d); `disturb` changes the states before each cycle, or solve.
 
         Under autocast workspace and states are of its dtype, as in the paper's code.
         """
         x_bld, state = _in_autocast(x_bld), tuple(map(_in_autocast, state))
-        if disturb is None:
+        if disturb is None or self.gradient.whole:
+            state = state if disturb is None else disturb(state)
             return self.gradient.run(self.core, state, x_bld, mask_bl, self.config.num_cycles)
         for _ in range(self.config.num_cycles):
             state = self.gradient.run(self.core, disturb(state), x_bld, mask_bl, 1)

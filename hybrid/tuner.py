@@ -123,16 +123,20 @@ def _plain(value: Any) -> Any:
     return getattr(value, "value", value)
 
 
-def tune(backbone: Backbone, config: Any) -> None:
+def tune(backbone: Backbone, config: Any, *, whole: bool = False) -> None:
     """Put fresh weights of the tuner into the backbone's model, in place; they alone take gradients.
+
+    Args:
+        backbone: whose model it is.
+        config: of a tuner kind.
+        whole: train behind the deepest layer that is read too, for a model that writes text.
 
     Raises:
         ConfigError: PEFT refuses the config, or the method adds no weights to the model's layers.
     """
     from peft import get_peft_model
 
-    there = hasattr(backbone.model, "peft_config")
-    require(not there, f"{backbone.name} holds an adapter of PEFT already; merge it first, or leave tuner out")
+    _check_free(backbone)
     wanted = TUNERS.build(config).peft_config()
     require(
         not wanted.is_prompt_learning, f"{wanted.peft_type} adds tokens, not weights; choose LoRA or another that tunes layers"
@@ -145,18 +149,43 @@ def tune(backbone: Backbone, config: Any) -> None:
         raise ConfigError(f"PEFT cannot tune {backbone.name}: {error}") from None
     backbone.tuned = True
     backbone.model.eval()
-    require(bool(tuned_parameters(backbone)), f"{wanted.peft_type} gives {backbone.name} nothing to train; choose another tuner")
+    if not whole:
+        _freeze_unread(backbone)
+    require(
+        bool(tuned_parameters(backbone)),
+        f"{wanted.peft_type} gives {backbone.name} nothing to train up to layer {max(backbone.layers)}, the deepest read; "
+        "read a deeper one (backbone.layers), or choose another tuner",
+    )
 
 
 def load(backbone: Backbone, folder: Path) -> None:
-    """Put the tuner that was saved in `folder` into the backbone's model, in place."""
+    """Put the tuner that was saved in `folder` into the backbone's model, in place.
+
+    Raises:
+        ConfigError: the model holds a tuner already.
+    """
     from peft import PeftModel
 
+    _check_free(backbone)
     _ = backbone.fingerprint
     with _quiet():
         backbone.model = PeftModel.from_pretrained(backbone.model, str(folder), is_trainable=True)
     backbone.tuned = True
     backbone.model.eval()
+    _freeze_unread(backbone)
+
+
+def _check_free(backbone: Backbone) -> None:
+    there = hasattr(backbone.model, "peft_config")
+    require(
+        not there, f"{backbone.name} holds an adapter of PEFT already; merge it first, load the model anew, or leave tuner out"
+    )
+
+
+def _freeze_unread(backbone: Backbone) -> None:
+    """Leave out of training what no gradient can reach: the layers behind the deepest one that is read."""
+    for layer in backbone.unread_layers:
+        layer.requires_grad_(False)
 
 
 @contextlib.contextmanager

@@ -65,7 +65,7 @@ def test_the_record_holds_means_and_the_methods_own_figures(clock, graded, backb
     assert (record.exact, record.exact_low, record.exact_high) == (0.5, *wilson(5, 10))
     assert (record.tokens_generated_mean, record.reasoner_steps_mean, record.flops_mean) == (4.5, 2.0, 104.5)
     assert (record.trainable_parameters, record.train_seconds) == (7, 3.5)
-    assert record.backbone == backbone.name and record.versions == versions() and record.device == device_name()
+    assert record.backbone == backbone.name and record.versions == versions() and record.device == device_name(backbone.device)
     assert record.accuracy_by_step is None and record.peak_memory_bytes > 1e6
 
 
@@ -196,8 +196,7 @@ def test_forward_seconds_are_one_a_prompt_of_the_whole_model_alone(backbone, pro
 
 
 def test_the_device_has_a_name(monkeypatch):
-    assert device_name()
-    if not torch.cuda.is_available():
-        assert device_name().endswith(f", {torch.get_num_threads()} threads")
-        monkeypatch.setattr(benchmark.Path, "is_file", lambda self: False)
-        assert device_name().startswith("CPU, ")
+    processor = torch.device("cpu")
+    assert device_name(processor).endswith(f", {torch.get_num_threads()} threads")
+    monkeypatch.setattr(benchmark.Path, "is_file", lambda self: False)
+    assert device_name(processor).startswith("CPU, ") and device_name(torch.device("mps")) == "mps"

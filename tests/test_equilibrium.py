@@ -119,15 +119,15 @@ def linear_map(size=8, radius=0.9):
 @pytest.mark.parametrize("solve", [iterate, anderson])
 def test_both_solvers_find_the_fixed_point_of_a_linear_map(solve):
     function, exact = linear_map()
-    found = solve(function, torch.zeros(8, dtype=torch.float64), tolerance=1e-12, max_iterations=500)
-    torch.testing.assert_close(found.value, exact, rtol=0, atol=1e-10)
+    found = solve(function, torch.zeros(1, 1, 8, dtype=torch.float64), tolerance=1e-12, max_iterations=500)
+    torch.testing.assert_close(found.value[0, 0], exact, rtol=0, atol=1e-10)
     assert found.residual < 1e-12 and found.iterations < 500
 
 
 def test_anderson_needs_far_fewer_iterations_than_plain_iteration():
     function, _ = linear_map(4, 0.95)
     counts = [
-        solve(function, torch.zeros(4, dtype=torch.float64), tolerance=1e-10, max_iterations=2000).iterations
+        solve(function, torch.zeros(1, 1, 4, dtype=torch.float64), tolerance=1e-10, max_iterations=2000).iterations
         for solve in (iterate, anderson)
     ]
     assert counts[1] < counts[0] / 5
@@ -149,16 +149,16 @@ def test_the_residual_and_the_number_of_evaluations_are_told(solve):
         calls.append(s)
         return 0.5 * s + 1.0
 
-    found = solve(halved, torch.zeros(3, dtype=torch.float64), tolerance=1e-30, max_iterations=3)
+    found = solve(halved, torch.zeros(1, 1, 3, dtype=torch.float64), tolerance=1e-30, max_iterations=3)
     assert found.iterations == 3 == len(calls)
     expected = [float((0.5 * s + 1 - s).norm() / (0.5 * s + 1).norm()) for s in calls]
     assert found.residual == pytest.approx(min(expected), rel=1e-9)
-    assert solve(halved, torch.full((3,), 2.0), tolerance=1e-6, max_iterations=9).iterations == 1
+    assert solve(halved, torch.full((1, 1, 3), 2.0), tolerance=1e-6, max_iterations=9).iterations == 1
 
 
 def test_where_mixing_leads_away_anderson_returns_the_best_it_saw():
     function = lambda s: s + 1.0 + s.square()  # noqa: E731 - has no real fixed point
-    found = anderson(function, torch.zeros(2, dtype=torch.float64), tolerance=1e-9, max_iterations=12)
+    found = anderson(function, torch.zeros(1, 1, 2, dtype=torch.float64), tolerance=1e-9, max_iterations=12)
     assert found.iterations == 12 and found.value.isfinite().all() and 0 < found.residual <= 1.0
 
 
@@ -168,7 +168,24 @@ def test_a_scheme_tells_the_residual_and_iterations_of_its_last_solve(core, x):
         joined = torch.cat(through_cycles(core, x, rule.config.max_iterations - 1), dim=-1)
         image = as_map(core, x.detach(), None)(joined)
         assert rule.iterations == rule.config.max_iterations
-        assert rule.residual == pytest.approx(((image - joined).norm() / image.norm()).item())
+        assert rule.residual == pytest.approx(
+            ((image - joined).flatten(1).norm(dim=1) / image.flatten(1).norm(dim=1)).max().item()
+        )
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("kind", [Implicit, Phantom])
+def test_a_row_comes_to_rest_as_it_does_alone_whatever_stands_beside_it(core, x, kind, solver):
+    rule = kind(kind.Config(solver=solver, tolerance=1e-4, max_iterations=9))
+    padded = torch.cat([x.detach(), 50 * torch.randn_like(x[:, :2])], dim=1)
+    mask = torch.ones(padded.shape[:2], dtype=torch.bool)
+    mask[:, x.shape[1] :] = False
+    state = tuple(torch.zeros_like(padded) for _ in range(2))
+    together = rule.run(core, state, padded, mask, 1)
+    for row in range(len(x)):
+        alone = rule.run(core, tuple(z[row : row + 1, : x.shape[1]] for z in state), x[row : row + 1].detach(), None, 1)
+        for one, other in zip(together, alone, strict=True):
+            torch.testing.assert_close(one[row : row + 1, : x.shape[1]], other, rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize("k", [1, 3])

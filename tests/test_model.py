@@ -91,6 +91,14 @@ def test_attaching_takes_a_name_a_loaded_model_or_a_backbone(backbone, config, t
         assert model.backbone.fingerprint == backbone.fingerprint
 
 
+def test_a_loaded_model_without_a_name_wants_its_tokenizer(config, new_llama, new_tokenizer):
+    named = replace(config, backbone=hybrid.BackboneConfig(layers=(0, 2)))
+    model = new_llama(len(new_tokenizer()))
+    with pytest.raises(BackboneError, match="has no name to find its tokenizer by; give tokenizer"):
+        hybrid.attach(model, named)
+    assert hybrid.attach(model, named, tokenizer=new_tokenizer()).solve(["Sort: 3 1 2"])
+
+
 def test_the_config_names_the_layers_that_were_resolved(backbone, config):
     bare = replace(config, backbone=hybrid.BackboneConfig(layers=(-1,)))
     assert hybrid.attach(backbone, bare).config.backbone.layers == (3,)

@@ -4,9 +4,11 @@ import pytest
 import torch
 
 from hybrid.adapters import Features
+from hybrid.equilibrium import Implicit, Phantom
 from hybrid.errors import ConfigError
 from hybrid.halting import Fixed
 from hybrid.inference import think
+from hybrid.reasoner import ReasonerConfig
 from hybrid.search import SearchConfig, noisy, search
 
 
@@ -31,6 +33,14 @@ def test_without_noise_every_trajectory_is_the_plain_one(model, features):
         same = run(model, features, num_trajectories=3, noise=0.0, choose=choose)
         torch.testing.assert_close(same.logits, plain.logits)
         assert torch.equal(same.symbols, plain.symbols)
+
+
+@pytest.mark.parametrize("gradient", [Implicit.Config(max_iterations=3), Phantom.Config(max_iterations=3)])
+def test_a_solve_counts_as_one_recursion_so_that_no_noise_is_the_plain_answer(new_model, problems, gradient):
+    model = new_model(reasoner=ReasonerConfig(width=16, num_cycles=2, num_supervision_steps=3, gradient=gradient))
+    features = model.read([problem.prompt for problem in problems(4)])
+    plain = run(model, features, num_trajectories=1)
+    torch.testing.assert_close(run(model, features, num_trajectories=2, noise=0.0).logits, plain.logits)
 
 
 def test_a_head_in_half_precision_searches_too(model, features):

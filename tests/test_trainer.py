@@ -53,6 +53,21 @@ def run(new_model, problems, tmp_path):
     return start
 
 
+def test_a_precision_that_the_run_cannot_have_is_refused_before_it_begins(run, monkeypatch, tmp_path):
+    if not torch.accelerator.is_available():
+        with pytest.raises(ConfigError, match="fp16 needs a GPU; give bf16 or no"):
+            run(replace(CONFIG, mixed_precision="fp16"))
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+    with pytest.raises(ConfigError, match=r"the launcher asks for mixed precision bf16, and train\.mixed_precision is no"):
+        run()
+    assert not (tmp_path / "run").exists()
+
+
+def test_two_runs_of_one_program_may_have_two_precisions(run):
+    for precision in ("no", "bf16", "no"):
+        run(replace(CONFIG, num_steps=2, mixed_precision=precision), output=precision, overwrite=True)
+
+
 @pytest.fixture(scope="module")
 def whole(shared_backbone, config, problems, tmp_path_factory):
     """The folder of an uninterrupted run of CONFIG, with its outcome."""

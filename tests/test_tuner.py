@@ -26,7 +26,8 @@ def tuned(tiny_folder, config):
 
 def test_only_the_tuner_of_the_language_model_takes_gradients(tuned):
     parameters = dict(tuned.backbone.model.named_parameters())
-    assert {name for name, p in parameters.items() if p.requires_grad} == {name for name in parameters if "lora_" in name}
+    read = {name for name in parameters if "lora_" in name and ".layers.2." not in name}  # The head reads states 0 and 2.
+    assert {name for name, p in parameters.items() if p.requires_grad} == read and read
     own = sum(p.numel() for p in tuner.tuned_parameters(tuned.backbone))
     head = sum(p.numel() for p in tuned.head.parameters())
     assert tuned.get_nb_trainable_parameters() == (own + head, sum(p.numel() for p in parameters.values()) + head)
@@ -114,8 +115,13 @@ def test_what_cannot_be_trained_is_refused_in_words(config, tiny_folder):
     with pytest.raises(ConfigError, match="PEFT refuses"):
         hybrid.attach(None, replace(config, tuner=AnyTuner.Config({"peft_type": "LORA", "rank": 3})))
     model = hybrid.attach(None, replace(config, tuner=Lora.Config()))
-    with pytest.raises(ConfigError, match="holds an adapter of PEFT already"):
+    with pytest.raises(ConfigError, match="holds the tuner of a head"):
         hybrid.attach(model.backbone, replace(config, tuner=Lora.Config()))
+    with pytest.raises(ConfigError, match="holds an adapter of PEFT already"):
+        tuner.tune(model.backbone, Lora.Config())
+    first = replace(config, backbone=replace(config.backbone, layers=(0,)), tuner=Lora.Config())
+    with pytest.raises(ConfigError, match="nothing to train up to layer 0, the deepest read; read a deeper one"):
+        hybrid.attach(None, first)
 
 
 def test_configs_of_peft_become_plain_data():
@@ -142,6 +148,31 @@ def test_a_head_with_a_tuner_is_no_further_head(tuned, new_model, tmp_path):
     tuned.save_pretrained(tmp_path)
     with pytest.raises(ConfigError, match="changes the language model for all heads"):
         new_model().load_head(tmp_path, "tuned")
+
+
+def test_a_tuner_never_leaks_into_a_head_that_was_trained_without(tuned, new_model, tmp_path):
+    new_model().save_pretrained(tmp_path / "frozen")
+    tuned.save_pretrained(tmp_path / "tuned")
+    with pytest.raises(ConfigError, match="this model has a tuner, and the head in .* was trained without"):
+        tuned.load_head(tmp_path / "frozen", "frozen")
+    with pytest.raises(ConfigError, match="holds the tuner of a head"):
+        hybrid.HybridModel.from_pretrained(tmp_path / "frozen", backbone=tuned.backbone)
+    shared = hybrid.Backbone.load(tuned.config.backbone)
+    plain = hybrid.HybridModel.from_pretrained(tmp_path / "frozen", backbone=shared)
+    hybrid.HybridModel.from_pretrained(tmp_path / "tuned", backbone=shared)
+    for ask in (lambda: plain.solve(PROMPTS), lambda: hybrid.HybridModel.from_pretrained(tmp_path / "frozen", backbone=shared)):
+        with pytest.raises(BackboneError, match="a tuner was put into .* for another head"):
+            ask()
+
+
+def test_a_start_from_a_head_with_a_tuner_takes_the_tuner_over(tuned, config, new_model, tmp_path):
+    tuned.save_pretrained(tmp_path)
+    again = hybrid.attach(None, tuned.config)
+    again.start_from(tmp_path)
+    assert torch.equal(again.logits(PROMPTS), tuned.logits(PROMPTS))
+    for other in (new_model(), hybrid.attach(None, replace(config, tuner=Lora.Config(r=3)))):
+        with pytest.raises(ConfigError, match="was trained with the tuner .* give the same one"):
+            other.start_from(tmp_path)
 
 
 def test_trainable_weights_are_printed_as_peft_does(tuned, capsys):

@@ -136,6 +136,7 @@ class Muon(OptimizerKind):
 
     def build(self, module: nn.Module) -> list[torch.optim.Optimizer]:
         """See OptimizerKind.build."""
+        require(hasattr(torch.optim, "Muon"), "muon needs torch 2.9 or later; install it, or choose adamw")
         config = self.config
         matrices = [p for name, p in module.named_parameters() if p.requires_grad and p.ndim == 2 and ".core." in f".{name}"]
         taken = {id(p) for p in matrices}

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import torch
 from accelerate import Accelerator, PartialState
+from accelerate.state import AcceleratorState
 from accelerate.utils import (
     DistributedDataParallelKwargs,
     DistributedType,
@@ -108,13 +109,25 @@ def new_accelerator(
         folder: of the run, for the trackers.
 
     Raises:
-        ConfigError: the batch does not split over the processes, or FSDP 1 or DeepSpeed's third stage was asked for.
+        ConfigError: the batch does not split over the processes, the launcher asks for another precision, fp16 was asked for
+            without a GPU, or FSDP 1 or DeepSpeed's third stage was asked for.
     """
-    on_cpu = int(os.environ.get("WORLD_SIZE", "1")) > 1 and not torch.accelerator.is_available()
+    alone = int(os.environ.get("WORLD_SIZE", "1")) == 1
+    on_cpu = not alone and not torch.accelerator.is_available()
     deepspeed = os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true"
     handlers: list[Any] = [DistributedDataParallelKwargs(static_graph=True)]  # A gradient scheme may leave weights out.
     if on_cpu and deepspeed:
         handlers.append(InitProcessGroupKwargs(backend="gloo"))
+    asked = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
+    require(
+        asked in ("no", mixed_precision),
+        f"the launcher asks for mixed precision {asked}, and train.mixed_precision is {mixed_precision}; give both the same",
+    )
+    fits = mixed_precision != "fp16" or torch.accelerator.is_available()
+    require(fits, "mixed_precision fp16 needs a GPU; give bf16 or no")
+    known = AcceleratorState._shared_state
+    if alone and known and known.get("_mixed_precision") != mixed_precision:
+        AcceleratorState._reset_state()  # Of an earlier run in this program, which had another precision.
     accelerator = Accelerator(
         # Without this, processes on a machine without a GPU would each believe to be alone.
         cpu=on_cpu and not deepspeed,

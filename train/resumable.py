@@ -145,7 +145,7 @@ class Resumable:
         if self.boundary is not None:
             self.boundary.load_state_dict(parts["tuner"])
         sums = parts["run"]["sums"] * self._counts()
-        self.sums = (sums if self.team.main else torch.zeros_like(sums)).to(device)
+        self.sums = (sums if self.team.main else torch.zeros_like(sums)).to(self.sums)
         step, self.seconds, self.best_exact, best_step, perfect = parts["run"]["figures"].tolist()
         self.step, self.best_step, self.perfect = int(step), int(best_step), int(perfect)
         run_state.load_random_state(parts["random"], device, self.team)

@@ -18,6 +18,7 @@ import torch
 
 from hybrid.block import Network
 from hybrid.carry import Carry
+from hybrid.device import widest
 from hybrid.head import Head, StepOutput
 from hybrid.kinds import to_dict
 from hybrid.model import HybridModel
@@ -184,8 +185,7 @@ class Trainer(Resumable):
         )
         self.carry = Carry.start(head.start(self.slots.batch.features))
         device = self.accelerator.device
-        exact = torch.float32 if device.type == "mps" else torch.float64  # Apple's GPUs have no float64.
-        self.sums = torch.zeros(6, dtype=exact, device=device)
+        self.sums = torch.zeros(6, dtype=widest(device), device=device)
         if self.config.trackers:
             flat = {k: str(v) for k, v in to_dict(self.config).items()}
             self.accelerator.init_trackers("hybrid", flat)
@@ -258,7 +258,7 @@ class Trainer(Resumable):
             rates = self.config.optimizer
             self.boundary.learn(rates.rate(self.step, self._progress()) / rates.learning_rate, rates.max_norm)
         ended = (carry.halted.sum(), (result.right & carry.halted).sum(), (carry.steps * carry.halted).sum())
-        self.sums += torch.stack([torch.ones_like(result.answer), result.answer, result.halt, *ended]).double()
+        self.sums += torch.stack([torch.ones_like(result.answer), result.answer, result.halt, *ended]).to(self.sums.dtype)
 
     def _log(self) -> None:
         count, answer, halt, ended, right, steps = self._finite_sums().tolist()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
-import resource
 import shutil
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -180,7 +180,7 @@ def survey(model: HybridModel, train_problems: Sequence[Problem], dev_problems: 
     step()
     step_seconds = sum(_seconds(step)[0] for _ in range(TIMED_STEPS)) / TIMED_STEPS
     back_seconds, _ = _seconds(step.go_back)
-    peak = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else _resident_peak()
+    peak = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else resident_peak()
     head, dev = step.head, sets[1].batch(range(min(EVALUATED_TOGETHER, len(sets[1])))).to(model.device)
     think_seconds, _ = _seconds(
         lambda: think(head, dev.features, Fixed(Fixed.Config()), head.reasoner.config.num_supervision_steps, dev.labels.shape[1])
@@ -225,8 +225,15 @@ def _seconds(work: Callable[[], T]) -> tuple[float, T]:
     return time.perf_counter() - began, made
 
 
-def _resident_peak() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+def resident_peak() -> int:
+    """Return the most bytes of memory that this process has held since it began."""
+    if sys.platform == "win32":
+        import psutil
+
+        return int(psutil.Process().memory_info().peak_wset)
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _size(count: int) -> str:

@@ -52,7 +52,7 @@ class Adapter:
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             drawn = torch.randn(num_embeddings, table.shape[1]) * table.detach().float().std().cpu()
-            tuner.tune(self._tuned, config)
+            tuner.tune(self._tuned, config, whole=True)
         del plain.peft_config  # PEFT's note that the model wears it.
         self._places: list[tuple[nn.Module, str, Any]] = []
         for name, layer in plain.named_modules():

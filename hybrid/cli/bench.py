@@ -111,6 +111,7 @@ class BenchCommand:
     def _run_model(self, folder: str) -> None:
         from rich.console import Console
 
+        from hybrid.device import usual_device
         from hybrid.eval.baselines import METHODS, HeadMethod, Prompting, Solver
         from hybrid.eval.comparison import Plan, compare
         from hybrid.eval.results import results_table
@@ -119,7 +120,7 @@ class BenchCommand:
         for name in self.methods:
             ready = issubclass(METHODS[name], HeadMethod | Prompting | Solver)
             require(ready, f"the method {name} must be trained first; leave it out here, --suite task --task ... trains it")
-        model = HybridModel.from_pretrained(folder, precision=self.precision)
+        model = HybridModel.from_pretrained(folder, precision=self.precision).to(usual_device())
         task = task_of(model) if self.task is None else TASKS.build(self.task)
         texts = any(issubclass(METHODS[name], Prompting) for name in self.methods)
         engine = ENGINES.build(self.engine, model.backbone, Path(self.output)) if texts else None
