@@ -33,6 +33,7 @@ class Difference:
         num_problems: answered by both.
         problems_needed: so many would probably show a true difference of this size; None where none would.
         seeds_needed: so many a method would, where problems alone would not; None where they are not what is missing.
+        seeds: of the method that has more.
     """
 
     value: float
@@ -42,6 +43,7 @@ class Difference:
     num_problems: int
     problems_needed: int | None
     seeds_needed: int | None
+    seeds: int = 1
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,7 @@ def difference(first: ArrayLike, second: ArrayLike, *, level: float = 0.95, seed
     half = spread.half_width(level)
     low, high = max(-1.0, centre - half), min(1.0, centre + half)
     needed = _needed(value, spread, (len(a_sn), len(b_tn)), level)
-    return Difference(value, min(low, value), max(high, value), _p(abs(centre), spread), n, *needed)
+    return Difference(value, min(low, value), max(high, value), _p(abs(centre), spread), n, *needed, max(len(a_sn), len(b_tn)))
 
 
 def _spread(each_n: Answers, a_sn: Answers, b_tn: Answers) -> tuple[float, Spread]:
@@ -200,6 +202,11 @@ def _verdict(found: Difference, p: float, comparisons: int, level: float) -> Ver
     if found.value == 0:
         return Verdict("not distinguishable", "no difference was seen")
     shown = f"would show a difference of {100 * abs(found.value):.1f} points"
+    if found.problems_needed is not None and found.problems_needed <= found.num_problems and found.seeds > 1:
+        seen = f"that {found.seeds} seeds differ by {100 * abs(found.value):.1f} points"
+        return Verdict(
+            "not distinguishable", f"{seen} does not stand up to the correction for {comparisons} comparisons; more may"
+        )
     if found.problems_needed is not None:
         needed = max(found.problems_needed, found.num_problems + 1)
         return Verdict("not distinguishable", f"about {needed:,} problems {shown}")

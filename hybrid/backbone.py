@@ -256,9 +256,6 @@ class Backbone:
 
         Padding is moved behind the tokens for the run: positions then count from the first token in every family, and a
         recurrent model reads no padding before it.
-
-        Raises:
-            BackboneError: another head has put a tuner into the model since.
         """
         self._check_untouched()
         order = mask.long().argsort(dim=1, descending=True, stable=True)

@@ -38,8 +38,9 @@ class Solution:
 def _apart(image: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
     """Return each row's relative residual (b,), positions outside the mask (b, l) left out."""
     inside = torch.ones_like(image[..., :1]) if mask is None else mask[..., None].to(image.dtype)
-    off, size = (at_least_float32(tensor * inside).flatten(1).norm(dim=1) for tensor in (image - value, image))
-    return off / size.clamp(min=1e-12)
+    off_b, size_b = (at_least_float32(tensor * inside).flatten(1).norm(dim=1) for tensor in (image - value, image))
+    apart_b: Tensor = off_b / size_b.clamp(min=1e-12)
+    return apart_b
 
 
 def iterate(function: Map, start: Tensor, *, tolerance: float, max_iterations: int, mask: Tensor | None = None) -> Solution:

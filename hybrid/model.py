@@ -278,11 +278,7 @@ class HybridModel(nn.Module):
         """
         saved = checkpoint.load(folder)
         checkpoint.check_backbone(saved.fingerprint, self.backbone.fingerprint, self.backbone.name, moved=True)
-        with_tuner = HybridConfig.from_dict(saved.config).tuner
-        if with_tuner is not None:
-            same = self.backbone.tuned and with_tuner == self.config.tuner
-            require(same, f"{folder} was trained with the tuner {with_tuner}; give the same one, or start from a head without")
-            tuner.restore(self.backbone, tuner.read(saved.folder))
+        tuner.take_over(self.backbone, self.config.tuner, HybridConfig.from_dict(saved.config).tuner, saved.folder)
         checkpoint.restore(self.head, saved.tensors, str(folder))
         self.started_from = weights_digest(self.head)
 
@@ -299,12 +295,8 @@ class HybridModel(nn.Module):
         require(
             config.tuner is None, f"{folder} holds a tuner, which changes the language model for all heads; use from_pretrained"
         )
-        require(
-            not self.backbone.tuned,
-            f"this model has a tuner, and the head in {folder} was trained without; merge the tuner, or use from_pretrained",
-        )
         checkpoint.check_backbone(saved.fingerprint, self.backbone.fingerprint, self.backbone.name)
-        other = HybridModel(self.backbone.reading(config.backbone.layers), config)
+        other = HybridModel(find(self.backbone, None, config), config)
         checkpoint.restore(other.head, saved.tensors, str(folder))
         self._heads[name] = (other.backbone, other.config, other.head.to(self.device))
 

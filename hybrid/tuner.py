@@ -222,6 +222,17 @@ def restore(backbone: Backbone, weights: Mapping[str, Tensor]) -> None:
     set_peft_model_state_dict(backbone.model, dict(weights))
 
 
+def take_over(backbone: Backbone, own: Any, saved: Any, folder: Path) -> None:
+    """Put the weights of the tuner `saved` in `folder`, if there is one, into the equal one that the backbone has.
+
+    Raises:
+        ConfigError: the backbone's own tuner is none or another.
+    """
+    if saved is not None:
+        require(own == saved, f"{folder} was trained with the tuner {saved}; give the same one, or start from a head without")
+        restore(backbone, read(folder))
+
+
 def merge(backbone: Backbone) -> None:
     """Fold the tuner into the model's own weights and take it out; the model is another one from then on.
 

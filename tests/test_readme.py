@@ -163,19 +163,35 @@ def test_the_tables_of_a_study_are_those_of_its_committed_results(name):
     assert results and all(show(results) in TEXT for show in TABLES[name])
 
 
-@pytest.mark.parametrize(
-    ("name", "task"), [("quickstart_suite", "sudoku (size 4"), ("standard", "sudoku (size 6"), ("lora", "state\\_tracking")]
-)
-def test_the_table_of_a_suite_is_what_its_committed_folder_gives(name, task):
+def made_report(name):
     from hybrid.eval.report.entries import tasks_of
     from hybrid.eval.report.markdown import markdown_report
     from hybrid.eval.report.verdicts import against_all
     from hybrid.eval.suite_folder import read_suite
 
-    folder = ROOT / "eval" / "results" / name
-    suite = read_suite(folder)
+    suite = read_suite(ROOT / "eval" / "results" / name)
     tasks = tasks_of(suite)
-    made = markdown_report(suite, tasks, against_all(tasks))
+    return markdown_report(suite, tasks, against_all(tasks))
+
+
+def table_of(report, heading):
+    """Return the first table behind a heading."""
+    part = report[report.index(f"## {heading}") :]
+    return part[part.index("| method |") :].split("\n\n")[0]
+
+
+@pytest.mark.parametrize("name", ["quickstart_suite", "standard"])
+def test_the_report_of_a_suite_is_what_its_committed_folder_gives(name):
+    made, folder = made_report(name), ROOT / "eval" / "results" / name
     assert made == (folder / "report.md").read_text(encoding="utf-8")
-    figures = made[made.index(f"## {task}") :]
-    assert figures[figures.index("| method | exact % (95%) | seeds") :].split("\n\n")[0] in TEXT
+    plots = re.findall(r"\]\((plots/[^)]+)\)", made)
+    assert plots and all((folder / plot).is_file() for plot in plots)
+
+
+def test_the_tables_of_suites_are_those_of_their_committed_folders():
+    assert table_of(made_report("quickstart_suite"), "sudoku (size 4") in TEXT
+    standard = made_report("standard")
+    assert table_of(standard, "Exact answers") in TEXT and table_of(standard, "Cost of a problem") in TEXT
+    rows = table_of(standard, "state\\_tracking").splitlines()
+    named = [row for row in rows if row.split(" | ")[0] in ("| hybrid", "| hybrid + LoRA", "| lora direct", "| lora cot")]
+    assert "\n".join([*rows[:2], *named]) in TEXT

@@ -21,7 +21,7 @@ PACKAGES = {
 
 LAYERS = [
     # The foundation: knows no adapter and no model.
-    "hybrid.errors hybrid.problem hybrid.recursion hybrid.fingerprint hybrid.product",
+    "hybrid.errors hybrid.problem hybrid.recursion hybrid.fingerprint hybrid.product hybrid.device",
     "hybrid.taps hybrid.offsets hybrid.quantization",
     "hybrid.faults hybrid.kinds hybrid.default_backbone hybrid.loading hybrid.carry hybrid.checkpoint",
     "hybrid.layout hybrid.block hybrid.losses hybrid.halting hybrid.flags",

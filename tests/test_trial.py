@@ -167,7 +167,7 @@ class TestTunedModels:
     def test_a_survey_counts_graph_and_tuner_and_no_features(self, tuned, problems, monkeypatch):
         back, real = [], TrialStep.go_back
         monkeypatch.setattr(TrialStep, "go_back", lambda self: (back.append(self.boundary.output.requires_grad), real(self)))
-        monkeypatch.setattr(trial, "_resident_peak", lambda: 10**9 if back else 0)  # Measured behind the way back.
+        monkeypatch.setattr(trial, "resident_peak", lambda: 10**9 if back else 0)  # Measured behind the way back.
         needs = survey(tuned, problems(30), problems(4, 1), CONFIG)
         own = sum(parameter.numel() for parameter in tuned_parameters(tuned.backbone))
         assert back == [True] and needs.peak_bytes == 10**9 + 2 * 4 * own

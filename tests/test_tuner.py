@@ -153,7 +153,7 @@ def test_a_head_with_a_tuner_is_no_further_head(tuned, new_model, tmp_path):
 def test_a_tuner_never_leaks_into_a_head_that_was_trained_without(tuned, new_model, tmp_path):
     new_model().save_pretrained(tmp_path / "frozen")
     tuned.save_pretrained(tmp_path / "tuned")
-    with pytest.raises(ConfigError, match="this model has a tuner, and the head in .* was trained without"):
+    with pytest.raises(ConfigError, match="holds the tuner of a head, which changes what others read"):
         tuned.load_head(tmp_path / "frozen", "frozen")
     with pytest.raises(ConfigError, match="holds the tuner of a head"):
         hybrid.HybridModel.from_pretrained(tmp_path / "frozen", backbone=tuned.backbone)
