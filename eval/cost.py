@@ -27,9 +27,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from hybrid.backbone import Backbone
+from hybrid.device import resident_peak
 from hybrid.kinds import require
 from hybrid.quantization import plain_weight
-from hybrid.train.trial import resident_peak
 
 
 def count_flops(work: Callable[[], Any]) -> int:

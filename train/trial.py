@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import math
 import shutil
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from accelerate.utils.memory import should_reduce_batch_size
 from hybrid import tuner
 from hybrid.carry import Carry
 from hybrid.default_backbone import cache_folder
+from hybrid.device import resident_peak
 from hybrid.errors import TrainingError
 from hybrid.halting import Fixed
 from hybrid.inference import think
@@ -223,17 +223,6 @@ def _seconds(work: Callable[[], T]) -> tuple[float, T]:
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     return time.perf_counter() - began, made
-
-
-def resident_peak() -> int:
-    """Return the most bytes of memory that this process has held since it began."""
-    if sys.platform == "win32":
-        import psutil
-
-        return int(psutil.Process().memory_info().peak_wset)
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _size(count: int) -> str:
