@@ -10,12 +10,13 @@ from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
 
+from hybrid.errors import InputError
 from hybrid.eval.baselines import HeadMethod, Method
 from hybrid.eval.benchmark import Measured, forward_seconds, measure
 from hybrid.eval.cost import percentile
 from hybrid.eval.report import write_suite_report
 from hybrid.eval.results import Record, write_results
-from hybrid.eval.suite_folder import Drawn, Planned, slug, write_cell, write_drawn, write_problems, write_suite
+from hybrid.eval.suite_folder import Drawn, Planned, read_suite, slug, write_cell, write_drawn, write_problems, write_suite
 from hybrid.eval.tasks.task import Task, Wording
 from hybrid.model import HybridModel
 from hybrid.no_backbone import NoBackbone
@@ -68,7 +69,12 @@ def compare(
         command: how the run was started, for the report.
         notes: further lines for the report.
         say: gets progress lines.
+
+    Raises:
+        InputError: `output` holds a suite, whose list of cells would be lost.
     """
+    if (output / "suite.json").exists() and read_suite(output).seconds is not None:
+        raise InputError(f"{output} holds a suite of trained methods; give another --output")
     problems = task.problems("test", plan.num_problems, seed=plan.seed, wording=plan.wording)
     measured = []
     for method in methods:
@@ -147,6 +153,7 @@ def drawn(model: HybridModel, task: Task, problem: Problem, index: int) -> Drawn
     for number, symbols in enumerate(model.solve([problem])[0].trajectory, 1):
         pictures.append(task.picture(problem.prompt, symbols, previous))
         wrong = sum(a != b for a, b in zip_longest(symbols, problem.answer))
-        captions.append(f"step {number}: " + (f"{wrong} wrong" if wrong else "right"))
+        said = "right" if task.right(symbols, problem) else f"{wrong} wrong" if wrong else "wrong"
+        captions.append(f"step {number}: {said}")
         previous = symbols
     return Drawn(index, tuple(captions), tuple(pictures))

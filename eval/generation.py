@@ -7,8 +7,9 @@ interrupted run changes it (the maximum of the log-probabilities plus Gumbel noi
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,6 +100,23 @@ def _stop_tokens(backbone: Backbone) -> list[int]:
     return [int(i) for i in {*listed, backbone.tokenizer.eos_token_id} if i is not None]
 
 
+KEPT = ("bos_token_id", "decoder_start_token_id", "forced_bos_token_id", "forced_eos_token_id", "cache_implementation")
+"""What a model's own generation settings may say; penalties, beams and the like would make greedy text other than greedy."""
+
+
+@contextlib.contextmanager
+def _plainly(model: Any) -> Iterator[None]:
+    """Leave the model's own generation settings out inside the block, but for KEPT; transformers fills in what is not given."""
+    from transformers import GenerationConfig
+
+    own = model.generation_config
+    model.generation_config = GenerationConfig(**{name: getattr(own, name, None) for name in KEPT})
+    try:
+        yield
+    finally:
+        model.generation_config = own
+
+
 class _AnswerGiven:
     """A stopping rule of transformers: ends each row of ids at the line break that completes its answer."""
 
@@ -177,16 +195,17 @@ def generate(
     input_ids = torch.tensor([[pad] * (longest - len(row)) + row for row in ids], device=backbone.device)
     mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in ids], device=backbone.device)
     given = _AnswerGiven(backbone.tokenizer, longest, ends or ())
-    out = backbone.model.generate(
-        input_ids=input_ids,
-        attention_mask=mask,
-        max_new_tokens=max_new_tokens,
-        do_sample=False,
-        logits_processor=_processors(texts, sampling, backbone.device),
-        stopping_criteria=[given] if ends is not None else None,
-        pad_token_id=pad,
-        eos_token_id=stops or None,
-    )
+    with _plainly(backbone.model):
+        out = backbone.model.generate(
+            input_ids=input_ids,
+            attention_mask=mask,
+            max_new_tokens=max_new_tokens,
+            do_sample=False,
+            logits_processor=_processors(texts, sampling, backbone.device),
+            stopping_criteria=[given] if ends is not None else None,
+            pad_token_id=pad,
+            eos_token_id=stops or None,
+        )
     generated = []
     for i, (row, prompt) in enumerate(zip(out[:, longest:].tolist(), ids, strict=True)):
         row = row[: given.lengths.get(i, len(row))]

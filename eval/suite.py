@@ -196,7 +196,7 @@ def open_suite(suite: Suite, output: Path, command: str, backbone: Backbone, eng
     """Write down what the suite is; refuse a folder that holds another one, or one of other language models.
 
     Raises:
-        InputError: `output` holds another suite, or the same with other training seconds, backbone or engine.
+        InputError: `output` holds another suite, or the same with other tasks, training seconds, backbone or engine.
     """
     about = {
         "suite": suite.name,
@@ -204,13 +204,16 @@ def open_suite(suite: Suite, output: Path, command: str, backbone: Backbone, eng
         "backbone": f"{backbone.name} {precision(backbone.fingerprint)} {backbone.fingerprint['weights'][:12]}",
         "engine": engine.identity if engine is not None else backbone.name,
     }
-    file = output / "suite.json"
+    file, planned = output / "suite.json", [cell.planned for cell in suite.cells]
     if file.exists():
         known = json.loads(file.read_text(encoding="utf-8"))
         differs = [f"{name} {known.get(name)}" for name in about if known.get(name) != about[name]]
         if differs:
             raise InputError(f"{output} holds a suite with {', '.join(differs)}; give another --output")
-    write_suite(output, about | {"command": command, "notes": [COUNTED, *suite.notes]}, [cell.planned for cell in suite.cells])
+        lost = {each["task"] for each in known["cells"]} - {cell.task for cell in planned}
+        if lost:
+            raise InputError(f"{output} holds a suite with the task {sorted(lost)[0]}; give another --output")
+    write_suite(output, about | {"command": command, "notes": [COUNTED, *suite.notes]}, planned)
 
 
 def _check_settings(cells: Sequence[Cell], output: Path) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from hybrid.adapters import CrossAttention, Tokens
 from hybrid.block import AttentionBlock, MLPBlock
 from hybrid.cores import TRM
 from hybrid.errors import InputError
@@ -23,7 +24,7 @@ from hybrid.eval.tasks.reachability import Reachability
 from hybrid.eval.tasks.sort import Sort
 from hybrid.eval.tasks.state_tracking import StateTracking
 from hybrid.eval.tasks.sudoku import Sudoku
-from hybrid.eval.tasks.task import Task
+from hybrid.eval.tasks.task import Split, Task
 from hybrid.halting import Learned
 from hybrid.reasoner import ReasonerConfig
 from hybrid.train import TrainConfig
@@ -110,6 +111,16 @@ def _story() -> Trained.Config:
     return _recipe(reasoner, layers=(0, 4), curriculum=True, batch_size=32)
 
 
+def _usual(task: Task) -> Trained.Config:
+    """The default recipe, with an encoder and a decoder that suit the task's layout."""
+    recipe = _recipe(ReasonerConfig(num_supervision_steps=4))
+    if not task.layout.aligned:
+        longest = max((len(problem.prompt) for problem in task.up_to("train", 1000)), default=0)
+        slots = CrossAttention.Config(max_answers=task.layout.num_answers or 1, max_tokens=max(512, int(1.25 * longest)))
+        recipe = replace(recipe, encoder=slots)
+    return recipe if task.symbols else replace(recipe, decoder=Tokens.Config(whole=True))
+
+
 def quickstart_entries() -> list[Entry]:
     """Return the one task of the suite `quickstart`."""
     return [Entry(Sudoku.Config(size=4, min_blanks=10, max_blanks=11), _grid(), num_train=2000)]
@@ -185,6 +196,8 @@ def cells_of(entry: Entry, *, sizes: Sequence[int] = ()) -> list[Cell]:
 
 def _positions(task: Task, num_train: int) -> int:
     """Return the symbols of the longest answer; all problems are made only where the first ones differ in length."""
+    if task.layout.num_answers is not None:
+        return task.layout.num_answers
     lengths = {len(problem.answer) for problem in task.problems("train", min(8, num_train))}
     return max(lengths) if len(lengths) == 1 else max(len(problem.answer) for problem in task.problems("train", num_train))
 
@@ -200,15 +213,28 @@ def suite(name: str, task: Any = None, *, seconds: float | None = None) -> Suite
     Raises:
         InputError: the name is unknown, or the task is missing or too much.
     """
-    known = {**SUITES, "task": Plan(lambda: [Entry(task, _recipe(ReasonerConfig(num_supervision_steps=4)))])}
+    known = {**SUITES, "task": Plan(lambda: [Entry(task, _usual(TASKS.build(task)))])}
     if name not in known:
         raise InputError(f'suite "{name}" is unknown; choose one of: {", ".join(known)}')
     if (name == "task") != (task is not None):
         raise InputError("the suite task needs --task; the other suites bring their own")
     plan = known[name]
     every = [cell for entry in plan.entries() for cell in cells_of(entry, sizes=plan.sizes)]
+    if name == "task":
+        every = _afforded(every)
     cells = [cell for cell in every if not plan.methods or cell.name in plan.methods]
     return Suite(name, cells, plan.seconds if seconds is None else seconds, plan.notes)
+
+
+def _afforded(cells: Sequence[Cell]) -> list[Cell]:
+    """Return the cells of one task with no more problems than its splits give."""
+    first, task = cells[0], TASKS.build(cells[0].task)
+    wanted: dict[Split, int] = {"train": first.num_train, "dev": first.num_dev, "test": first.num_test}
+    train, dev, test = (len(task.up_to(split, count)) for split, count in wanted.items())
+    for split, count in zip(wanted, (train, dev, test), strict=True):
+        if not count:
+            raise InputError(f"{task.title} has no {split} problems; widen its config, or give more rows")
+    return [replace(cell, num_train=train, num_dev=dev, num_test=min(cell.num_test, test)) for cell in cells]
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,7 @@ def _families(command: type[Any], prefix: str) -> dict[str, tuple[Kinds[Any], st
         name = f"{prefix}{field.name}"
         kinds = field.metadata.get("kinds")
         if kinds is not None:
-            default = _default(field)
+            default = default_of(field)
             found[name] = (kinds, kinds.name_of(default) if default not in (None, dataclasses.MISSING) else "")
         elif dataclasses.is_dataclass(hints[field.name]):
             found |= _families(typing.cast(type[Any], hints[field.name]), f"{name}.")
@@ -167,10 +167,11 @@ def _add_field(parser: Any, field: dataclasses.Field[Any], name: str, hint: Any,
     elif required:
         parser.add_argument(f"--{name}", type=hint | None, default=None, help=f"{text} (required)")
     else:
-        parser.add_argument(f"--{name}", type=hint, default=_default(field), help=text)
+        parser.add_argument(f"--{name}", type=hint, default=default_of(field), help=text)
 
 
-def _default(field: dataclasses.Field[Any]) -> Any:
+def default_of(field: dataclasses.Field[Any]) -> Any:
+    """Return the default of a dataclass field that has one."""
     return field.default_factory() if callable(field.default_factory) else field.default
 
 

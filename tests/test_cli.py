@@ -208,6 +208,8 @@ train: {{num_steps: 2, batch_size: 3, optimizer: {{learning_rate: 0.5}}}}
         (("solve", "--model", "owner/none", "1"), "owner/none holds no config.json"),
         (("bench", "--model", "nowhere"), "nowhere holds no config.json"),
         (("bench", "--model", "HEAD", "--methods", '["oracle"]'), '"oracle" is unknown'),
+        (("bench", "--model", "HEAD", "--seconds", "9"), "--seconds does nothing with --model; leave it out"),
+        (("bench", "--suite", "quickstart", "--num_steps", "9"), "--num_steps does nothing with --suite; leave it out"),
         (("inspect", "--model", "nowhere", "1"), "nowhere holds no config.json"),
         (("solve", "--model", "HEAD", ""), "the prompt is empty"),
         (("solve", "--model", "HEAD", " \\n "), "the prompt is empty"),

@@ -10,11 +10,11 @@ import torch
 import hybrid
 from hybrid.adapters import Structured
 from hybrid.cores import FeedForward
-from hybrid.errors import ConfigError
+from hybrid.errors import ConfigError, InputError
 from hybrid.eval.baselines import METHODS, HeadMethod
 from hybrid.eval.comparison import DEPTH, Plan, compare, drawn, task_name
 from hybrid.eval.results import read_results
-from hybrid.eval.suite_folder import read_suite
+from hybrid.eval.suite_folder import read_suite, write_suite
 from hybrid.eval.tasks import Sort, StateTracking, Sudoku
 
 TASK = Sort(Sort.Config(length=3))
@@ -116,6 +116,19 @@ def test_a_solved_problem_has_a_picture_and_a_count_of_wrong_places_for_every_st
     wrong = [sum(a != b for a, b in zip(step, problem.answer, strict=True)) for step in solution.trajectory]
     assert shown.captions == tuple(f"step {i}: " + (f"{n} wrong" if n else "right") for i, n in enumerate(wrong, 1))
     assert drawn(model, TASK, replace(problem, answer=solution.symbols), 0).captions[-1].endswith(": right")
+
+
+def test_a_drawn_answer_is_right_where_the_task_says_so(model, monkeypatch):
+    monkeypatch.setattr(TASK, "right", lambda symbols, problem: True)
+    assert all(caption.endswith(": right") for caption in drawn(model, TASK, TASK.problems("test", 1)[0], 0).captions)
+
+
+def test_a_suites_folder_is_not_written_over(model, tmp_path):
+    write_suite(tmp_path, {"suite": "standard", "command": "x", "seconds": 180.0, "notes": []}, [])
+    before = (tmp_path / "suite.json").read_text()
+    with pytest.raises(InputError, match="holds a suite of trained methods; give another --output"):
+        compare(model, TASK, [HeadMethod(HeadMethod.Config(), model, TASK)], tmp_path, PLAN, command="x")
+    assert (tmp_path / "suite.json").read_text() == before
 
 
 def test_other_wordings_put_the_same_problems(model, tmp_path):

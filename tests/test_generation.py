@@ -51,6 +51,15 @@ def test_text_is_the_likeliest_token_again_and_again(never_stops):
     assert found.tokens == LONG
 
 
+def test_a_models_own_penalties_do_not_make_greedy_text_another(never_stops, monkeypatch):
+    plain = generate(never_stops, TEXTS, LONG)
+    own = never_stops.model.generation_config
+    for name, value in {"repetition_penalty": 1.9, "no_repeat_ngram_size": 1, "num_beams": 3, "suppress_tokens": [5]}.items():
+        monkeypatch.setattr(own, name, value)
+    assert generate(never_stops, TEXTS, LONG) == plain
+    assert never_stops.model.generation_config is own and own.repetition_penalty == 1.9
+
+
 def test_a_batch_padded_on_the_left_writes_what_each_text_gets_alone(never_stops):
     alone = [generate(never_stops, [text], LONG)[0] for text in TEXTS]
     assert generate(never_stops, TEXTS, LONG) == alone

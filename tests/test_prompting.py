@@ -1,16 +1,16 @@
 """Prompted methods: what is asked, what is scored, what it costs, and which prompt is chosen."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
-from hybrid.errors import ConfigError
+from hybrid.errors import ConfigError, InputError
 from hybrid.eval.baselines import METHODS, Budget
 from hybrid.eval.cost import text_cost
 from hybrid.eval.engines import Engine
 from hybrid.eval.generation import GREEDY, Generated, chat_text, cut
 from hybrid.eval.tasks import Sort
-from hybrid.problem import Problem
 
 TASK = Sort(Sort.Config(length=3))
 KINDS = ["direct", "zero_shot_cot", "few_shot_cot"]
@@ -143,9 +143,34 @@ def test_a_method_with_another_model_carries_its_name(backbone):
     assert build("direct", backbone, Writes("", model="big")).name == "direct, 3 shots, big"
 
 
-def test_without_a_trace_the_worked_example_is_the_answer_alone(backbone):
-    example = Problem("Sort: 2 1 3", ("1", "2", "3"))
-    assert build("few_shot_cot", backbone).reply(example) == "Answer: 1 2 3"
+class Untold(Sort):
+    """A task whose problems come without worked steps."""
+
+    def _problem(self, *given):
+        return replace(super()._problem(*given), trace="")
+
+
+@pytest.mark.parametrize("kind", ["few_shot_cot", "self_consistency"])
+def test_without_worked_steps_there_is_nothing_to_show(backbone, kind):
+    with pytest.raises(InputError, match="has no worked steps, .*; leave these methods out, or name a table's column"):
+        METHODS[kind](METHODS[kind].Config(), backbone, Untold(Sort.Config(length=3)))
+
+
+def test_without_worked_steps_a_chain_of_thought_of_the_models_own_has_room(backbone):
+    method = METHODS["zero_shot_cot"](METHODS["zero_shot_cot"].Config(), backbone, Untold(Sort.Config(length=3)))
+    assert method.max_new_tokens == min(256, backbone.context_length // 4)
+
+
+def test_many_training_problems_tell_how_long_an_answer_may_be(backbone):
+    class Growing(Sort):
+        def _problem(self, instance, *given):
+            problem = super()._problem(instance, *given)
+            return replace(problem, trace="x" * (400 if problem.answer[0] == "5" else 10))
+
+    task = Growing(Sort.Config(length=3))
+    assert not any(len(problem.trace) > 10 for problem in task.problems("train", 4, seed=1))
+    method = METHODS["few_shot_cot"](METHODS["few_shot_cot"].Config(), backbone, task, Writes(""))
+    assert method.max_new_tokens > 400 and len(method.examples) == 4
 
 
 def test_the_costs_of_the_backbones_own_text_are_the_formulas(backbone):

@@ -164,6 +164,7 @@ def test_the_tables_of_a_study_are_those_of_its_committed_results(name):
 
 
 def made_report(name):
+    from hybrid.eval.report.charts import charts
     from hybrid.eval.report.entries import tasks_of
     from hybrid.eval.report.markdown import markdown_report
     from hybrid.eval.report.verdicts import against_all
@@ -171,7 +172,7 @@ def made_report(name):
 
     suite = read_suite(ROOT / "eval" / "results" / name)
     tasks = tasks_of(suite)
-    return markdown_report(suite, tasks, against_all(tasks))
+    return markdown_report(suite, tasks, against_all(tasks), {task.slug: charts(task) for task in tasks})
 
 
 def table_of(report, heading):

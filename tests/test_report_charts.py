@@ -41,6 +41,17 @@ def test_smaller_training_sets_make_a_curve_and_no_rows_of_their_own(tasks):
     assert [len(entry.cells) for entry in tasks[0].measured if entry.method == "hybrid"] == [3]
 
 
+def test_a_training_that_read_fewer_problems_stands_at_those_it_read(tasks):
+    (ours,) = (entry for entry in tasks[0].entries if entry.method == "hybrid")
+    read = [
+        replace(cell, record=replace(cell.record, train_problems=count))
+        for cell, count in zip(ours.cells, (1900, 2000, 2100), strict=True)
+    ]
+    others = tuple(entry for entry in tasks[0].entries if entry is not ours)
+    chart = by_training_size(replace(tasks[0], entries=(replace(ours, cells=tuple(read)), *others)))
+    assert chart.head == ["method, training problems", "250", "1,000", "2,000"]
+
+
 def test_courses_of_training_have_a_row_a_seed(tasks):
     rows = by_training_seconds(tasks[0]).rows
     assert [row[:2] for row in rows[:3]] == [["hybrid", "0"], ["hybrid", "1"], ["hybrid", "2"]]
@@ -83,8 +94,14 @@ def test_rows_come_by_group_with_a_heading_each(tasks):
 def test_what_text_costs_is_told_in_multiples_of_the_hybrid(synthetic):
     costs = {"hybrid": (0, 1.0, 2.0, 0.1, 0, 0), "few shot cot": (50, 0, 85.0, 22.0, 0, 0), "solver": (0, 0, 0.0, 1e-4, 0, 0)}
     task = synthetic.results({"hybrid": 90, "few shot cot": 5, "solver": 100}, figures=costs)
-    assert cost_rows([task]) == [("few shot cot", ["42 × FLOPs, 220 × seconds"])]
+    assert cost_rows([task]) == [("few shot cot", ["42.5 × FLOPs, 220 × seconds"])]
     assert cost_rows([synthetic.results({"few shot cot": 5})]) == []
+
+
+def test_text_that_costs_less_than_the_hybrid_shows_the_part(synthetic):
+    costs = {"hybrid": (0, 1.0, 8.0, 0.4, 0, 0), "direct": (5, 0, 2.0, 0.1, 0, 0)}
+    task = synthetic.results({"hybrid": 90, "direct": 5}, figures=costs)
+    assert cost_rows([task]) == [("direct", ["0.25 × FLOPs, 0.25 × seconds"])]
 
 
 def test_flops_that_nobody_tells_are_left_out_not_zero(synthetic):

@@ -154,6 +154,12 @@ def test_differences_that_may_be_chance_are_called_open(results):
     assert not any("stays open" in sentence for sentence in findings(clear, against_all([clear])))
 
 
+def test_on_how_many_problems_each_does_better_is_said_also_of_several_seeds(results):
+    task = results({"hybrid": ([True] * 90 + [False] * 10, [True] * 80 + [False] * 20), "cot": [False] * 95 + [True] * 5})
+    (sentence, *_) = findings(task, against_all([task]))
+    assert sentence.startswith("Of the 100 problems that both answered, hybrid does better on 90 and cot on 5, ")
+
+
 def test_each_side_is_told_where_it_wins(results):
     tasks = [
         results({"hybrid": 90, "cot": 10, "solver": 100}, task="grid"),
@@ -215,11 +221,12 @@ def test_each_kind_of_control_answers_its_own_question(results):
     ("curve", "sentence"),
     [
         ([0.1, 0.9], "more steps help. 10.0% after 1 step, 90.0% after 2."),
-        ([0.9, 0.92, 0.1], "more steps do harm. 90.0% after 1 step, 92.0% at best after 2, 10.0% after 3."),
+        ([0.9, 0.92, 0.1], "steps beyond 2 do harm. 90.0% after 1 step, 92.0% at best after 2, 10.0% after 3."),
         (
             [0.3, 0.9, 0.1],
             "more steps help up to 2, further ones do harm. 30.0% after 1 step, 90.0% at best after 2, 10.0% after 3.",
         ),
+        ([0.9, 0.1], "steps beyond 1 do harm. 90.0% after 1 step, 10.0% after 2."),
         ([0.5, 0.52], "more steps make no clear difference"),
     ],
 )

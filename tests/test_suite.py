@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from hybrid.adapters import Classes, CrossAttention
 from hybrid.errors import InputError
 from hybrid.eval import suite as suite_file
 from hybrid.eval.baselines import METHODS, Trained
@@ -19,6 +20,7 @@ from hybrid.eval.suite_folder import read_suite
 from hybrid.eval.suites import REPEATED, SUITES, Entry, cells_of, suite
 from hybrid.eval.tasks import TASKS
 from hybrid.eval.tasks.sort import Sort
+from hybrid.eval.tasks.table import Table
 from hybrid.reasoner import ReasonerConfig
 from hybrid.train import TrainConfig
 
@@ -50,7 +52,7 @@ def test_every_cell_leaves_its_record_and_its_answers(run, tmp_path):
     records = run(HYBRID, DIRECT, SHUFFLED, report=reports.append)
     assert [(r.method, r.n) for r in records] == [("hybrid", 8), ("direct", 3), ("shuffled", 8)]
     assert reports == [tmp_path / "out"] * 4
-    assert [r.train_problems for r in records] == [20, 0, 20] and records[0].course
+    assert [r.train_problems for r in records] == [20, 0, 20] and records[0].course and not records[2].course
     assert [len(r.accuracy_by_step or ()) for r in records] == [32, 0, 0]
     folder = tmp_path / "out"
     lines = (folder / "cells" / HYBRID.slug / "attempts.jsonl").read_text().splitlines()
@@ -94,6 +96,8 @@ def test_a_folder_of_another_suite_is_refused(run, backbone, tmp_path):
         run_suite(Suite("other", [DIRECT], 30.0), backbone, tmp_path / "out", command="cmd", say=quiet)
     with pytest.raises(InputError, match=r"holds a suite with seconds 30\.0"):
         run_suite(Suite("mine", [DIRECT], 40.0), backbone, tmp_path / "out", command="cmd", say=quiet)
+    with pytest.raises(InputError, match=r"holds a suite with the task sort \(length 5"):
+        run(replace(DIRECT, task=Sort.Config(length=4)))
 
 
 def test_a_folder_of_another_language_model_or_engine_is_refused(run, backbone, tmp_path):
@@ -156,10 +160,28 @@ def test_only_the_seeds_of_the_named_methods_are_repeated():
 
 
 def test_a_suite_is_asked_for_by_name():
-    assert {cell.task for cell in suite("task", Sort.Config(length=3)).cells} == {Sort.Config(length=3)}
+    cells = suite("task", Sort.Config(length=12)).cells
+    assert {cell.task for cell in cells} == {Sort.Config(length=12)}
+    assert {(cell.num_train, cell.num_dev) for cell in cells} == {(4000, 200)}
+    assert {cell.num_test for cell in cells} == {16, 32, 500}
     for wrong in (lambda: suite("best"), lambda: suite("task"), lambda: suite("standard", Sort.Config())):
         with pytest.raises(InputError):
             wrong()
+
+
+def test_a_suite_on_a_small_table_takes_what_its_splits_give(tmp_path):
+    (tmp_path / "own.csv").write_text("prompt,answer\n" + "".join(f"{i}?,{i % 3}\n" for i in range(200)))
+    task = Table(Table.Config(train=str(tmp_path / "own.csv")))
+    counts = {split: len(task.problems(split)) for split in ("train", "dev", "test")}
+    cells = suite("task", task.config).cells
+    assert {(cell.num_train, cell.num_dev) for cell in cells} == {(counts["train"], counts["dev"])}
+    assert max(cell.num_test for cell in cells) == counts["test"] < 32
+    assert isinstance(cells[0].method.encoder, CrossAttention.Config) and isinstance(cells[0].method.decoder, Classes.Config)
+    words = suite("task", Table.Config(train=str(tmp_path / "own.csv"), unit="token")).cells
+    assert words[0].method.decoder.whole and words[0].method.encoder.max_answers == 16
+    (tmp_path / "two.csv").write_text("prompt,answer\n1?,1\n2?,2\n")
+    with pytest.raises(InputError, match="has no .* problems; widen its config, or give more rows"):
+        suite("task", Table.Config(train=str(tmp_path / "two.csv")))
 
 
 def test_a_part_of_a_suite_can_be_run_by_name(run):

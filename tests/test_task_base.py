@@ -31,6 +31,15 @@ def test_problems_are_distinct_repeatable_and_a_smaller_count_is_the_beginning(t
     assert task.problems("train", 10, seed=3) == problems[:10]
     assert task.problems("train", 40, seed=4) != problems
     assert task.problems("train", 0) == [] and len(task.problems("dev")) == 300
+    assert task.up_to("train", 10, seed=3) == problems[:10]
+
+
+def test_a_split_with_fewer_problems_gives_all_of_them_where_that_will_do():
+    task = TASKS["sort"](TASKS["sort"].Config(length=2))
+    found = task.up_to("dev", 1000)
+    assert 0 < len(found) < 100 and found == task.problems("dev", len(found))
+    with pytest.raises(InputError, match=f"only {len(found)} different ones"):
+        task.problems("dev", 1000)
 
 
 @each_task

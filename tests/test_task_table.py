@@ -237,8 +237,25 @@ def test_tokens_are_an_open_vocabulary(tmp_path):
 def test_the_scorer_compares_final_answers(tmp_path, text, right):
     task = table(tmp_path / "a.csv", [GOOD, NO])
     (problem,) = (p for s in ("train", "dev", "test") for p in task._rows(s) if p.answer == ("yes",))
-    assert task.score(text, problem) is right and task.score(problem.trace, problem)
+    assert task.score(text, problem) is right and problem.trace == ""
     assert "yes" in table(tmp_path / "b.csv", [GOOD, NO], unit="whole").instructions("direct")
+
+
+def test_worked_steps_come_from_a_column_of_their_own_and_end_with_the_answer(tmp_path):
+    rows = [row | {"steps": f" I add {row['prompt']}\n"} for row in ROWS]
+    task = table(tmp_path / "a.jsonl", rows, trace_column="steps")
+    for problem in task.problems("train", 5):
+        assert problem.trace == f"I add {problem.prompt}\nAnswer: {problem.answer[0]}" and task.score(problem.trace, problem)
+    with pytest.raises(InputError, match='"steps" is empty; write the steps, or drop the row'):
+        table(tmp_path / "b.jsonl", [*rows, rows[0] | {"prompt": "0 + 99 =", "steps": " "}], trace_column="steps").problems(
+            "train"
+        )
+
+
+def test_fewer_rows_than_asked_for_are_all_where_that_will_do(tmp_path):
+    task = table(tmp_path / "a.csv")
+    assert task.up_to("train", 10) == task.problems("train", 10)
+    assert task.up_to("train", 10**6) == task.problems("train")
 
 
 def test_the_config_comes_back_from_plain_data():

@@ -20,8 +20,8 @@ from torch import Tensor
 
 from hybrid.backbone import Backbone
 from hybrid.errors import InputError
-from hybrid.eval.baselines.method import METHODS
-from hybrid.eval.baselines.tuned import Tuned, trace_of
+from hybrid.eval.baselines.method import METHODS, trace_of
+from hybrid.eval.baselines.tuned import Tuned
 from hybrid.eval.tasks.task import Task
 from hybrid.eval.tuning import Reading, TuningConfig
 from hybrid.kinds import require

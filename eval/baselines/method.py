@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from hybrid.errors import InputError
 from hybrid.kinds import Kinds
 from hybrid.problem import Problem
 
@@ -93,6 +94,20 @@ class Method(ABC):
     @abstractmethod
     def attempt(self, problems: Sequence[Problem]) -> list[Attempt]:
         """Answer `problems` as one batch."""
+
+
+def trace_of(problem: Problem) -> str:
+    """Return the worked solution of a problem.
+
+    Raises:
+        InputError: it has none.
+    """
+    if not problem.trace.strip():
+        raise InputError(
+            f"{problem.where or problem.prompt!r} has no worked steps, which few_shot_cot, self_consistency, lora_cot and "
+            "coconut show or learn; leave these methods out, or name a table's column of steps with --task.trace_column"
+        )
+    return problem.trace
 
 
 METHODS: Kinds[Method] = Kinds("method")

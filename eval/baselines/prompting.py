@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from hybrid.backbone import Backbone
 from hybrid.eval.baselines.ending import AnswerEnd
-from hybrid.eval.baselines.method import METHODS, Attempt, Budget, Method
+from hybrid.eval.baselines.method import METHODS, Attempt, Budget, Method, trace_of
 from hybrid.eval.baselines.prompt_choice import Prompt, Search, choose_prompt
 from hybrid.eval.engines import Engine, TransformersEngine
 from hybrid.eval.generation import GREEDY, Generated, Message, Sampling
@@ -31,6 +31,9 @@ INSTRUCTIONS: dict[str, tuple[str | None, ...]] = {
     ),
 }
 """Ways to say how to answer; None is the task's own."""
+
+NUM_SHOWN = 256
+"""Training problems that tell how long an answer may be, until `fit` gets all."""
 
 
 class Prompting(Method):
@@ -75,8 +78,8 @@ class Prompting(Method):
         self.batch_sizes = self.engine.batch_sizes
         self.prompt = Prompt(config.shots)
         self.name = self._name(f", {config.shots} shots" if config.shots else "")
-        first = task.problems("train", max(config.shots, 4), seed=1)
-        self._show(first, first)
+        training = task.up_to("train", NUM_SHOWN, seed=1)
+        self._show(training[: max(config.shots, 4)], training)
 
     def _name(self, prompt: str) -> str:
         by = f", {self.engine.model}" if self.engine.model else ""
@@ -202,3 +205,7 @@ class FewShotCoT(Prompting):
         """Args: shots: worked examples. max_new_tokens: as in the base. num_dev: as in the base."""
 
         shots: int = 2
+
+    def reply(self, problem: Problem) -> str:
+        """Return the worked steps and the answer; raise InputError where there are none."""
+        return trace_of(problem)

@@ -114,6 +114,8 @@ class Trained(Method):
             self.head.disturb(own.disturbance, dev, budget.seed)
         self.train_seconds, self.trainable_parameters = seconds, self.head.trainable_parameters
         self.train_problems = len(training)
+        if own.disturbance != "none":  # Its training was the hybrid's, undisturbed.
+            return
         parts = [(reading, folder)]
         if own.tuner is not None:
             parts = [(reading, folder / "frozen"), (reading + outcomes[0].seconds, folder)]

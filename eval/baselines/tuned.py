@@ -19,7 +19,7 @@ from torch import Tensor
 
 from hybrid.backbone import Backbone
 from hybrid.errors import ConfigError, InputError
-from hybrid.eval.baselines.method import METHODS, Attempt, Budget, Method
+from hybrid.eval.baselines.method import METHODS, Attempt, Budget, Method, trace_of
 from hybrid.eval.cost import text_cost
 from hybrid.eval.generation import chat_text, generate
 from hybrid.eval.tasks.task import Task
@@ -238,10 +238,3 @@ class LoraCoT(TunedText):
     def target(self, problem: Problem, progress: float) -> str:
         """Return the solver's steps and the answer."""
         return trace_of(problem)
-
-
-def trace_of(problem: Problem) -> str:
-    """Return the worked solution of a problem; raise InputError where it has none."""
-    if not problem.trace.strip():
-        raise InputError(f"{problem.where or problem.prompt!r} has no worked steps; leave out the methods lora_cot and coconut")
-    return problem.trace

@@ -32,10 +32,10 @@ def write_suite_report(folder: Path) -> None:
     """
     suite = read_suite(folder)
     tasks = tasks_of(suite)
-    verdicts = against_all(tasks)
+    verdicts, drawn = against_all(tasks), {task.slug: charts(task) for task in tasks}
     write_text(folder / "results.csv", csv_table(suite))
     for task in tasks:
-        for chart in charts(task):
+        for chart in drawn[task.slug]:
             write_text(folder / plot_file(task, chart), as_file(chart.svg))
-    write_text(folder / "report.md", markdown_report(suite, tasks, verdicts))
-    write_text(folder / "report.html", html_page(suite, tasks, verdicts))
+    write_text(folder / "report.md", markdown_report(suite, tasks, verdicts, drawn))
+    write_text(folder / "report.html", html_page(suite, tasks, verdicts, drawn))

@@ -39,6 +39,10 @@ class Chart:
     rows: list[list[str]]
 
 
+Charts = Mapping[str, Sequence[Chart]]
+"""The plots of each task, by its slug."""
+
+
 def plot_file(task: TaskResults, chart: Chart) -> str:
     """Return where a plot lies in a suite's folder."""
     return f"plots/{task.slug}/{slug(chart.title)}.svg"
@@ -95,11 +99,14 @@ def by_training_size(task: TaskResults) -> Chart | None:
         sizes = sorted({cell.num_train for cell in cells})
         records = {size: [c.record for c in cells if c.record and c.num_train == size] for size in sizes}
         found[entry.method] = [
-            Share(size, *mean_interval([record.exact for record in own], min(record.n for record in own)))
+            Share(
+                fmean(record.train_problems or size for record in own),  # Those that it had the time to read.
+                *mean_interval([record.exact for record in own], min(record.n for record in own)),
+            )
             for size, own in records.items()
         ]
     found = {method: shares for method, shares in found.items() if len(shares) > 1}
-    note = _interval_words(task) + " Every point had the same training seconds."
+    note = _interval_words(task) + " Every point had the same training seconds; problems count that were read in them."
     return _lines(task, found, "training problems", "Accuracy by training set size", "training problems", note)
 
 

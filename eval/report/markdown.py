@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
-from hybrid.eval.report.charts import Chart, charts, plot_file
+from hybrid.eval.report.charts import Chart, Charts, plot_file
 from hybrid.eval.report.entries import TaskResults
 from hybrid.eval.report.groups import group_of
 from hybrid.eval.report.sentences import Finding, Point, Verdicts, findings, headline, on_depth, what_controls_say, who_wins
@@ -35,7 +35,7 @@ from hybrid.eval.suite_folder import SuiteFolder
 _CELL_LENGTH = 300
 
 
-def markdown_report(suite: SuiteFolder, tasks: Sequence[TaskResults], verdicts: Verdicts) -> str:
+def markdown_report(suite: SuiteFolder, tasks: Sequence[TaskResults], verdicts: Verdicts, drawn: Charts) -> str:
     """Return the report without problems to browse; its plots are the files that charts.plot_file names."""
     parts = [f"# {_escaped(suite.name)}", _escaped(headline(tasks, verdicts)), "## Exact answers, percent (95% interval)"]
     parts += [_headline_table(tasks)] if tasks else []
@@ -47,7 +47,7 @@ def markdown_report(suite: SuiteFolder, tasks: Sequence[TaskResults], verdicts: 
         if task.measured:
             said = [*findings(task, verdicts), *on_depth(task)]
             parts += [f"## {_escaped(task.name)}", _task_table(task, verdicts), *([_listed(said)] if said else [])]
-            parts += [_picture(task, chart) for chart in charts(task)]
+            parts += [_picture(task, chart) for chart in drawn[task.slug]]
     missing = [f"{line} ({each.reason})" for each in not_run(suite) for line in each.lines]
     parts += ["## Not run", _listed([*missing, *suite.notes])] if missing or suite.notes else []
     parts += ["## How this was run", f"    {visible(suite.command)}".replace("\n", "\n    ")]

@@ -12,7 +12,7 @@ from typing import Any
 
 from hybrid.eval.drawing import DARK, SERIES
 from hybrid.eval.report.browser import FILTERS, browse
-from hybrid.eval.report.charts import charts
+from hybrid.eval.report.charts import Charts
 from hybrid.eval.report.entries import TaskResults, series_number
 from hybrid.eval.report.sentences import Verdicts, findings, headline, on_depth, task_headline, what_controls_say, who_wins
 from hybrid.eval.report.tables import (
@@ -29,7 +29,7 @@ from hybrid.eval.report.visible import visible
 from hybrid.eval.suite_folder import SuiteFolder
 
 
-def html_page(suite: SuiteFolder, tasks: Sequence[TaskResults], verdicts: Verdicts) -> str:
+def html_page(suite: SuiteFolder, tasks: Sequence[TaskResults], verdicts: Verdicts, drawn: Charts) -> str:
     """Return the page of a suite."""
     from jinja2 import Environment, StrictUndefined
 
@@ -44,7 +44,7 @@ def html_page(suite: SuiteFolder, tasks: Sequence[TaskResults], verdicts: Verdic
         cost_note=COST_NOTE,
         wins=who_wins(tasks, verdicts),
         controls=what_controls_say(tasks, verdicts),
-        sections=[_section(task, verdicts) for task in tasks if task.measured],
+        sections=[_section(task, verdicts) | {"charts": drawn[task.slug]} for task in tasks if task.measured],
         filters=FILTERS,
         not_run=not_run(suite),
         environment=environment(suite),
@@ -83,7 +83,6 @@ def _section(task: TaskResults, verdicts: Verdicts) -> dict[str, Any]:
             }
             for entry in task.measured
         ],
-        "charts": charts(task),
         "depth": list(on_depth(task)),
         "browser": browse(task),
     }

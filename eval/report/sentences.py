@@ -107,12 +107,12 @@ def findings(task: TaskResults, verdicts: Verdicts) -> list[str]:
 def _difference(verdict: Verdict) -> str:
     if not verdict.n:
         return f"{verdict.first} and {verdict.second} have no answers to the same problems; which is better stays open."
-    only = f"{verdict.only_first} for {verdict.first}, {verdict.only_second} for {verdict.second}, {p_value(verdict.p)}"
+    first, second = f"{verdict.first} does better on {verdict.only_first}", f"{verdict.second} on {verdict.only_second}"
     end = f": which is better stays open{_needed(verdict)}" if verdict.outcome == "open" else ""
     span = f"{100 * verdict.low:+.1f} to {100 * verdict.high:+.1f} points"
     return (
-        f"Of the {verdict.n} problems that both answered, these are solved by one and not the other: {only}{end}. The 95% "
-        f"interval of the difference: {span}."
+        f"Of the {verdict.n} problems that both answered, {first} and {second}, {p_value(verdict.p)}{end}. The 95% interval of "
+        f"the difference: {span}."
     )
 
 
@@ -291,7 +291,7 @@ def on_depth(task: TaskResults) -> Iterator[str]:
 _DEPTH = {
     (True, False): "more steps help",
     (True, True): "more steps help up to {}, further ones do harm",
-    (False, True): "more steps do harm",
+    (False, True): "steps beyond {} do harm",
     (False, False): "more steps make no clear difference",
 }
 """By whether the best depth is clearly above one step, and the last clearly below the best."""

@@ -21,7 +21,8 @@ LEAST_FOR_P95 = 20
 
 COST_NOTE = (
     "FLOPs are means over the problems, prompt included; seconds are medians of one problem at a time, of as many as the "
-    "tables below count as timed."
+    "tables below count as timed. Peak memory on a CPU is the whole process's, with libraries, language model and what earlier "
+    "cells left in it: the same method may show twice as much in another place of the run."
 )
 
 
@@ -106,7 +107,7 @@ def _times(entry: Entry | None, ours: Entry | None) -> str:
         return ""
     costs = (("flops_mean", "FLOPs"), ("latency_p50_seconds", "seconds"))
     known = [(entry.cost(name), ours.mean(name), unit) for name, unit in costs]
-    return ", ".join(f"{theirs / own:,.0f} × {unit}" for theirs, own, unit in known if own and theirs is not None)
+    return ", ".join(f"{significant(theirs / own)} × {unit}" for theirs, own, unit in known if own and theirs is not None)
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ def _p95(entry: Entry) -> str:
 
 
 def _timed(entry: Entry) -> str:
-    timed = sum(record.timed_problems for record in entry.records)
+    timed = min(record.timed_problems for record in entry.records)
     return str(timed) if timed else ""
 
 
@@ -147,8 +148,8 @@ def _joules(entry: Entry) -> str:
 
 
 def _examples(entry: Entry) -> str:
-    most = max(record.train_problems for record in entry.records)
-    return f"{most:,}" if most else ""
+    mean = entry.mean("train_problems")
+    return significant(mean) if mean else ""
 
 
 _COLUMNS = (

@@ -175,7 +175,7 @@ class Gym(Task):
                 f"{place}: the scorer gives its own answer {text!r:.60}, cut by unit {self.config.unit}, {points} points; "
                 "choose reasoning_gym.unit token, or a lower reasoning_gym.threshold"
             )
-        return Problem(entry["question"], answer, trace=f"Answer: {text}", difficulty=len(text), key=instance.key, where=place)
+        return Problem(entry["question"], answer, difficulty=len(text), key=instance.key, where=place)
 
     def _cut(self, text: str) -> tuple[str, ...]:
         unit = self.config.unit

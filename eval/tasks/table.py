@@ -116,6 +116,12 @@ class Table(Task):
             raise InputError(f"{source} has too few rows to draw the {split} split from; give more, or table.{split}")
         return found
 
+    def up_to(self, split: Split, count: int, *, seed: int = 0) -> list[Problem]:
+        """Return `count` rows as `problems` does, or all of the split where there are fewer."""
+        check_arguments(split, count, "train")
+        assert self.survey
+        return _draw(self._rows(split), count, f"{split} {seed}")
+
     def _rows(self, split: Split) -> Iterator[Problem]:
         own = self._sources
         faults = Faults()

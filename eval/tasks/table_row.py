@@ -33,6 +33,8 @@ class TableConfig:
         answer_column: column of the answers: text, a whole number, true or false; or a list of symbols.
         spans_column: column of the answer symbols' own places in the prompt, a list of [start, end) characters, one a
             symbol (in a CSV, as JSON). Prompts to solve must then bring theirs along, or be read by `item`.
+        trace_column: column of worked steps in words, from which chains of thought are shown and learned; the answer is
+            written behind them.
         item: regular expression of the answer symbols' places in a prompt, its first group where it has one.
         region: regular expression of the stretches of a prompt in which `item` is looked for.
         unit: what an answer's symbols are: its words, its characters, the whole answer as one class, or the language
@@ -48,6 +50,7 @@ class TableConfig:
     prompt_column: str = "prompt"
     answer_column: str = "answer"
     spans_column: str | None = None
+    trace_column: str | None = None
     item: str | None = None
     region: str = "(?s).+"
     unit: Unit = "word"
@@ -77,7 +80,8 @@ class TableConfig:
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of all columns that are read."""
-        return tuple(name for name in (self.prompt_column, self.answer_column, self.spans_column) if name is not None)
+        named = (self.prompt_column, self.answer_column, self.spans_column, self.trace_column)
+        return tuple(name for name in named if name is not None)
 
     @property
     def aligned(self) -> bool:
@@ -128,19 +132,26 @@ class RowReader:
         if record.fault:
             raise InputError(record.fault)
         config = self.config
-        prompt = _prompt(record.values.get(config.prompt_column), config.prompt_column)
+        prompt = _text(record.values.get(config.prompt_column), config.prompt_column, "a prompt")
         answer = self._symbols(record.values.get(config.answer_column))
         spans = self._spans(record.values.get(config.spans_column), prompt) if config.spans_column is not None else ()
         self._check_length(prompt, answer, spans)
         return Problem(
             prompt,
             answer,
-            trace=f"Answer: {config.between.join(answer)}",
+            trace=self._trace(record, answer),
             difficulty=len(answer),
             key=key_of(prompt),
             spans=spans,
             where=f"{source} {record.place}",
         )
+
+    def _trace(self, record: Record, answer: tuple[str, ...]) -> str:
+        """Return the row's worked steps with the answer behind them; nothing where the table has none."""
+        name = self.config.trace_column
+        if name is None:
+            return ""
+        return f"{_text(record.values.get(name), name, 'the steps').strip()}\nAnswer: {self.config.between.join(answer)}"
 
     def _symbols(self, value: Any) -> tuple[str, ...]:
         name, unit = self.config.answer_column, self.config.unit
@@ -202,13 +213,13 @@ class RowReader:
             )
 
 
-def _prompt(value: Any, name: str) -> str:
+def _text(value: Any, name: str, what: str) -> str:
     if value is None:
-        raise InputError(f'"{name}" is missing (null); write a prompt, or drop the row')
+        raise InputError(f'"{name}" is missing (null); write {what}, or drop the row')
     if not isinstance(value, str):
         raise InputError(f'"{name}" is {value!r:.40} of type {type(value).__name__}; it must be text')
     if not value.strip():
-        raise InputError(f'"{name}" is empty; write a prompt, or drop the row')
+        raise InputError(f'"{name}" is empty; write {what}, or drop the row')
     _check_text(value, name)
     return value
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from hybrid.cli.asking import Precision, task_of
 from hybrid.eval.engines import ENGINES, Engine, TransformersEngine
 from hybrid.eval.tasks import TASKS
 from hybrid.eval.tasks.task import Task, Wording
+from hybrid.flags import default_of
 from hybrid.halting import HALTING
 from hybrid.kinds import family_field, require
 from hybrid.search import SearchConfig
@@ -20,6 +21,21 @@ from hybrid.search import SearchConfig
 if TYPE_CHECKING:
     from hybrid.eval.baselines import Method
     from hybrid.model import HybridModel
+
+_OF_MODELS = (
+    "methods",
+    "num_problems",
+    "num_text_problems",
+    "num_latency",
+    "seed",
+    "held_out_wording",
+    "precision",
+    "num_steps",
+    "halting",
+    "search",
+)
+_OF_SUITES = ("backbone", "seconds", "only")
+"""Settings that only one of the two ways to bench looks at."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +48,8 @@ class BenchCommand:
             `task` alone. The same command again goes on at the first cell without a result.
         output: folder for results, the answers, and the report.
         task: task to test on; without it, the one that the head was trained on.
-        methods: what is compared: hybrid and names of prompting methods.
+        methods: what is compared: hybrid and names of prompting methods; none takes hybrid, direct, zero_shot_cot and, where
+            training problems come with worked steps, few_shot_cot.
         engine: what writes the prompting methods' text: transformers here, or server by its URL.
         num_problems: test problems for the head; none takes 500, or all where data of one's own has fewer.
         num_text_problems: the first of them, for methods that write text.
@@ -53,7 +70,7 @@ class BenchCommand:
     suite: str | None = None
     output: str = "runs/bench"
     task: Any = field(default=None, metadata={"kinds": TASKS})
-    methods: tuple[str, ...] = ("hybrid", "direct", "zero_shot_cot", "few_shot_cot")
+    methods: tuple[str, ...] | None = None
     engine: Any = family_field(ENGINES, TransformersEngine.Config)
     num_problems: int | None = None
     num_text_problems: int = 32
@@ -75,6 +92,10 @@ class BenchCommand:
         for name in ("num_problems", "num_text_problems", "num_latency"):
             count = getattr(self, name)
             require(count is None or count >= 1, f"{name} is {count}; give at least 1")
+        mode, other = ("--model", _OF_SUITES) if self.suite is None else ("--suite", _OF_MODELS)
+        for each in fields(self):
+            idle = each.name in other and getattr(self, each.name) != default_of(each)
+            require(not idle, f"--{each.name} does nothing with {mode}; leave it out")
 
     def run(self) -> None:
         """Measure, print the table, write the files."""
@@ -117,14 +138,15 @@ class BenchCommand:
         from hybrid.eval.results import results_table
         from hybrid.model import HybridModel
 
-        for name in self.methods:
+        for name in self.methods or ():
             ready = issubclass(METHODS[name], HeadMethod | Prompting | Solver)
             require(ready, f"the method {name} must be trained first; leave it out here, --suite task --task ... trains it")
         model = HybridModel.from_pretrained(folder, precision=self.precision).to(usual_device())
         task = task_of(model) if self.task is None else TASKS.build(self.task)
-        texts = any(issubclass(METHODS[name], Prompting) for name in self.methods)
+        names = self.methods or _usual_methods(task)
+        texts = any(issubclass(METHODS[name], Prompting) for name in names)
         engine = ENGINES.build(self.engine, model.backbone, Path(self.output)) if texts else None
-        methods = [self._method(METHODS[name], model, task, engine) for name in self.methods]
+        methods = [self._method(METHODS[name], model, task, engine) for name in names]
         wording: Wording = "held_out" if self.held_out_wording else "train"
         plan = Plan(self.num_problems, self.num_text_problems, self.num_latency, seed=self.seed, wording=wording)
         command = shlex.join(["hybrid", *sys.argv[1:]])
@@ -143,6 +165,11 @@ class BenchCommand:
         further = {"engine": engine} if issubclass(kind, Prompting) else {}
         method: Method = kind(kind.Config(), model.backbone, task, **further)
         return method
+
+
+def _usual_methods(task: Task) -> tuple[str, ...]:
+    worked = any(problem.trace for problem in task.up_to("train", 1))
+    return ("hybrid", "direct", "zero_shot_cot", *(["few_shot_cot"] if worked else []))
 
 
 def _training_seconds(folder: str) -> float:
