@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hybrid.block import linear
+from hybrid.block import at_least_float32, linear
 
 
 class LayerMix(nn.Module):
@@ -24,7 +24,8 @@ class LayerMix(nn.Module):
 
     def forward(self, states_kh: Tensor) -> Tensor:
         """Normalise each layer, mix with softmax weights, project."""
-        normal_kh = F.layer_norm(states_kh.to(self.project.weight.dtype), states_kh.shape[-1:])
+        # In half precision the large channels could overflow before they are normalised.
+        normal_kh = F.layer_norm(at_least_float32(states_kh), states_kh.shape[-1:]).to(self.project.weight.dtype)
         mixed_h = (normal_kh * self.weights.softmax(0)[:, None]).sum(-2)
         projected: Tensor = self.project(mixed_h)
         return projected

@@ -23,7 +23,6 @@ from hybrid.device import usual_device
 from hybrid.errors import HybridError, InputError
 from hybrid.eval.baselines import METHODS, Budget, Method, Prompting, Trained
 from hybrid.eval.benchmark import measure
-from hybrid.eval.claim import claimed
 from hybrid.eval.comparison import DEPTH, drawn, longest, task_name
 from hybrid.eval.engines import Engine
 from hybrid.eval.results import Record
@@ -42,6 +41,7 @@ from hybrid.eval.suite_folder import (
 from hybrid.eval.tasks import TASKS
 from hybrid.fingerprint import precision
 from hybrid.problem import Problem
+from hybrid.train.claim import claimed
 
 COUNTED = (
     "Seconds of training include the language model's reading of the training problems, which a head does once; evaluations on "

@@ -15,9 +15,10 @@ import torch
 from hybrid.checkpoint import whole_file
 from hybrid.eval.tasks.task import Task
 from hybrid.losses import Softmax, whole_answer_right
-from hybrid.model import HybridModel, Solution
+from hybrid.model import HybridModel
 from hybrid.problem import Problem
 from hybrid.recursion import relative_motion
+from hybrid.solution import Solution
 from hybrid.train.dataset import Dataset
 
 BLUE, ORANGE, YELLOW = "#0072B2", "#D55E00", "#F0E442"

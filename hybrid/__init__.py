@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from hybrid.layout import LayoutConfig as LayoutConfig
     from hybrid.layout import SpanPattern as SpanPattern
     from hybrid.model import HybridModel as HybridModel
-    from hybrid.model import Solution as Solution
     from hybrid.model import attach as attach
     from hybrid.problem import Problem as Problem
     from hybrid.reasoner import ReasonerConfig as ReasonerConfig
+    from hybrid.solution import Solution as Solution
 
 __version__ = "0.1.0"
 
@@ -36,7 +36,7 @@ _HOMES = {
     "LayoutConfig": "layout",
     "Problem": "problem",
     "ReasonerConfig": "reasoner",
-    "Solution": "model",
+    "Solution": "solution",
     "SpanPattern": "layout",
     "attach": "model",
 }

@@ -149,11 +149,11 @@ def _damaged(file: Path) -> CheckpointError:
 
 def _locate(folder: str | Path) -> Path:
     place = Path(folder).expanduser()
-    if not place.is_dir() and str(folder).count("/") == 1 and not str(folder).startswith((".", "/", "~")):
+    # Beside folders that are there, a name is a folder that is not, and no name on the hub.
+    if not place.parent.is_dir() and str(folder).count("/") == 1 and not str(folder).startswith((".", "/", "~")):
         from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-        with contextlib.suppress(HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError):
+        with contextlib.suppress(Exception):  # Of the hub, the network, or whichever HTTP library the hub's client has.
             place = Path(snapshot_download(str(folder), allow_patterns=["*.json", "*.safetensors", "*.md"]))
     for name in (CONFIG, HEAD):
         if not (place / name).is_file():

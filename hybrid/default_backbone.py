@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib.util
+import json
 import os
 import shutil
 import tempfile
@@ -98,15 +99,27 @@ def find_backbone(name: str, revision: str | None = None) -> tuple[str, Path]:
 
 def _from_hub(name: str, revision: str | None = None) -> Path | None:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     wanted = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
     for local_only in (True, False):
         try:
-            return Path(snapshot_download(name, revision=revision, allow_patterns=wanted, local_files_only=local_only))
-        except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError):
+            folder = Path(snapshot_download(name, revision=revision, allow_patterns=wanted, local_files_only=local_only))
+        except Exception:  # Those of the hub, of the network and of whichever HTTP library the hub's client has.
             continue
+        if _complete(folder):
+            return folder
     return None
+
+
+def _complete(folder: Path) -> bool:
+    """Say whether a folder of the hub's cache holds all weights; one that a tokenizer alone was taken from does not."""
+    try:
+        index = json.loads((folder / "model.safetensors.index.json").read_text(encoding="utf-8"))
+        shards = set(index["weight_map"].values())
+    except (OSError, ValueError, KeyError, AttributeError):
+        shards = set()
+    weights = all((folder / shard).is_file() for shard in shards) if shards else any(folder.glob("*.safetensors"))
+    return weights and (folder / "config.json").is_file()
 
 
 def packaged_gguf() -> Path:

@@ -57,6 +57,8 @@ def _take_config(argv: list[str]) -> tuple[list[str], dict[str, Any]]:
             if word == "--config" and i + 1 == len(argv):
                 raise ConfigError("--config needs a YAML file")
             file, rest = (argv[i + 1], argv[i + 2 :]) if word == "--config" else (word.split("=", 1)[1], argv[i + 1 :])
+            if any(other == "--config" or other.startswith("--config=") for other in rest):
+                raise ConfigError("--config is given twice; put all fields into one file")
             return argv[:i] + rest, read_yaml(Path(file))
     return argv, {}
 

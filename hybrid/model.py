@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,33 +33,9 @@ from hybrid.problem import Problem
 from hybrid.quantization import NAMES, num_weights
 from hybrid.search import SearchConfig
 from hybrid.search import search as noisy_search
+from hybrid.solution import Solution
 from hybrid.summary import summary
 from hybrid.tuner import tune
-
-
-@dataclass(frozen=True)
-class Solution:
-    """The answer to one prompt.
-
-    Args:
-        text: the answer as text.
-        symbols: the same, one symbol an answer position; a single text where the answer vocabulary is open.
-        steps: supervision steps taken.
-        halted: whether the reasoner stopped by itself before the most steps allowed.
-        confidence: the halt head's probability that the whole answer is right.
-        trajectory: the answer's symbols after each step taken.
-        motion: relative latent motion of each step taken.
-        total_steps: supervision steps computed, over all trajectories of a search.
-    """
-
-    text: str
-    symbols: tuple[str, ...]
-    steps: int
-    halted: bool
-    confidence: float
-    trajectory: tuple[tuple[str, ...], ...]
-    motion: tuple[float, ...]
-    total_steps: int
 
 
 class HybridModel(nn.Module):
@@ -78,6 +54,7 @@ class HybridModel(nn.Module):
         object.__setattr__(self, "_heads", {"default": (backbone, self.config, self.head)})
         self._heads: dict[str, tuple[Backbone, HybridConfig, Head]]
         self.started_from: str | None = None
+        self.trained_config: HybridConfig | None = None  # Before halt_by, for a run that goes on.
 
     @property
     def device(self) -> torch.device:
@@ -89,6 +66,14 @@ class HybridModel(nn.Module):
         super().to(*args, **kwargs)
         self.backbone.to(self.device)
         return self
+
+    def cuda(self, device: Any = None) -> HybridModel:
+        """Move head and backbone to a GPU; see `to`."""
+        return self.to(torch.device("cuda", torch.cuda.current_device()) if device is None else device)
+
+    def cpu(self) -> HybridModel:
+        """Move head and backbone to the processor; see `to`."""
+        return self.to("cpu")
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """Compile the head's network, as torch.nn.Module.compile does; the language model and the loops are not compiled."""
@@ -282,6 +267,15 @@ class HybridModel(nn.Module):
         checkpoint.restore(self.head, saved.tensors, str(folder))
         self.started_from = weights_digest(self.head)
 
+    def halt_by(self, rule: Any) -> None:
+        """Stop by the halting config `rule` from now on; `save_pretrained` keeps it."""
+        self.trained_config = self.trained_config or self.config
+        config = replace(self.config, reasoner=replace(self.config.reasoner, halting=rule))
+        self.config, self.head.reasoner.halting = config, HALTING.build(rule)
+        for name, (backbone, _, head) in list(self._heads.items()):
+            if head is self.head:
+                self._heads[name] = (backbone, config, head)
+
     def load_head(self, folder: str | Path, name: str) -> None:
         """Load another head for the same language model under `name`, to be used after `set_head(name)`.
 
@@ -305,7 +299,7 @@ class HybridModel(nn.Module):
         known = ", ".join(self._heads)
         require(name in self._heads, f'head "{name}" is unknown; choose one of: {known}, or load it with load_head')
         self.backbone, self.config, head = self._heads[name]
-        self.head = head.to(self.device)
+        self.head, self.trained_config = head.to(self.device), None
 
     def merge_and_unload(self) -> None:
         """Fold the tuner into the language model's own weights; the head goes on working.

@@ -43,13 +43,21 @@ class SearchConfig:
         require(self.noise >= 0, f"search.noise is {self.noise}; give at least 0")
 
 
-def noisy(scale_b: Tensor, generator: torch.Generator) -> Callable[[State, Tensor], State]:
-    """Return a disturbance: noise of each row's own `scale_b` on the latent states, given the rows still alive."""
+def noisy(config: SearchConfig) -> Callable[[State, Tensor], State]:
+    """Return a disturbance: noise on the latent states, given the rows still alive, K trajectories a problem side by side.
+
+    A trajectory's noise is the same for every problem, so that neither the batch nor its other rows change an answer; the
+    first trajectory has none.
+    """
+    count = config.num_trajectories
+    generators = [torch.Generator().manual_seed(1_000_003 * config.seed + k) for k in range(1, count)]
 
     def disturb(state: State, rows: Tensor) -> State:
         y, *latents = state
-        noise = [torch.randn(z.shape, generator=generator, dtype=z.dtype).to(z.device) for z in (latents or [y])]
-        moved = [z + scale_b[rows].to(z.dtype)[:, None, None] * e for z, e in zip(latents or [y], noise, strict=True)]
+        moved = []
+        for z in latents or [y]:
+            drawn = [torch.zeros(z.shape[1:]), *(torch.randn(z.shape[1:], generator=each) for each in generators)]
+            moved.append(z + config.noise * torch.stack(drawn).to(z)[rows % count])
         return (y, *moved) if latents else tuple(moved)
 
     return disturb
@@ -64,10 +72,7 @@ def search(head: Head, features: Features, halting: Halting, num_steps: int, num
     if count == 1:
         return think(head, features, halting, num_steps, num_outputs)
     repeated = features.select(torch.arange(rows, device=features.mask.device).repeat_interleave(count))
-    scale_b = torch.full((rows * count,), config.noise, device=features.mask.device)
-    scale_b[::count] = 0.0
-    disturb = noisy(scale_b, torch.Generator().manual_seed(config.seed))
-    thoughts = think(head, repeated, halting, num_steps, num_outputs, disturb=disturb)
+    thoughts = think(head, repeated, halting, num_steps, num_outputs, disturb=noisy(config))
     chosen = torch.tensor(
         [row * count + pick for row, pick in enumerate(_choices(thoughts, features, config, head.decoder.answer))]
     )

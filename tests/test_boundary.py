@@ -76,6 +76,22 @@ def test_gradient_checkpointing_changes_no_gradient(config, problems):
         torch.testing.assert_close(plain, recomputed)
 
 
+def test_gradient_checkpointing_recomputes_with_the_dropout_of_the_way_forth(config, problems):
+    """Recomputed in another mode, torch would find other tensors than it saved, and raise."""
+    model = tuned_model(config)
+    for module in model.backbone.model.modules():
+        if hasattr(module, "lora_dropout"):
+            module.lora_dropout = torch.nn.ModuleDict({"default": torch.nn.Dropout(0.5)})
+    data = Dataset(model, problems(4), cache=False)
+    boundary = Boundary(model.backbone, replace(CONFIG, gradient_checkpointing=True), Accelerator(cpu=True))
+    before = [p.detach().clone() for p in boundary.parameters]
+    for loss in total_losses(model, boundary.read(data, range(4)), CONFIG, 2):
+        loss.backward()
+    boundary.learn(1.0, 1.0)
+    assert not model.backbone.model.training
+    assert any(not torch.equal(p, old) for p, old in zip(boundary.parameters, before, strict=True))
+
+
 def test_what_is_kept_for_the_way_back_does_not_grow_with_the_supervision_steps(config, problems):
     kept = []
     for num_steps in (2, 8):

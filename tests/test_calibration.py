@@ -64,6 +64,22 @@ def test_a_calibrated_model_keeps_its_rule_when_it_is_saved(model, problems, tmp
     assert hybrid.HybridModel.from_pretrained(tmp_path).config.reasoner.halting == rule
 
 
+def test_calibration_is_kept_when_other_heads_answer_meanwhile(model, problems, tmp_path, monkeypatch):
+    model.save_pretrained(tmp_path)
+    model.load_head(tmp_path, "other")
+    monkeypatch.setattr(calibration, "calibrated", lambda *given: Learned.Config(probability=0.75))
+    rule = calibrate(model, problems(4))
+    model.set_head("other")
+    assert model.config.reasoner.halting != rule
+    model.set_head("default")
+    assert model.config.reasoner.halting == rule and model.head.reasoner.halting.threshold == HALTING.build(rule).threshold
+
+
+def test_without_a_cache_nothing_is_written(model, problems, monkeypatch):
+    monkeypatch.setattr("hybrid.train.dataset.cached_features", None)
+    calibrate(model, problems(4), cache=False)
+
+
 def test_no_dev_answer_is_lost_by_a_calibrated_rule(model, problems):
     from hybrid.train.dataset import Dataset
     from hybrid.train.evaluate import evaluate

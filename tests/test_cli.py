@@ -204,6 +204,8 @@ train: {{num_steps: 2, batch_size: 3, optimizer: {{learning_rate: 0.5}}}}
         (("train", "--task", "sort", "--output", "x", "--backbone.layers", "[99]", "--backbone.name", "TINY"), "layers has 99"),
         (("train", "--config", "none.yaml"), "cannot read none.yaml"),
         (("train", "--config"), "--config needs a YAML file"),
+        (("train", "--config", "a.yaml", "--config", "b.yaml"), "--config is given twice; put all fields into one file"),
+        (("tasks", "sort", "--task", "maze"), "give either sort or --task, not both"),
         (("solve", "--model", "nowhere", "1"), "nowhere holds no config.json"),
         (("solve", "--model", "owner/none", "1"), "owner/none holds no config.json"),
         (("bench", "--model", "nowhere"), "nowhere holds no config.json"),
@@ -251,6 +253,7 @@ def test_without_a_command_the_usage_is_shown_and_the_code_is_two(processes):
         ("list.jsonl", b"[1]", "line 1 of"),
         ("number.jsonl", b'{"prompt": 3}', '"prompt" in line 1'),
         ("spans.jsonl", b'{"prompt": "a", "spans": [1]}', '"spans" in line 1 of'),
+        ("mark.jsonl", '{"prompt": "a\u2028b", "spans": 1}'.encode(), '"spans" in line 1 of'),
         ("half.jsonl", b'{"prompt": "' + PROMPT.encode() + b'"}\n{"prompt": ""}', "the prompt is empty"),
     ],
 )

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from hybrid.adapters import Concat, Tokens
+from hybrid.adapters import Concat, CrossAttention, Tokens
 from hybrid.errors import DataError, InputError
 from hybrid.layout import END, LayoutConfig, SpanPattern
 from hybrid.losses import IGNORE
@@ -37,6 +37,12 @@ def test_path_symbols_stand_behind_the_answer(new_model):
     batch = data.batch([0])
     assert batch.labels.tolist() == [[1, 2, 3, 4, 5]] and batch.features.mask.all()
     assert batch.answer_labels().tolist() == [[1, 2, IGNORE, IGNORE, IGNORE]]
+
+
+def test_an_answer_of_more_places_than_the_encoder_has_is_refused_by_row(new_model, problems):
+    model = new_model(encoder=CrossAttention.Config(max_answers=4))
+    with pytest.raises(DataError, match=r"problem 3: the answer has 5 places, but encoder\.max_answers is 4"):
+        Dataset(model, [*problems(3), *problems(1, length=5)])
 
 
 def test_encoders_of_tokens_get_no_path(new_model):

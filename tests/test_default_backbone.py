@@ -73,6 +73,34 @@ def test_a_revision_is_the_one_that_is_found(hub):
     assert find_backbone("owner/name", "v1") == find_backbone("owner/name", "a" * 40) == ("owner/name", hub / ("a" * 40))
 
 
+def test_a_cache_without_all_weights_is_no_model(hub, tiny_folder, monkeypatch):
+    home = hub / ("b" * 40)
+    home.unlink()
+    home.mkdir()
+    for name in ("config.json", "tokenizer.json"):
+        (home / name).write_bytes((tiny_folder / name).read_bytes())
+    with pytest.raises(BackboneError, match="is not in the local hub cache and the hub cannot give it"):
+        find_backbone("owner/name")
+    (home / "model-1.safetensors").write_text("")
+    assert find_backbone("owner/name")[1] == home
+    (home / "model.safetensors.index.json").write_text('{"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}')
+    with pytest.raises(BackboneError, match="is not in the local hub cache"):
+        find_backbone("owner/name")
+
+
+def test_whatever_the_network_raises_the_package_is_taken(monkeypatch, tmp_path):
+    class Refused(Exception):
+        """An error of an HTTP library that nobody here knows."""
+
+    def download(*given, **more):
+        raise Refused
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    monkeypatch.setattr(default_backbone, "packaged_gguf", lambda: tmp_path / "some.gguf")
+    monkeypatch.setattr(default_backbone, "converted", lambda gguf: gguf.with_suffix(""))
+    assert find_backbone(DEFAULT_BACKBONE) == (PACKAGED, tmp_path / "some")
+
+
 def test_a_revision_that_is_not_there_is_refused_by_name_and_replaced_by_nothing(hub, monkeypatch):
     with pytest.raises(BackboneError, match='revision "v3" of owner/name is not in the local hub cache and the hub'):
         find_backbone("owner/name", "v3")

@@ -47,6 +47,15 @@ def test_a_tokens_head_writes_with_the_backbones_own_rows(new_model):
     assert set(solution.symbols) <= set("0123456789")
 
 
+def test_the_language_model_moves_with_the_head_also_by_torchs_short_words(model, monkeypatch):
+    moved = []
+    monkeypatch.setattr(type(model.backbone), "to", lambda self, device: moved.append(device))
+    assert model.cpu() is model and moved == [torch.device("cpu")]
+    monkeypatch.setattr(type(model), "to", lambda self, device: moved.append(device))
+    model.cuda(1)
+    assert moved[-1] == 1
+
+
 def test_the_parameters_are_the_heads_alone(model):
     names = [name for name, _ in model.named_parameters()]
     assert all(name.startswith("head.") for name in names) and all(key.startswith("head.") for key in model.state_dict())

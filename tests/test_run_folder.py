@@ -25,9 +25,25 @@ def checkpoint(folder, step, text="state"):
 
 def test_the_same_run_opens_again_and_another_is_refused_with_what_differs(folder):
     folder.open(RECORD)
+    checkpoint(folder, 1)
     with pytest.raises(ConfigError, match=r"holds another run \(train differ\); give another --output, or --overwrite"):
         folder.open(RECORD | {"train": {"steps": (1, 3)}})
     assert folder.read_record() == {"run": json.loads(json.dumps(RECORD)), "finished": None}
+
+
+@pytest.mark.parametrize("left", ["finished", "metrics", "file"])
+def test_a_run_of_which_nothing_came_gives_its_folder_to_another(folder, left):
+    other = RECORD | {"train": {"steps": (1, 3)}}
+    folder.open(other)
+    assert folder.read_record()["run"] == json.loads(json.dumps(other))
+    if left == "finished":
+        folder.finish({"step": 1})
+    elif left == "metrics":
+        folder.write_metrics({"step": 1})
+    else:
+        (folder.path / "head.safetensors").write_text("")
+    with pytest.raises(ConfigError, match="holds another run"):
+        folder.open(RECORD)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"run": 3}', "null"])

@@ -68,10 +68,21 @@ def test_the_same_seed_gives_the_same_answers(model, features):
 
 
 def test_noise_touches_the_latent_state_of_its_own_rows_only():
-    disturb = noisy(torch.tensor([0.0, 1.0, 0.0]), torch.Generator().manual_seed(0))
-    y, z = torch.zeros(2, 3, 4), torch.zeros(2, 3, 4)
-    moved_y, moved_z = disturb((y, z), torch.tensor([0, 1]))
+    disturb = noisy(SearchConfig(2, noise=1.0))
+    y, z = torch.zeros(3, 3, 4), torch.zeros(3, 3, 4)
+    moved_y, moved_z = disturb((y, z), torch.tensor([0, 1, 3]))
     assert torch.equal(moved_y, y) and torch.equal(moved_z[0], z[0]) and not torch.equal(moved_z[1], z[1])
+    assert torch.equal(moved_z[1], moved_z[2])
+
+
+def test_an_answer_does_not_depend_on_the_batch(model, problems):
+    torch.nn.init.normal_(model.head.reasoner.halt.weight)
+    prompts, config = [problem.prompt for problem in problems(4)], SearchConfig(4, noise=1.0)
+    together = model.solve(prompts, search=config)
+    for prompt, found in zip(prompts, together, strict=True):
+        (alone,) = model.solve([prompt], search=config)
+        assert alone.symbols == found.symbols and alone.total_steps == found.total_steps
+        assert alone.motion == pytest.approx(found.motion, abs=1e-4)
 
 
 def test_a_search_that_makes_no_sense_is_refused():

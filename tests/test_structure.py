@@ -21,7 +21,7 @@ PACKAGES = {
 
 LAYERS = [
     # The foundation: knows no adapter and no model.
-    "hybrid.errors hybrid.problem hybrid.recursion hybrid.fingerprint hybrid.product hybrid.device",
+    "hybrid.errors hybrid.problem hybrid.recursion hybrid.fingerprint hybrid.product hybrid.device hybrid.solution",
     "hybrid.taps hybrid.offsets hybrid.quantization",
     "hybrid.faults hybrid.kinds hybrid.default_backbone hybrid.loading hybrid.carry hybrid.checkpoint",
     "hybrid.layout hybrid.block hybrid.losses hybrid.halting hybrid.flags",
@@ -44,6 +44,7 @@ LAYERS = [
     "hybrid.official",
     # Training.
     "hybrid.train.optimizer hybrid.train.ema hybrid.train.progress hybrid.train.run_folder hybrid.train.processes hybrid.train.interrupt",
+    "hybrid.train.claim",
     "hybrid.train.config hybrid.train.feature_cache hybrid.train.run_state",
     "hybrid.train.dataset",
     "hybrid.train.slots hybrid.train.step hybrid.train.evaluate hybrid.train.boundary",
@@ -61,6 +62,7 @@ RANKS = {name: rank for rank, names in enumerate(LAYERS) for name in names.split
 COVERED = {
     "hybrid/__init__.py": "test_structure.py",
     "hybrid/__main__.py": "test_cli.py",
+    "hybrid/solution.py": "test_model.py",
     "adapters/__init__.py": "test_structure.py",
     "train/__init__.py": "test_structure.py",
     "train/__main__.py": "test_processes.py",

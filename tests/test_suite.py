@@ -12,7 +12,6 @@ from hybrid.errors import InputError
 from hybrid.eval import suite as suite_file
 from hybrid.eval.baselines import METHODS, Trained
 from hybrid.eval.baselines.trained import with_random_weights
-from hybrid.eval.claim import claimed
 from hybrid.eval.engines import TransformersEngine
 from hybrid.eval.report.entries import tasks_of
 from hybrid.eval.suite import Cell, Suite, run_suite
@@ -23,6 +22,7 @@ from hybrid.eval.tasks.sort import Sort
 from hybrid.eval.tasks.table import Table
 from hybrid.reasoner import ReasonerConfig
 from hybrid.train import TrainConfig
+from hybrid.train.claim import claimed
 
 HEAD = Trained.Config(
     reasoner=ReasonerConfig(width=16, num_cycles=1, num_supervision_steps=2),

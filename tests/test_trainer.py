@@ -13,10 +13,14 @@ import torch
 import hybrid
 from hybrid import checkpoint
 from hybrid.equilibrium import Implicit
-from hybrid.errors import ConfigError, StorageError, TrainingError
+from hybrid.errors import ConfigError, InputError, StorageError, TrainingError
+from hybrid.halting import Learned
+from hybrid.problem import Problem
 from hybrid.reasoner import ReasonerConfig
-from hybrid.train import TrainConfig, train, trainer
+from hybrid.train import TrainConfig, calibrate, calibration, train, trainer
+from hybrid.train.claim import claimed
 from hybrid.train.optimizer import OptimizerConfig
+from hybrid.train.processes import Team
 
 CONFIG = TrainConfig(
     num_steps=40,
@@ -385,6 +389,7 @@ def test_an_equilibrium_tells_its_residual_in_the_metrics(run, new_model, tmp_pa
     rule = Implicit.Config(max_iterations=2, jacobian_weight=0.1)
     model = new_model(reasoner=ReasonerConfig(width=16, num_cycles=1, num_supervision_steps=2, gradient=rule))
     run(replace(CONFIG, num_steps=20), model=model)
+    run(replace(CONFIG, num_steps=2), output="again", model=model)  # Nothing of the first graph is in the way of a copy.
     lines = [line for line in metrics(tmp_path / "run") if "loss" in line]
     assert all(line["residual"] > 0 and line["adjoint_residual"] > 0 and line["iterations"] <= 2 for line in lines)
 
@@ -425,6 +430,59 @@ def test_a_disk_that_is_full_while_saving_ends_in_words_and_keeps_the_last_check
         assert ended.err.startswith("hybrid: cannot write a checkpoint in") and "the last good one is kept" in ended.err
         assert not list((tmp_path / "run" / "checkpoints").iterdir())
         shutil.rmtree(tmp_path / "run")
+
+
+def test_a_folder_in_which_another_process_trains_is_left_to_it(run, tmp_path):
+    with claimed(tmp_path / "run"), pytest.raises(ConfigError, match="another process trains in"):
+        run()
+    assert run(replace(CONFIG, num_steps=2)).step == 2
+
+
+def test_data_that_did_not_fit_can_be_mended_and_the_run_begun_again(run, new_model, problems, tmp_path):
+    with pytest.raises(InputError):
+        train(new_model(), [Problem("Sort: 3 1", ("9",))], problems(3), CONFIG, tmp_path / "run", show=False)
+    assert run(replace(CONFIG, num_steps=2)).step == 2
+
+
+def test_a_calibrated_model_finds_its_own_run_again(run, new_model, problems, monkeypatch):
+    model = lively(new_model())
+    first = run(replace(CONFIG, num_steps=4), model=model)
+    monkeypatch.setattr(calibration, "calibrated", lambda *given: Learned.Config(probability=0.75))
+    calibrate(model, problems(4))
+    assert run(replace(CONFIG, num_steps=4), model=model) == first
+
+
+def test_weights_that_became_nan_are_no_checkpoint(run, tmp_path, monkeypatch):
+    real = trainer.Trainer._learn
+
+    def learn(self, *given):
+        real(self, *given)
+        if self.step == 7:
+            next(self.trained.parameters()).data.fill_(float("nan"))
+
+    with monkeypatch.context() as context, pytest.raises(TrainingError, match="the weights became NaN or infinite at step 8"):
+        context.setattr(trainer.Trainer, "_learn", learn)
+        run(replace(CONFIG, num_steps=20, eval_every_steps=20))
+    assert sorted(place.name for place in (tmp_path / "run" / "checkpoints").iterdir()) == ["step-00000006", "step-00000007"]
+    assert run(replace(CONFIG, num_steps=20, eval_every_steps=20)).step == 20
+
+
+def test_a_network_that_is_to_be_compiled_and_differentiated_twice_is_refused(run, new_model):
+    rule = Implicit.Config(max_iterations=2, jacobian_weight=0.1)
+    model = new_model(reasoner=ReasonerConfig(width=16, num_cycles=1, num_supervision_steps=2, gradient=rule))
+    with pytest.raises(ConfigError, match=r"train\.compile cannot differentiate twice"):
+        run(replace(CONFIG, compile=True), model=model)
+
+
+def test_a_run_goes_on_with_as_many_processes_as_share_its_batch(run, monkeypatch):
+    with monkeypatch.context() as context, pytest.raises(Killed):
+        kill_at(context, 13)
+        run(replace(CONFIG, auto_batch_size=True))
+    monkeypatch.setattr(Team, "size", 3, raising=False)
+    monkeypatch.setattr(Team, "shared", lambda self, value: value)
+    monkeypatch.setattr(Team, "current", classmethod(lambda cls: Team(0, 3)))
+    with pytest.raises(ConfigError, match="goes on with 4 slots, which 3 processes cannot share; start fewer"):
+        run(replace(CONFIG, auto_batch_size=True))
 
 
 def test_a_batch_that_does_not_split_over_processes_is_refused(new_model, monkeypatch, tmp_path):

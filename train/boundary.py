@@ -7,7 +7,8 @@ graph of the model and one cycle of the recursion, whatever the number of superv
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 import torch
@@ -38,19 +39,32 @@ class Boundary:
             enable({"use_reentrant": False})
         self.output = self.leaf = torch.empty(0)
 
-    def read(self, data: Dataset, indices: Sequence[int]) -> Batch:
-        """Run the model with gradient on some problems; the features of the batch (b, p, k, h) are a leaf."""
-        self.backbone.model.train()  # Dropout of the tuner, and gradient checkpointing, which works in training only.
+    @contextmanager
+    def training(self) -> Iterator[None]:
+        """Let dropout and gradient checkpointing work, which do in training only; recomputing asks for the same mode."""
+        self.backbone.model.train()
         try:
-            batch = data.batch(indices).to(self.accelerator.device)
+            yield
         finally:
             self.backbone.model.eval()
+
+    def read(self, data: Dataset, indices: Sequence[int]) -> Batch:
+        """Run the model with gradient on some problems; the features of the batch (b, p, k, h) are a leaf."""
+        with self.training():
+            batch = data.batch(indices).to(self.accelerator.device)
         self.output = batch.features.states
         self.leaf = at_least_float32(self.output.detach()).clone().requires_grad_()  # Gradients of many steps add up in it.
         return replace(batch, features=replace(batch.features, states=self.leaf))
 
+    def go_back(self) -> None:
+        """Send the gradient that the leaf has gathered back through the model, and drop its graph."""
+        assert self.leaf.grad is not None
+        with self.training():
+            self.output.backward(self.leaf.grad.to(self.output.dtype))  # type: ignore[no-untyped-call]
+        self.output = self.leaf = torch.empty(0)
+
     def learn(self, share: float, max_norm: float) -> None:
-        """Send the gradient that the leaf has gathered back through the model and take a step.
+        """Go back with what the leaf has gathered and take a step.
 
         Args:
             share: of the learning rate that holds now, 0 to 1.
@@ -58,8 +72,7 @@ class Boundary:
         """
         if self.leaf.grad is None:
             return
-        self.output.backward(self.leaf.grad.to(self.output.dtype))  # type: ignore[no-untyped-call]
-        self.output = self.leaf = torch.empty(0)
+        self.go_back()
         if self.accelerator.num_processes > 1:
             for parameter in self.parameters:
                 gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad

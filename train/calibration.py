@@ -9,7 +9,6 @@ split of 200 as much as 1.5% (95%), of 1,000 as much as 0.3%.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -27,18 +26,18 @@ BATCH = 128
 """Problems answered together."""
 
 
-def calibrate(model: HybridModel, dev_problems: Sequence[Problem]) -> Any:
+def calibrate(model: HybridModel, dev_problems: Sequence[Problem], *, cache: bool = True) -> Any:
     """Give `model` its own halting rule with the threshold that `calibrated` finds, and return the rule's config.
 
     Args:
         model: trained; `save_pretrained` keeps the rule with it.
         dev_problems: with known answers; never the test split.
+        cache: keep the features on disk, as training does.
     """
     reasoner = model.config.reasoner
-    dev = Dataset(model, dev_problems, cache=not model.backbone.tuned)
+    dev = Dataset(model, dev_problems, cache=cache and not model.backbone.tuned)
     rule = calibrated(model.head, dev, reasoner.halting, reasoner.num_supervision_steps)
-    model.config = replace(model.config, reasoner=replace(reasoner, halting=rule))
-    model.head.reasoner.halting = HALTING.build(rule)
+    model.halt_by(rule)
     return rule
 
 

@@ -145,7 +145,9 @@ def _row(model: HybridModel, problem: Problem, tokens: Encoded) -> Row:
     if encoder.longest is not None and reading.num_positions > encoder.longest:
         name = "max_positions" if reads_spans else "max_tokens"
         raise InputError(f"{reading.num_positions} positions, but encoder.{name} is {encoder.longest}; attach with a larger one")
-    places = layout.length(answer)
+    places, room = layout.length(answer), getattr(model.config.encoder, "max_answers", None)
+    if room is not None and places > room:
+        raise InputError(f"the answer has {places} places, but encoder.max_answers is {room}; attach with a larger one")
     labels = answer_labels(model, problem, places)
     if problem.weights and len(problem.weights) != len(labels):
         raise InputError(f"there are {len(problem.weights)} weights where the answer has {len(labels)} places")

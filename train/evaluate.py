@@ -73,7 +73,7 @@ def evaluate(
         answered.append((start, whole, share, thoughts.steps.float()))
     parts = sorted(team.together(answered), key=lambda part: part[0])
     right, symbols, steps = (torch.cat(column) for column in list(zip(*parts, strict=True))[1:])
-    by_step = right.float().mean(0).tolist()
+    by_step = right.double().mean(0).tolist()
     return Evaluation(by_step, by_step[-1], float(symbols.mean()), float(steps.mean()), right[:, -1])
 
 

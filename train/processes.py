@@ -91,6 +91,21 @@ class Team:
         return list(values[self.rank :: self.size])
 
 
+def take_device(*, spread: bool = False) -> None:
+    """Make this process's own GPU the current one, before anything is loaded: a quantised model goes where it is loaded.
+
+    Args:
+        spread: whether the language model is to be spread over all devices.
+
+    Raises:
+        ConfigError: several processes would each spread it over the same devices.
+    """
+    alone = int(os.environ.get("WORLD_SIZE", "1")) == 1
+    require(alone or not spread, "backbone.device_map spreads a model over all devices; start one process, or leave it out")
+    if not alone and torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+
+
 def new_accelerator(
     batch_size: int,
     *,

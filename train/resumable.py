@@ -5,6 +5,7 @@ Holds no loop (trainer.py), no format of whole tensors (run_state.py), no folder
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -63,11 +64,19 @@ class Resumable:
         """Return the sums over all processes; raise TrainingError where a loss became NaN or infinite."""
         sums: torch.Tensor = self.accelerator.reduce(self.sums, "sum") if self.accelerator.num_processes > 1 else self.sums
         if not bool(torch.isfinite(sums).all()):
-            raise TrainingError(
-                f"the loss became {float(sums[1:3].sum())} at step {self.step}; the last good checkpoint is kept in "
-                f"{self.folder.path}: lower optimizer.learning_rate and give another --output, or run again to resume"
-            )
+            raise TrainingError(self._broken("loss", float(sums[1:3].sum())))
         return sums
+
+    def _check_finite(self, weights: Iterable[Tensor]) -> None:
+        """Raise TrainingError where weights became NaN or infinite: the newest checkpoint must be one to go on from."""
+        if not all(bool(torch.isfinite(tensor).all()) for tensor in weights if tensor.is_floating_point()):
+            raise TrainingError(self._broken("weights", "NaN or infinite"))
+
+    def _broken(self, what: str, value: object) -> str:
+        return (
+            f"the {what} became {value} at step {self.step}; the last good checkpoint is kept in {self.folder.path}: lower "
+            "optimizer.learning_rate and give another --output, or run again to resume"
+        )
 
     def _keep_best(self) -> None:
         """Load the selected head from disk into the model."""
@@ -81,6 +90,7 @@ class Resumable:
 
     def _save(self) -> None:
         parts = self._state()
+        self._check_finite(parts["model"].values())
         if self.team.main:
             with self.folder.new_checkpoint(self.step) as place:
                 run_state.write(place, parts)

@@ -39,6 +39,9 @@ class RunFolder:
             StorageError: it cannot be written.
         """
         known, wanted = self.read_record(), json.loads(json.dumps(record))
+        if known is not None and not self._begun(known):
+            self.record.unlink()  # A run that ended in an error before its first step, such as data that did not fit.
+            known = None
         if known is None and self.record.exists():
             raise ConfigError(f"{self.record} is damaged, so this may be another run; give another --output, or --overwrite")
         if known is not None and known["run"] != wanted:
@@ -49,6 +52,11 @@ class RunFolder:
         if known is None:
             write_text(self.record, json.dumps({"run": record, "finished": None}, indent=2) + "\n")
         self.check_writable()
+
+    def _begun(self, known: dict[str, Any]) -> bool:
+        """Say whether anything came of a run: it has ended, or left more than its record here."""
+        others = [entry for entry in self.path.iterdir() if entry != self.record and not entry.name.startswith(".")]
+        return known.get("finished") is not None or bool(others)
 
     def check_writable(self) -> None:
         """Raise StorageError unless a file can be made here."""

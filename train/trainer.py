@@ -20,12 +20,13 @@ from hybrid.block import Network
 from hybrid.carry import Carry
 from hybrid.device import widest
 from hybrid.head import Head, StepOutput
-from hybrid.kinds import to_dict
+from hybrid.kinds import require, to_dict
 from hybrid.model import HybridModel
 from hybrid.problem import Problem
 from hybrid.train import processes, run_state, trial
 from hybrid.train import step as one_step
 from hybrid.train.boundary import Boundary
+from hybrid.train.claim import claimed
 from hybrid.train.config import TrainConfig
 from hybrid.train.dataset import Batch, Dataset
 from hybrid.train.ema import averaged
@@ -95,10 +96,19 @@ class Trainer(Resumable):
         )
         self.team = Team.current()
         self.model, self.config, self.folder = model, config, folder
+        twice = config.compile and getattr(model.config.reasoner.gradient, "jacobian_weight", 0) > 0
+        require(not twice, "train.compile cannot differentiate twice, as gradient.jacobian_weight does; leave one of them out")
         self.show = show and self.team.main
 
     def run(self, train_problems: Sequence[Problem], dev_problems: Sequence[Problem], overwrite: bool) -> Outcome:
         """See `train`."""
+        if not self.team.main:
+            return self._joined(train_problems, dev_problems, overwrite)
+        with claimed(self.folder.path) as mine:
+            require(mine, f"another process trains in {self.folder.path}; wait for it, or give another --output")
+            return self._joined(train_problems, dev_problems, overwrite)
+
+    def _joined(self, train_problems: Sequence[Problem], dev_problems: Sequence[Problem], overwrite: bool) -> Outcome:
         try:
             return self._run(train_problems, dev_problems, overwrite)
         except RuntimeError as error:
@@ -145,7 +155,7 @@ class Trainer(Resumable):
         texts = repr([(p.prompt, p.answer, p.path, *p.spans, *p.weights) for p in (*train_problems, *dev_problems)])
         started = {} if self.model.started_from is None else {"init": self.model.started_from}
         return started | {
-            "model": self.model.config.to_dict(),
+            "model": (self.model.trained_config or self.model.config).to_dict(),
             "train": to_dict(self.config),
             "backbone": self.model.backbone.fingerprint,
             "data": hashlib.sha256(texts.encode()).hexdigest(),
@@ -155,7 +165,8 @@ class Trainer(Resumable):
         """Take the largest batch that fits, or the one that the run to be resumed has."""
         wanted = self.config.batch_size
         if stored is not None:
-            found = len(stored["carry"]["steps"])
+            found, size = len(stored["carry"]["steps"]), self.team.size
+            require(found % size == 0, f"the run goes on with {found} slots, which {size} processes cannot share; start fewer")
         else:
             found = trial.fitting_batch_size(
                 wanted, self.team, lambda rows: trial.try_out(self.model, self.data, self.config, rows)
@@ -195,6 +206,8 @@ class Trainer(Resumable):
         while not self._done():
             began = time.perf_counter()
             self._one_step()
+            if self.step % LOG_EVERY_STEPS == 0 and torch.accelerator.is_available():
+                torch.accelerator.synchronize()  # Or a GPU's work would be timed where it is waited for, outside.
             taken, waited = time.perf_counter() - began, time.monotonic() - saved_at
             taken, due = self.team.figures([taken, waited > config.save_every_seconds], self.accelerator.device)
             self.seconds += taken
@@ -248,6 +261,7 @@ class Trainer(Resumable):
         ahead = one_step.look_ahead(self.trained, batch, out, self.objective.halting)
         result = one_step.losses(out, batch, self.objective, ahead, carry.steps)
         self.accelerator.backward(result.total)
+        self.model.head.reasoner.gradient.penalty = None  # Its graph is gone.
         self.accelerator.clip_grad_norm_(self.prepared.parameters(), self.config.optimizer.max_norm)
         for optimizer in self.optimizers:
             optimizer.step()

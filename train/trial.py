@@ -75,7 +75,7 @@ class TrialStep:
     def go_back(self) -> None:
         """Send what the steps have gathered back through a tuned language model, and drop it there."""
         if self.boundary is not None and self.boundary.leaf.grad is not None:
-            self.boundary.output.backward(self.boundary.leaf.grad.to(self.boundary.output.dtype))  # type: ignore[no-untyped-call]
+            self.boundary.go_back()
             for parameter in self.boundary.parameters:
                 parameter.grad = None
 

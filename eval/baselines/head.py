@@ -9,9 +9,10 @@ from typing import Any
 from hybrid.eval.baselines.method import METHODS, Attempt, Method
 from hybrid.eval.head_cost import HeadCost, head_cost
 from hybrid.eval.tasks.task import Task
-from hybrid.model import HybridModel, Solution
+from hybrid.model import HybridModel
 from hybrid.problem import Problem
 from hybrid.search import SearchConfig
+from hybrid.solution import Solution
 
 
 @METHODS.register("hybrid")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from hybrid.errors import InputError
@@ -18,12 +19,16 @@ Precision = Literal["float32", "bfloat16", "float16", "int8", "nf4"] | None
 """Of the language model; None takes the one that the head was trained on."""
 
 
+SHIPPED = "examples/sudoku4"
+"""The trained head that lies in this repository."""
+
+
 @dataclass(frozen=True)
 class Asking:
     """What solve and inspect share: a head, a prompt, and how long to think."""
 
     prompt: str | None = field(default=None, metadata={"positional": True})
-    model: str = "examples/sudoku4"
+    model: str = SHIPPED
     file: str | None = None
     precision: Precision = None
     num_steps: int | None = None
@@ -48,6 +53,8 @@ class Asking:
         from hybrid.device import usual_device
         from hybrid.model import HybridModel
 
+        shipped = self.model != SHIPPED or Path(SHIPPED).is_dir()
+        require(shipped, f"{SHIPPED} is not in this folder; give --model, the folder of a trained head")
         return HybridModel.from_pretrained(self.model, precision=self.precision).to(usual_device())
 
 
@@ -60,7 +67,7 @@ def task_of(model: Any) -> Any:
 
 def _prompts_of_lines(name: str, text: str) -> list[Problem]:
     prompts = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         try:
             record = json.loads(line) if line.strip() else None
             prompt, spans = (record["prompt"], record.get("spans")) if record is not None else (None, None)

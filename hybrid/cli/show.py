@@ -12,7 +12,8 @@ from hybrid.eval.tasks import TASKS
 
 if TYPE_CHECKING:
     from hybrid.eval.tasks.task import Task
-    from hybrid.model import HybridModel, Solution
+    from hybrid.model import HybridModel
+    from hybrid.solution import Solution
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hybrid.eval.tasks import TASKS
+from hybrid.kinds import require
 
 
 @dataclass(frozen=True)
@@ -29,13 +30,16 @@ class TasksCommand:
 
     def run(self) -> None:
         """Print the list, or the problems."""
+        both = self.name is not None and self.task is not None
+        require(not both or self.name == TASKS.name_of(self.task), f"give either {self.name} or --task, not both")
         chosen = self.task if self.task is not None else (TASKS.from_dict(self.name) if self.name else None)
         if chosen is None:
             for name in TASKS:
                 print(f"{name:<16}{(TASKS[name].__doc__ or '').strip().splitlines()[0]}")
             return
-        for problem in TASKS.build(chosen).problems(self.split, self.num_problems):  # type: ignore[arg-type]
+        task = TASKS.build(chosen)
+        for problem in task.problems(self.split, self.num_problems):  # type: ignore[arg-type]
             if self.json:
                 print(json.dumps({name: getattr(problem, name) for name in problem.__slots__}, ensure_ascii=False))
             else:
-                print(f"{problem.prompt.rstrip()}\n\n{problem.trace}\n")
+                print(f"{problem.prompt.rstrip()}\n\n{problem.trace or f'Answer: {task.write(problem)}'}\n")

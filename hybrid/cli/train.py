@@ -64,7 +64,7 @@ class TrainCommand:
         import hybrid
         from hybrid.config import HybridConfig
         from hybrid.train import calibrate, train
-        from hybrid.train.processes import Team, leave
+        from hybrid.train.processes import Team, leave, take_device
         from hybrid.train.trial import survey
 
         task = TASKS.build(self.task)
@@ -72,6 +72,7 @@ class TrainCommand:
         parts = (self.backbone, self.encoder, self.reasoner, self.decoder)
         config = HybridConfig(task.layout, task.symbols, *parts, named, self.tuner)
         problems = task.problems("train", self.num_train), task.problems("dev", self.num_dev)
+        take_device(spread=self.backbone.device_map is not None)
         torch.manual_seed(self.train.seed)
         model = hybrid.attach(None, config)
         if self.init is not None:
@@ -84,7 +85,7 @@ class TrainCommand:
         outcome = train(model, *problems, self.train, self.output, overwrite=self.overwrite, show=not self.quiet)
         if Team.current().main:
             if self.calibrate:
-                calibrate(model, problems[1])
+                calibrate(model, problems[1], cache=self.train.cache)
                 model.save_pretrained(self.output)
             print(
                 f"{self.output}: dev exact match {100 * outcome.best_exact:.1f}% at step {outcome.best_step}, "

@@ -1,4 +1,4 @@
-"""Which process works in a folder, where several share the cells of one suite."""
+"""Which process works in a folder: one run has one, and the processes of a suite share its cells."""
 
 from __future__ import annotations
 
