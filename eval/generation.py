@@ -110,7 +110,7 @@ def _plainly(model: Any) -> Iterator[None]:
     from transformers import GenerationConfig
 
     own = model.generation_config
-    model.generation_config = GenerationConfig(**{name: getattr(own, name, None) for name in KEPT})
+    model.generation_config = GenerationConfig(**{name: getattr(own, name, None) for name in KEPT})  # type: ignore[no-untyped-call]
     try:
         yield
     finally:

@@ -13,6 +13,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ from hybrid.eval.suite_folder import (
     write_suite,
 )
 from hybrid.eval.tasks import TASKS
+from hybrid.eval.tasks.task import Split
 from hybrid.fingerprint import precision
 from hybrid.problem import Problem
 from hybrid.train.claim import claimed
@@ -237,14 +239,14 @@ def run_cell(
 ) -> Record:
     """Prepare the method of `cell` within `seconds` of training, test it, write its answers and its record."""
     began = time.monotonic()
-    task = TASKS.build(cell.task)
+    task, settings = TASKS.build(cell.task), json.dumps(TASKS.to_dict(cell.task))
     test = task.problems("test", cell.num_test)
     known = [(problem.prompt, problem.answer) for problem in read_problems(output, cell.task_slug)]
     if known[: len(test)] != [(problem.prompt, tuple(map(str, problem.answer))) for problem in test]:
         write_problems(output, cell.task_slug, test)
     prompted = issubclass(METHODS[METHODS.name_of(cell.method)], Prompting)
     method = METHODS.build(cell.method, backbone, task, *([engine] if prompted and engine is not None else []))
-    training, dev = task.problems("train", cell.num_train), task.problems("dev", cell.num_dev)
+    training, dev = _made(settings, "train", cell.num_train), _made(settings, "dev", cell.num_dev)
     method.fit(training, dev, output / "cells" / cell.fit_slug / "fit", Budget(seconds, cell.seed))
     say(f"  trained {method.train_seconds:.0f} s; {time.monotonic() - began:.0f} s in all")
     measured = measure(
@@ -262,6 +264,12 @@ def run_cell(
         write_drawn(output, cell.slug, [drawn(method.head.model, task, test[i], i) for i in places])
     write_cell(output, cell.slug, record, measured.attempts, settings=cell.digest, notes=method.notes())
     return record
+
+
+@lru_cache(maxsize=8)
+def _made(settings: str, split: Split, count: int) -> tuple[Problem, ...]:
+    """Return problems of a task, made once for all its cells: 50,000 hard Sudokus take ten minutes."""
+    return tuple(TASKS.build(TASKS.from_dict(json.loads(settings))).problems(split, count))
 
 
 def _completed(record: Record, cell: Cell, method: Method, problems: Sequence[Problem]) -> Record:

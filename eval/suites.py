@@ -96,7 +96,8 @@ def _cells(count: int) -> Trained.Config:
 
     On dev, 6x6 Sudoku after two minutes on one core: 97% right, 92% with attention; 5x5 mazes after three: 68% and 49%.
     """
-    return replace(_grid(), reasoner=replace(_grid().reasoner, block=MLPBlock.Config(num_positions=count)))
+    recipe = replace(_grid(), reasoner=replace(_grid().reasoner, block=MLPBlock.Config(num_positions=count)))
+    return replace(recipe, encoder=replace(recipe.encoder, max_positions=max(count, recipe.encoder.max_positions)))
 
 
 def _story() -> Trained.Config:

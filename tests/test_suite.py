@@ -153,6 +153,14 @@ def test_every_cell_of_a_suite_has_a_folder_of_its_own_and_a_training_that_is_th
     assert all(METHODS.name_of(cell.method) for cell in cells)
 
 
+@pytest.mark.parametrize("name", SUITES)
+def test_the_problems_of_a_suite_have_room_in_its_heads(name):
+    for cell in {cell.task: cell for cell in suite(name).cells if cell.name == "hybrid"}.values():
+        layout = TASKS.build(cell.task).layout
+        counts = [len(spans) for p in TASKS.build(cell.task).problems("train", 20) for spans in [sum(layout.spans(p.prompt), ())]]
+        assert max(counts) <= cell.method.encoder.max_positions
+
+
 def test_only_the_seeds_of_the_named_methods_are_repeated():
     cells = cells_of(Entry(Sort.Config(length=3), HEAD, num_train=100, seeds=(0, 1)), sizes=(50, 400))
     assert {cell.name for cell in cells if cell.seed == 1} == {"hybrid", *REPEATED}

@@ -95,7 +95,7 @@ class Task(ABC):
         """
         check_arguments(split, count, wording)
         count = USUAL_COUNT[split] if count is None else count
-        found = self._drawn(split, count, seed, wording)
+        found = self._some(split, count, seed, wording)
         if len(found) < count:
             raise InputError(
                 f"{count} {split} problems of {self.kind} were asked for, but only {len(found)} different ones were "
@@ -106,9 +106,9 @@ class Task(ABC):
     def up_to(self, split: Split, count: int, *, seed: int = 0) -> list[Problem]:
         """Return `count` problems as `problems` does, or all that it finds where there are fewer."""
         check_arguments(split, count, "train")
-        return self._drawn(split, count, seed, "train")
+        return self._some(split, count, seed, "train")
 
-    def _drawn(self, split: Split, count: int, seed: int, wording: Wording) -> list[Problem]:
+    def _some(self, split: Split, count: int, seed: int, wording: Wording) -> list[Problem]:
         draws, words = (random.Random(f"{self.kind} {split} {seed} {use}") for use in ("draw", "word"))
         seen: set[Any] = set()
         found: list[Problem] = []
