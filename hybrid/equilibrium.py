@@ -37,10 +37,14 @@ class Solution:
 
 def _apart(image: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
     """Return each row's relative residual (b,), positions outside the mask (b, l) left out."""
-    inside = torch.ones_like(image[..., :1]) if mask is None else mask[..., None].to(image.dtype)
-    off_b, size_b = (at_least_float32(tensor * inside).flatten(1).norm(dim=1) for tensor in (image - value, image))
-    apart_b: Tensor = off_b / size_b.clamp(min=1e-12)
-    return apart_b
+    return _size(image - value, mask) / _size(image, mask).clamp(min=1e-12)
+
+
+def _size(tensor: Tensor, mask: Tensor | None) -> Tensor:
+    """Return each row's norm (b,), positions outside the mask (b, l) left out."""
+    inside = torch.ones_like(tensor[..., :1]) if mask is None else mask[..., None].to(tensor.dtype)
+    size_b: Tensor = at_least_float32(tensor * inside).flatten(1).norm(dim=1)
+    return size_b
 
 
 def iterate(function: Map, start: Tensor, *, tolerance: float, max_iterations: int, mask: Tensor | None = None) -> Solution:
@@ -128,6 +132,43 @@ def _mixed(values: list[Tensor], images: list[Tensor], age_b: Tensor, mask: Tens
 SOLVERS: dict[str, Callable[..., Solution]] = {"plain": iterate, "anderson": anderson}
 
 
+GROWTH = 2.0
+"""A term of the adjoint series that is larger than this many times the first ends the series: it would not converge."""
+
+
+def neumann(
+    product: Map, first: Tensor, *, tolerance: float, max_iterations: int, mask: Tensor | None = None, growth: float = GROWTH
+) -> Solution:
+    """Sum first + product(first) + product(product(first)) + ..., row by row, which solves s = first + product(s).
+
+    The series converges where the map contracts. Elsewhere, as at a point that is none of rest, its terms grow, and a
+    row's sum ends before the first that is larger than `growth` times `first`: at worst it is `first` itself, with which
+    the gradient is that of one cycle ("JFB", arXiv 2103.12803).
+
+    Args:
+        product: a linear map of (b, l, ...) to the same shape, each row by itself.
+        first: v (b, l, ...).
+        tolerance: of a row's relative residual.
+        max_iterations: most calls of `product`.
+        mask: (b, l) bool, the positions that count; None for all.
+        growth: of a term against the first one.
+    """
+    total, term, count = first, first, 0
+    most_b = growth * _size(first, mask)
+    residual_b = torch.full((len(first),), float("inf"), device=first.device)
+    left = torch.ones(len(first), dtype=torch.bool, device=first.device)
+    for count in range(1, max_iterations + 1):
+        term = product(term)
+        size_b = _size(term, mask)
+        residual_b = torch.where(left, size_b / _size(total + term, mask).clamp(min=1e-12), residual_b)
+        left = left & (size_b <= most_b)
+        total = torch.where(_rows(left, total), total + term, total)
+        left = left & (residual_b >= tolerance)
+        if not bool(left.any()):
+            break
+    return Solution(total, float(residual_b.max()), count)
+
+
 class FixedPoint(Gradient):
     """What the implicit schemes share: a cycle as a map of one tensor, solved without gradient.
 
@@ -203,7 +244,7 @@ class Implicit(FixedPoint):
         """Forward and adjoint solve.
 
         Args:
-            solver: plain or anderson, for both solves.
+            solver: plain or anderson, for both solves; plain sums the adjoint's series while its terms do not grow.
             tolerance: relative residual at which a solve stops.
             max_iterations: most cycles of the forward solve; takes the place of T.
             max_adjoint_iterations: most vector-Jacobian products of the adjoint solve.
@@ -242,12 +283,17 @@ class Implicit(FixedPoint):
     def _adjoint(self, v: Tensor, image: Tensor, leaf: Tensor, mask_bl: Tensor | None) -> Tensor:
         config = self.config
 
-        def step(g: Tensor) -> Tensor:
+        def product(g: Tensor) -> Tensor:
             # A core without recursion never reads its state: J is zero there.
-            return v + torch.autograd.grad(image, leaf, g, retain_graph=True, allow_unused=True, materialize_grads=True)[0]
+            found: Tensor
+            (found,) = torch.autograd.grad(image, leaf, g, retain_graph=True, allow_unused=True, materialize_grads=True)
+            return found
 
-        solve = SOLVERS[config.solver]
-        found = solve(step, v, tolerance=config.tolerance, max_iterations=config.max_adjoint_iterations, mask=mask_bl)
+        limits = {"tolerance": config.tolerance, "max_iterations": config.max_adjoint_iterations}
+        if config.solver == "plain":
+            found = neumann(product, v, mask=mask_bl, **limits)  # type: ignore[arg-type]
+        else:
+            found = SOLVERS[config.solver](lambda g: v + product(g), v, mask=mask_bl, **limits)
         self.adjoint_residual = found.residual
         return found.value
 

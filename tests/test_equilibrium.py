@@ -6,7 +6,7 @@ from torch import nn
 
 from hybrid.block import AttentionBlock
 from hybrid.cores import CORES, TRM, Core
-from hybrid.equilibrium import SOLVERS, Implicit, Phantom, anderson, as_map, iterate, jacobian_norm
+from hybrid.equilibrium import SOLVERS, Implicit, Phantom, anderson, as_map, iterate, jacobian_norm, neumann
 from hybrid.errors import ConfigError
 from hybrid.gradients import GRADIENTS, Full
 
@@ -160,6 +160,35 @@ def test_where_mixing_leads_away_anderson_returns_the_best_it_saw():
     function = lambda s: s + 1.0 + s.square()  # noqa: E731 - has no real fixed point
     found = anderson(function, torch.zeros(1, 1, 2, dtype=torch.float64), tolerance=1e-9, max_iterations=12)
     assert found.iterations == 12 and found.value.isfinite().all() and 0 < found.residual <= 1.0
+
+
+def test_the_adjoint_series_sums_to_the_solution_where_the_map_contracts():
+    function, exact = linear_map(radius=0.8)
+    offset = function(torch.zeros(8, dtype=torch.float64))
+    found = neumann(lambda s: function(s) - offset, offset.view(1, 1, 8), tolerance=1e-12, max_iterations=500)
+    torch.testing.assert_close(found.value[0, 0], exact, rtol=0, atol=1e-10)
+    assert found.residual < 1e-12 and 50 < found.iterations < 500
+
+
+def test_a_row_whose_series_grows_keeps_its_first_terms_and_the_others_theirs():
+    factor = torch.tensor([0.5, 1.5, 3.0], dtype=torch.float64).view(3, 1, 1)
+    first = torch.ones(3, 2, 2, dtype=torch.float64)
+    found = neumann(lambda s: factor * s, first, tolerance=1e-12, max_iterations=100)
+    torch.testing.assert_close(found.value[:, 0, 0], torch.tensor([2.0, 1 + 1.5, 1.0], dtype=torch.float64))
+    alone = neumann(lambda s: 0.5 * s, first[:1], tolerance=1e-12, max_iterations=100)
+    assert torch.equal(found.value[:1], alone.value) and found.residual == pytest.approx(0.75)
+
+
+def test_far_from_rest_the_implicit_gradient_is_that_of_one_cycle(core, x):
+    """Weights that expand: the series would grow without end, and the gradient with it."""
+    with torch.no_grad():
+        for weight in core.parameters():
+            weight *= 40
+    config = {"tolerance": 1e-9, "max_iterations": 1}
+    found = gradients(Implicit(Implicit.Config(max_adjoint_iterations=50, **config)).run(core, start(), x, None, 1), core, x)
+    expected = gradients(through_cycles(core, x, 2, first_with_gradient=1), core, x)
+    rows = [torch.allclose(one, other) for one, other in zip(found, expected, strict=True)]
+    assert all(one.isfinite().all() for one in found) and any(rows)
 
 
 def test_a_scheme_tells_the_residual_and_iterations_of_its_last_solve(core, x):

@@ -1,4 +1,4 @@
-"""README.md says what is: its Python runs, its paths exist, its commands parse, its tables are complete."""
+"""README.md and eval/RESULTS.md say what is: Python runs, paths exist, commands parse, tables are complete."""
 
 import ast
 import re
@@ -18,7 +18,8 @@ from hybrid.halting import HALTING
 from hybrid.reasoner import Reasoner
 
 ROOT = Path(__file__).parents[1]
-TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = {page: (ROOT / page).read_text(encoding="utf-8") for page in ("README.md", "eval/RESULTS.md")}
+TEXT = "\n".join(PAGES.values())
 NOT_YET = {"examples/sudoku4"}
 """Made by training; named before they are there."""
 
@@ -46,7 +47,7 @@ def rows(first):
 
 
 def exists(path):
-    return (ROOT / path).exists() or path.rstrip("/") in NOT_YET
+    return (ROOT / path).exists() or str(path).rstrip("/") in NOT_YET
 
 
 @pytest.mark.parametrize("code", blocks("python"), ids=lambda code: code.splitlines()[0])
@@ -76,9 +77,10 @@ def test_the_python_block_runs_on_a_tiny_model(tiny_folder, tmp_path, monkeypatc
 
 
 def test_every_link_leads_to_a_file():
-    links = re.findall(r"\]\(([^)#\s]+)\)", TEXT)
-    assert links
-    assert [link for link in links if not link.startswith("http") and not exists(link)] == []
+    for page, text in PAGES.items():
+        links = re.findall(r"\]\(([^)#\s]+)\)", text)
+        assert links
+        assert [link for link in links if not link.startswith("http") and not exists((ROOT / page).parent / link)] == []
 
 
 def test_every_path_below_a_folder_of_ours_exists():
@@ -181,18 +183,23 @@ def table_of(report, heading):
     return part[part.index("| method |") :].split("\n\n")[0]
 
 
-@pytest.mark.parametrize("name", ["quickstart_suite", "standard"])
-def test_the_report_of_a_suite_is_what_its_committed_folder_gives(name):
-    made, folder = made_report(name), ROOT / "eval" / "results" / name
-    assert made == (folder / "report.md").read_text(encoding="utf-8")
-    plots = re.findall(r"\]\((plots/[^)]+)\)", made)
+@pytest.fixture(scope="module")
+def standard():
+    return made_report("standard")
+
+
+def test_the_report_of_a_suite_is_what_its_committed_folder_gives(standard):
+    folder = ROOT / "eval" / "results" / "standard"
+    assert standard == (folder / "report.md").read_text(encoding="utf-8")
+    plots = re.findall(r"\]\((plots/[^)]+)\)", standard)
     assert plots and all((folder / plot).is_file() for plot in plots)
 
 
-def test_the_tables_of_suites_are_those_of_their_committed_folders():
-    assert table_of(made_report("quickstart_suite"), "sudoku (size 4") in TEXT
-    standard = made_report("standard")
-    assert table_of(standard, "Exact answers") in TEXT and table_of(standard, "Cost of a problem") in TEXT
-    rows = table_of(standard, "state\\_tracking").splitlines()
-    named = [row for row in rows if row.split(" | ")[0] in ("| hybrid", "| hybrid + LoRA", "| lora direct", "| lora cot")]
-    assert "\n".join([*rows[:2], *named]) in TEXT
+@pytest.mark.parametrize(
+    ("mark", "heading", "least"),
+    [("exact", "Exact answers", 12), ("cost", "Cost of a problem", 4), ("lora", "state\\_tracking", 6)],
+)
+def test_the_tables_of_suites_are_rows_of_their_committed_folders_reports(standard, mark, heading, least):
+    shown = TEXT[TEXT.index(f"<!-- {mark} -->") :].split("<!-- end -->")[0].strip().splitlines()[1:]
+    made = table_of(standard, heading).splitlines()
+    assert len(shown) >= least and shown == [row for row in made if row in shown] and shown[:2] == made[:2]
