@@ -165,6 +165,13 @@ def test_the_tables_of_a_study_are_those_of_its_committed_results(name):
     assert results and all(show(results) in TEXT for show in TABLES[name])
 
 
+def test_the_table_of_other_words_is_that_of_its_committed_results():
+    from hybrid.eval.results import read_results
+    from hybrid.eval.wordings import table
+
+    assert table(read_results(ROOT / "eval" / "results" / "wordings.json")) in TEXT
+
+
 def made_report(name):
     from hybrid.eval.report.charts import charts
     from hybrid.eval.report.entries import tasks_of
