@@ -189,7 +189,9 @@ def test_the_chat_template_is_used_unless_it_is_left_out(backbone, new_tokenizer
 
 def test_steps_are_written_from_the_trace_and_ends_with_the_answer(backbone):
     assert build("lora_cot", backbone).target(FOUR[0], 1.0) == FOUR[0].trace
-    with pytest.raises(InputError, match="has no worked steps, which .* lora_cot and coconut show or learn; leave these methods out"):
+    with pytest.raises(
+        InputError, match="has no worked steps, which .* lora_cot and coconut show or learn; leave these methods out"
+    ):
         build("lora_cot", backbone).target(replace(FOUR[0], trace=""), 1.0)
 
 
