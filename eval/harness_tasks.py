@@ -153,7 +153,8 @@ def documents(settings: Mapping[str, Any], **metadata: Any) -> dict[str, Any]:
 
 def _document(task: Task, problem: Problem, named: str, style: Style) -> dict[str, Any]:
     asked = problem.prompt if style == "bare" else f"{problem.prompt.rstrip()}\n{task.instructions(style)}"
-    reply = problem.trace if style == "cot" else task.write(problem)
+    answer = task.write(problem)
+    reply = (problem.trace or f"Answer: {answer}") if style == "cot" else answer
     # As JSON: a data set's columns would give empty lists and mixed ones types of their own.
     return {"question": asked, "target": reply, OURS: {"task": named, "problem": json.dumps(asdict(problem))}}
 

@@ -186,6 +186,14 @@ def test_the_style_says_what_a_language_model_is_asked():
     assert cot["target"] == problem_of(cot).trace
 
 
+def test_an_example_without_worked_steps_shows_its_answer_in_any_style(tmp_path):
+    (tmp_path / "own.csv").write_text("prompt,answer\n" + "".join(f"{i}?,{i % 3}\n" for i in range(60)))
+    task = {"kind": "table", "train": str(tmp_path / "own.csv")}
+    settings = {"task": task, "num_problems": 1, "num_shots_from": 1, "seed": 0, "wording": "train"}
+    doc = documents({"hybrid": settings | {"style": "cot"}})["train"][0]
+    assert doc["target"] == f"Answer: {problem_of(doc).answer[0]}"
+
+
 def test_the_file_takes_the_task_of_a_head(head, tmp_path, capsys, monkeypatch):
     head.save_pretrained(tmp_path / "head")
     monkeypatch.setattr(sys, "argv", ["x", "--model", str(tmp_path / "head"), "--output", str(tmp_path), "--num_problems", "20"])
