@@ -153,8 +153,7 @@ def documents(settings: Mapping[str, Any], **metadata: Any) -> dict[str, Any]:
 
 def _document(task: Task, problem: Problem, named: str, style: Style) -> dict[str, Any]:
     asked = problem.prompt if style == "bare" else f"{problem.prompt.rstrip()}\n{task.instructions(style)}"
-    answer = task.write(problem)
-    reply = (problem.trace or f"Answer: {answer}") if style == "cot" else answer
+    reply = task.worked(problem) if style == "cot" else task.write(problem)
     # As JSON: a data set's columns would give empty lists and mixed ones types of their own.
     return {"question": asked, "target": reply, OURS: {"task": named, "problem": json.dumps(asdict(problem))}}
 

@@ -212,7 +212,7 @@ def open_suite(suite: Suite, output: Path, command: str, backbone: Backbone, eng
         differs = [f"{name} {known.get(name)}" for name in about if known.get(name) != about[name]]
         if differs:
             raise InputError(f"{output} holds a suite with {', '.join(differs)}; give another --output")
-        lost = {each["task"] for each in known["cells"]} - {cell.task for cell in planned}
+        lost = {each["task"] for each in known.get("cells", [])} - {cell.task for cell in planned}
         if lost:
             raise InputError(f"{output} holds a suite with the task {sorted(lost)[0]}; give another --output")
     write_suite(output, about | {"command": command, "notes": [COUNTED, *suite.notes]}, planned)

@@ -77,7 +77,8 @@ def test_calibration_is_kept_when_other_heads_answer_meanwhile(model, problems, 
 
 def test_without_a_cache_nothing_is_written(model, problems, monkeypatch):
     monkeypatch.setattr("hybrid.train.dataset.cached_features", None)
-    calibrate(model, problems(4), cache=False)
+    rule = calibrate(model, problems(4), cache=False)
+    assert rule == model.config.reasoner.halting
 
 
 def test_no_dev_answer_is_lost_by_a_calibrated_rule(model, problems):

@@ -91,6 +91,11 @@ class Team:
         return list(values[self.rank :: self.size])
 
 
+def _one_process() -> bool:
+    """Say whether the launcher, if there is one, started this process alone."""
+    return int(os.environ.get("WORLD_SIZE", "1")) == 1
+
+
 def take_device(*, spread: bool = False) -> None:
     """Make this process's own GPU the current one, before anything is loaded: a quantised model goes where it is loaded.
 
@@ -100,7 +105,7 @@ def take_device(*, spread: bool = False) -> None:
     Raises:
         ConfigError: several processes would each spread it over the same devices.
     """
-    alone = int(os.environ.get("WORLD_SIZE", "1")) == 1
+    alone = _one_process()
     require(alone or not spread, "backbone.device_map spreads a model over all devices; start one process, or leave it out")
     if not alone and torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
@@ -127,7 +132,7 @@ def new_accelerator(
         ConfigError: the batch does not split over the processes, the launcher asks for another precision, fp16 was asked for
             without a GPU, or FSDP 1 or DeepSpeed's third stage was asked for.
     """
-    alone = int(os.environ.get("WORLD_SIZE", "1")) == 1
+    alone = _one_process()
     on_cpu = not alone and not torch.accelerator.is_available()
     deepspeed = os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true"
     handlers: list[Any] = [DistributedDataParallelKwargs(static_graph=True)]  # A gradient scheme may leave weights out.

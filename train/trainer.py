@@ -206,8 +206,8 @@ class Trainer(Resumable):
         while not self._done():
             began = time.perf_counter()
             self._one_step()
-            if self.step % LOG_EVERY_STEPS == 0 and torch.accelerator.is_available():
-                torch.accelerator.synchronize()  # Or a GPU's work would be timed where it is waited for, outside.
+            if (self.step + 1) % LOG_EVERY_STEPS == 0 and torch.accelerator.is_available():
+                torch.accelerator.synchronize()  # Or a GPU's work would be timed where _log waits for it, outside.
             taken, waited = time.perf_counter() - began, time.monotonic() - saved_at
             taken, due = self.team.figures([taken, waited > config.save_every_seconds], self.accelerator.device)
             self.seconds += taken

@@ -105,8 +105,7 @@ class Prompting(Method):
 
     def reply(self, problem: Problem) -> str:
         """Return what a worked example answers."""
-        answer = self.task.write(problem)
-        return (problem.trace or f"Answer: {answer}") if self.style == "cot" else answer
+        return self.task.worked(problem) if self.style == "cot" else self.task.write(problem)
 
     def question(self, problem: Problem) -> str:
         """Return a problem with the instruction how to answer."""

@@ -160,6 +160,10 @@ class Task(ABC):
         """Return the answer to `problem` as a worked example gives it. Here: its symbols."""
         return self.layout.write(problem.answer)
 
+    def worked(self, problem: Problem) -> str:
+        """Return the worked solution of `problem`, or where it has none, its answer as a solution would end."""
+        return problem.trace or f"Answer: {self.write(problem)}"
+
     def instructions(self, style: Style) -> str:
         """Return the sentence to append to a prompt that asks a language model to answer.
 

@@ -42,4 +42,4 @@ class TasksCommand:
             if self.json:
                 print(json.dumps({name: getattr(problem, name) for name in problem.__slots__}, ensure_ascii=False))
             else:
-                print(f"{problem.prompt.rstrip()}\n\n{problem.trace or f'Answer: {task.write(problem)}'}\n")
+                print(f"{problem.prompt.rstrip()}\n\n{task.worked(problem)}\n")
