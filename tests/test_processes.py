@@ -1,7 +1,9 @@
 """Many processes: the curve and the answers of one, resumes on another number, and ends that say why."""
 
+import contextlib
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -81,9 +83,11 @@ def team(processes, tiny_folder, tmp_path):
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Return a port below those that systems give to outgoing connections: nobody else takes it meanwhile."""
+    while True:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", random.SystemRandom().randrange(20_000, 30_000)))
+            return probe.getsockname()[1]
 
 
 def rank_env(rank, size, port):
@@ -192,10 +196,10 @@ def test_only_the_main_process_speaks(processes, tiny_folder, tmp_path):
 
 @pytest.mark.slow
 def test_a_process_whose_fellow_is_gone_ends_with_the_reason_and_the_command_resumes(processes, tiny_folder, tmp_path):
-    words = ["train", *command(tiny_folder, tmp_path / "run", "--train.num_steps", "40", "--train.save_every_seconds", "0")]
+    words = ["train", *command(tiny_folder, tmp_path / "run", "--train.num_steps", "200", "--train.save_every_seconds", "0")]
     port = free_port()
     first, second = [processes.start(*words, "--quiet", env=rank_env(rank, 2, port)) for rank in (0, 1)]
-    until(lambda: (tmp_path / "run" / "checkpoints" / "step-00000003").is_dir())
+    until_it_has_saved(tmp_path / "run")
     second.kill()
     began = time.monotonic()
     assert second.wait().code == -signal.SIGKILL
@@ -205,16 +209,22 @@ def test_a_process_whose_fellow_is_gone_ends_with_the_reason_and_the_command_res
     resumed(processes, words, tmp_path)
 
 
-def until(ready, seconds=60):
+def until_it_has_saved(run, seconds=60):
+    """Return when a run has passed its third step: old checkpoints go, so one of them may never be seen."""
     end = time.monotonic() + seconds
-    while not ready():
+    while newest(run) < 3:
         assert time.monotonic() < end, "it takes too long"
-        time.sleep(0.05)
+        time.sleep(0.02)
+
+
+def newest(run):
+    """Return the step of the newest checkpoint, 0 without one."""
+    return max((int(place.name[5:]) for place in (run / "checkpoints").glob("step-*")), default=0)
 
 
 def resumed(processes, words, tmp_path):
     """Check that the same command, in one process, goes on from the newest checkpoint to the end."""
-    last = max(int(place.name[5:]) for place in (tmp_path / "run" / "checkpoints").glob("step-*"))
+    last = newest(tmp_path / "run")
     assert last >= 3
     ended = processes.run(*words)
     assert ended.code == 0 and f"resumed at step {last}" in ended.err, ended.err
@@ -227,7 +237,7 @@ def launcher_env():
 
 @pytest.mark.slow
 def test_kill_9_of_a_launched_process_ends_the_run_with_its_reason_and_the_command_resumes(processes, tiny_folder, tmp_path):
-    words = command(tiny_folder, tmp_path / "run", "--train.num_steps", "40", "--train.save_every_seconds", "0")
+    words = command(tiny_folder, tmp_path / "run", "--train.num_steps", "200", "--train.save_every_seconds", "0")
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(ROOT / "examples" / "ddp.yaml")]
     run = subprocess.Popen(
         [*launch, "--main_process_port", str(free_port()), "-m", "hybrid.train", *words],
@@ -236,7 +246,7 @@ def test_kill_9_of_a_launched_process_ends_the_run_with_its_reason_and_the_comma
         cwd=tmp_path,
         env=launcher_env(),
     )
-    until(lambda: (tmp_path / "run" / "checkpoints" / "step-00000003").is_dir())
+    until_it_has_saved(tmp_path / "run")
     os.kill(worker(run.pid, rank=1), signal.SIGKILL)
     _, err = run.communicate(timeout=60)
     assert run.returncode == 1
