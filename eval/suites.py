@@ -203,24 +203,28 @@ def _positions(task: Task, num_train: int) -> int:
     return max(lengths) if len(lengths) == 1 else max(len(problem.answer) for problem in task.problems("train", num_train))
 
 
-def suite(name: str, task: Any = None, *, seconds: float | None = None) -> Suite:
+def suite(name: str, task: Any = None, *, seconds: float | None = None, seeds: Sequence[int] | None = None) -> Suite:
     """Return a suite by its name.
 
     Args:
         name: one of SUITES, or "task" for all methods on one task.
         task: config of that task; the default recipe trains the hybrid.
         seconds: of training for every cell, in place of the suite's own.
+        seeds: of the hybrid and of the methods in REPEATED on every task, in place of the suite's own; others have the first.
 
     Raises:
-        InputError: the name is unknown, or the task is missing or too much.
+        InputError: the name is unknown, the task is missing or too much, or the seeds are none, negative or twice the same.
     """
     known = {**SUITES, "task": Plan(lambda: [Entry(task, _usual(TASKS.build(task)))])}
     if name not in known:
         raise InputError(f'suite "{name}" is unknown; choose one of: {", ".join(known)}')
     if (name == "task") != (task is not None):
         raise InputError("the suite task needs --task; the other suites bring their own")
+    if seeds is not None and (not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds)):
+        raise InputError(f"seeds is {list(seeds)}; give different whole numbers from 0 on, such as [0, 1, 2]")
     plan = known[name]
-    every = [cell for entry in plan.entries() for cell in cells_of(entry, sizes=plan.sizes)]
+    entries = [entry if seeds is None else replace(entry, seeds=tuple(seeds)) for entry in plan.entries()]
+    every = [cell for entry in entries for cell in cells_of(entry, sizes=plan.sizes)]
     if name == "task":
         every = _afforded(every)
     cells = [cell for cell in every if not plan.methods or cell.name in plan.methods]

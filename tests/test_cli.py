@@ -211,6 +211,8 @@ train: {{num_steps: 2, batch_size: 3, optimizer: {{learning_rate: 0.5}}}}
         (("bench", "--model", "nowhere"), "nowhere holds no config.json"),
         (("bench", "--model", "HEAD", "--methods", '["oracle"]'), '"oracle" is unknown'),
         (("bench", "--model", "HEAD", "--seconds", "9"), "--seconds does nothing with --model; leave it out"),
+        (("bench", "--model", "HEAD", "--seeds", "[1, 2]"), "--seeds does nothing with --model; leave it out"),
+        (("bench", "--suite", "quickstart", "--seeds", "[1, 1]"), "seeds is [1, 1]; give different whole numbers from 0 on"),
         (("bench", "--suite", "quickstart", "--num_steps", "9"), "--num_steps does nothing with --suite; leave it out"),
         (("inspect", "--model", "nowhere", "1"), "nowhere holds no config.json"),
         (("solve", "--model", "HEAD", ""), "the prompt is empty"),

@@ -167,6 +167,16 @@ def test_only_the_seeds_of_the_named_methods_are_repeated():
     assert [cell.num_train for cell in cells if cell.name == "hybrid"] == [100, 100, 50]
 
 
+def test_a_suite_takes_other_seeds_and_more_of_them():
+    cells = suite("standard", seeds=(7, 9)).cells
+    assert {cell.seed for cell in cells if cell.name in ("hybrid", *REPEATED)} == {7, 9}
+    assert {cell.seed for cell in cells if cell.name not in ("hybrid", *REPEATED)} == {7}
+    assert {cell.seed for cell in suite("task", Sort.Config(length=12), seeds=(0, 1, 2)).cells} == {0, 1, 2}
+    for wrong in ((), (-1,), (1, 1)):
+        with pytest.raises(InputError, match="give different whole numbers from 0 on"):
+            suite("standard", seeds=wrong)
+
+
 def test_a_suite_is_asked_for_by_name():
     cells = suite("task", Sort.Config(length=12)).cells
     assert {cell.task for cell in cells} == {Sort.Config(length=12)}

@@ -34,7 +34,7 @@ _OF_MODELS = (
     "halting",
     "search",
 )
-_OF_SUITES = ("backbone", "seconds", "only")
+_OF_SUITES = ("backbone", "seconds", "seeds", "only")
 """Settings that only one of the two ways to bench looks at."""
 
 
@@ -63,6 +63,8 @@ class BenchCommand:
         search: noisy trajectories of the head.
         backbone: the language model of a suite.
         seconds: training seconds of every method of a suite; none takes the suite's own.
+        seeds: of the trainings of a suite's hybrid and its rivals (hybrid + LoRA, no recursion, LoRA on answers and on steps), on
+            every task, such as [0, 1, 2]; none takes the suite's own.
         only: run the cells of a suite that have this in their name.
     """
 
@@ -83,6 +85,7 @@ class BenchCommand:
     search: SearchConfig = field(default_factory=SearchConfig)
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
     seconds: float | None = None
+    seeds: tuple[int, ...] | None = None
     only: str = ""
 
     def __post_init__(self) -> None:
@@ -113,7 +116,7 @@ class BenchCommand:
         from hybrid.eval.suite import run_suite
         from hybrid.eval.suites import suite
 
-        chosen = suite(name, self.task, seconds=self.seconds)
+        chosen = suite(name, self.task, seconds=self.seconds, seeds=self.seeds)
         console, table = Console(stderr=True), Console()
         backbone = Backbone.load(self.backbone)
         records = run_suite(
