@@ -20,6 +20,16 @@ _MARKERS = (
     re.compile(r"\banswer[ \t]*(?:(?:is|are)[ \t]*)?[:=]", re.IGNORECASE),
     re.compile(r"\banswer[ \t]+(?:is|are)\b", re.IGNORECASE),
 )
+# The same in text whose markdown stands: what opens before it, and what closes right behind the word.
+_WRITTEN_MARKERS = (
+    re.compile(r"([*_`]{0,3})(?<![^\W_])(?:(?:the|my|final)[ \t]+){0,2}answer([*_`]{0,3})[ \t]*(?:(?:is|are)[ \t]*)?[:=]", re.I),
+    re.compile(r"([*_`]{0,3})(?<![^\W_])(?:(?:the|my|final)[ \t]+){0,2}answer([*_`]{0,3})[ \t]+(?:is|are)\b", re.I),
+)
+_FENCE = re.compile(r"```[a-zA-Z]*")
+_LATEX = re.compile(r"```[a-z]*|\\(?:boxed|text|mathbf|mathrm|quad|hline)\b|\\[()\[\]]|</?[a-z]{1,10}>|\$")
+_EMPHASIS = re.compile(r"(?<![\w*_`])(\*{1,3}|_{1,3}|`|~~)(?=\S)(.{1,300}?)(?<=\S)\1(?![\w*_`])")
+_ENDS = re.compile(r"^(?:#{1,6} +|[*_]{2,}|`+)+|(?:[*_]{2,}|`+)$")
+_THOUSANDS = re.compile(r"[-+]?[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?")
 _BULLET = re.compile(r"(?m)^[ \t]*[-\u2022+][ \t]+")
 _PARAGRAPH = re.compile(r"\n[ \t\r]*\n")
 _BETWEEN = re.compile(r"(?:[\s,;|<>&\[\](){}\"'\u2264\u2192\\]|->|=>|\band\b|\bthen\b)*", re.IGNORECASE)
@@ -42,6 +52,25 @@ def final_part(text: str) -> str:
         if ends:
             return plain[ends[-1] :]
     return plain
+
+
+def written_part(text: str) -> str:
+    """Return the final part with its markdown: for answers in which "#", "*" or "_" may mean something.
+
+    Only what was opened before the marker and fences of code are taken out.
+
+    Example:
+        >>> written_part("**Answer: A# B#**").strip()
+        'A# B#'
+    """
+    tail = text[-MAX_CHARACTERS:]
+    for marker in _WRITTEN_MARKERS:
+        found = list(marker.finditer(tail))
+        if found:
+            part, (opened, closed) = tail[found[-1].end() :], found[-1].groups()
+            return _FENCE.sub("", part.replace(opened, "", 1) if opened and not closed else part)
+    plain = final_part(text)
+    return _FENCE.sub("", tail) if plain == _MARKUP.sub(" ", tail) else plain
 
 
 def read_sequence(text: str, symbols: Collection[str], count: int, *, restated: Sequence[str] = ()) -> tuple[str, ...] | None:
@@ -78,7 +107,7 @@ def read_sequence(text: str, symbols: Collection[str], count: int, *, restated: 
 def read_text(text: str, answer: Sequence[str], separator: str) -> tuple[str, ...] | None:
     """Return `answer` where the final part of `text`, or its first line, says the same; else what stands there.
 
-    The same means equal but for case, blanks, commas, markdown, quotes and a full stop.
+    The same means equal in their plain form; see plain_form.
 
     Example:
         >>> read_text("It is far. **Answer:** 'New  York'.", ["New York"], " ")
@@ -86,20 +115,35 @@ def read_text(text: str, answer: Sequence[str], separator: str) -> tuple[str, ..
         >>> read_text("Answer: 3 1", ["1", "3"], " ")
         ('3 1',)
     """
-    part = final_part(text).strip()
+    part = written_part(text).strip()
     candidates = [part, *part.splitlines()[:1]]
-    wanted = _plain(separator.join(answer))
-    if any(_plain(candidate) == wanted for candidate in candidates):
+    one = len(answer) == 1 or not separator
+    wanted = {plain_form(separator.join(answer), number=number) for number in {False, one}}
+    if any(plain_form(candidate, number=number) in wanted for candidate in candidates for number in (False, True)):
         return tuple(answer)
     return (candidates[-1].strip(),) if part else None
 
 
-def _plain(text: str) -> str:
-    """Return text without what does not tell one short answer from another; all of it where nothing else is left."""
-    normal = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
-    bare = re.sub(r"[\s,;]+", " ", _MARKUP.sub(" ", normal)).strip()
-    bare = bare.rstrip(_MARKS).strip(_QUOTES).rstrip(_MARKS)
-    return bare or normal
+def plain_form(text: str, *, number: bool = True) -> str:
+    """Return text without what does not tell one short answer from another; all of it where nothing else is left.
+
+    That is case, blanks, commas, quotes, a full stop, "$", LaTeX around the answer, and markdown around the answer or a word
+    of it; within a word it belongs to it.
+
+    Args:
+        text: a short answer.
+        number: take commas between thousands out of a number that stands alone.
+
+    Example:
+        >>> plain_form("**1,234**."), plain_form("\\\\( \\\\boxed{42} \\\\)"), plain_form("C#")
+        ('1234', '42', 'c#')
+    """
+    normal = " ".join(unicodedata.normalize("NFKC", text).replace("\u2212", "-").casefold().split())
+    bare = _EMPHASIS.sub(r"\2", _LATEX.sub(" ", normal.replace("\\,", "").replace("\\!", ""))).strip()
+    bare = _ENDS.sub("", _ENDS.sub("", bare).rstrip(_MARKS)).strip(_MARKS[3:] + _QUOTES).rstrip(_MARKS)
+    if number and _THOUSANDS.fullmatch(bare):
+        return bare.replace(",", "")
+    return re.sub(r"[\s,;]+", " ", bare).strip() or normal
 
 
 def _runs(part: str, token: re.Pattern[str]) -> list[list[str]]:

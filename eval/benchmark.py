@@ -88,7 +88,7 @@ def measure(
         backbone=backbone.name,
         device=device_name(backbone.device),
         versions=versions(),
-        energy_joules_mean=None if best.energy.joules is None else best.energy.joules / best.count,
+        energy_joules_mean=None if best.energy.joules is None or method.elsewhere else best.energy.joules / best.count,
     )
     return Measured(record, attempts)
 

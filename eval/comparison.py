@@ -10,13 +10,24 @@ from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
 
+from hybrid.backbone import Backbone
 from hybrid.errors import InputError
 from hybrid.eval.baselines import HeadMethod, Method
 from hybrid.eval.benchmark import Measured, forward_seconds, measure
 from hybrid.eval.cost import percentile
 from hybrid.eval.report import write_suite_report
 from hybrid.eval.results import Record, write_results
-from hybrid.eval.suite_folder import Drawn, Planned, read_suite, slug, write_cell, write_drawn, write_problems, write_suite
+from hybrid.eval.suite_folder import (
+    Drawn,
+    Planned,
+    read_suite,
+    slug,
+    write_cell,
+    write_drawn,
+    write_failure,
+    write_problems,
+    write_suite,
+)
 from hybrid.eval.tasks.task import Task, Wording
 from hybrid.model import HybridModel
 from hybrid.no_backbone import NoBackbone
@@ -71,27 +82,22 @@ def compare(
         say: gets progress lines.
 
     Raises:
-        InputError: `output` holds a suite, whose list of cells would be lost.
+        InputError: `output` holds a suite, whose list of cells would be lost, or no method can answer.
     """
     if (output / "suite.json").exists() and read_suite(output).seconds is not None:
         raise InputError(f"{output} holds a suite of trained methods; give another --output")
     problems = task.problems("test", plan.num_problems, seed=plan.seed, wording=plan.wording)
-    measured = []
+    measured, failed = [], {}
     for method in methods:
-        own = problems if isinstance(method, HeadMethod) else problems[: plan.num_text_problems]
-        found = measure(
-            method,
-            own,
-            task_name=task_name(task),
-            split="test",
-            seed=plan.seed,
-            backbone=model.backbone,
-            num_latency=plan.num_latency if isinstance(method, HeadMethod) else min(plan.num_latency, 2),
-            say=say,
-        )
-        if isinstance(method, HeadMethod):
-            found = replace(found, record=replace(found.record, accuracy_by_step=method.depth_curve(problems, DEPTH)))
-        measured.append(found)
+        try:
+            measured.append(_measured(method, task, problems, plan, model.backbone, say))
+        except InputError as error:  # Such as a prompt that is too long for the context: the others' answers are kept.
+            if isinstance(method, HeadMethod):
+                raise
+            failed[method.name] = str(error)
+            say(f"{method.name}: not run: {error}")
+    if not measured:
+        raise InputError(next(iter(failed.values()), "there is no method to measure; give at least one"))
     said = dict.fromkeys(note for method in methods for note in method.notes())
     facts = [*_ratios(model, problems[: plan.num_latency], measured), *notes, *said]
     for fact in facts:
@@ -100,6 +106,9 @@ def compare(
     write_results(output / "results.json", records)
     name = slug(task_name(task))
     cells = [Planned(slug(f"{name} {r.method} seed {r.seed}"), r.task, r.method, r.train_problems, r.seed) for r in records]
+    lost = [Planned(slug(f"{name} {method} seed {plan.seed}"), task_name(task), method, 0, plan.seed) for method in failed]
+    for cell in lost:
+        write_failure(output, cell.slug, failed[cell.method])
     write_problems(output, name, problems)
     for cell, each in zip(cells, measured, strict=True):
         write_cell(output, cell.slug, each.record, each.attempts)
@@ -108,9 +117,33 @@ def compare(
         places = longest(measured, plan.num_shown, len(problems))
         write_drawn(output, cell.slug, [drawn(model, task, problems[i], i) for i in places])
     about = {"suite": task_name(task), "command": command, "seconds": None, "notes": facts}
-    write_suite(output, about, list(dict.fromkeys(cells)))
+    write_suite(output, about, list(dict.fromkeys([*cells, *lost])))
     write_suite_report(output)
     return records
+
+
+def _measured(
+    method: Method,
+    task: Task,
+    problems: Sequence[Problem],
+    plan: Plan,
+    backbone: Backbone,
+    say: Callable[[str], None],
+) -> Measured:
+    """Return the answers of one method, with its accuracy by step where it takes steps."""
+    takes_steps = isinstance(method, HeadMethod)
+    found = measure(
+        method,
+        problems if takes_steps else problems[: plan.num_text_problems],
+        task_name=task_name(task),
+        split="test",
+        seed=plan.seed,
+        backbone=backbone,
+        num_latency=plan.num_latency if takes_steps else min(plan.num_latency, 2),
+        say=say,
+    )
+    curve = method.depth_curve(problems, DEPTH)
+    return replace(found, record=replace(found.record, accuracy_by_step=curve)) if takes_steps else found
 
 
 def longest(measured: Sequence[Measured], count: int, total: int) -> list[int]:

@@ -69,11 +69,20 @@ class Sampling:
 GREEDY = Sampling()
 
 
+def opening(tokenizer: Any) -> str:
+    """Return the token that the tokenizer puts before every text, as text; nothing where it puts none.
+
+    A chat template writes it itself; a text without one begins with it, as the prompts do that a head reads.
+    """
+    first = tokenizer.bos_token_id
+    return str(tokenizer.bos_token) if first is not None and tokenizer("a")["input_ids"][:1] == [first] else ""
+
+
 def chat_text(backbone: Backbone, messages: Sequence[Message]) -> str:
     """Return a conversation as the text that the model was trained on, ready for the assistant's turn."""
     if getattr(backbone.tokenizer, "chat_template", None):
         return str(backbone.tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True))
-    return "\n\n".join(message["content"] for message in messages) + "\n\n"
+    return opening(backbone.tokenizer) + "\n\n".join(message["content"] for message in messages) + "\n\n"
 
 
 def cut(text: str, ends: Ends | None) -> str:

@@ -91,7 +91,7 @@ def paired_bootstrap(
     return float(low), float(high)
 
 
-def difference(first: ArrayLike, second: ArrayLike, *, level: float = 0.95, seed: int = 0) -> Difference:
+def difference(first: ArrayLike, second: ArrayLike, *, level: float = 0.95, seed: int = 0, comparisons: int = 1) -> Difference:
     """Return how much better `first` is than `second`, for other problems, and other seeds where a method has several.
 
     The interval of several seeds is Student's by the spread of seeds.py, cut to -1 to 1, and p the level at which it reaches
@@ -103,6 +103,7 @@ def difference(first: ArrayLike, second: ArrayLike, *, level: float = 0.95, seed
         second: (t, n), on the same problems in the same order; s and t may differ.
         level: of the interval.
         seed: of the bootstrap.
+        comparisons: that are corrected together; what is needed is said for a test at the level of one among them.
 
     Raises:
         ValueError: the tables are not of that kind, or not of the same problems.
@@ -116,16 +117,16 @@ def difference(first: ArrayLike, second: ArrayLike, *, level: float = 0.95, seed
     if a_sn.shape[1] != b_tn.shape[1]:
         raise ValueError(f"one method has {a_sn.shape[1]} problems, the other {b_tn.shape[1]}; cut both to those they share")
     each_n, n = a_sn.mean(0) - b_tn.mean(0), a_sn.shape[1]
-    value = float(each_n.mean())
+    value, strict = float(each_n.mean()), 1 - (1 - level) / max(comparisons, 1)
     if len(a_sn) == len(b_tn) == 1:
         won, lost = int((each_n > 0).sum()), int((each_n < 0).sum())
         spread = Spread(((won + lost) / n - value**2) / n, n)
         low, high = paired_bootstrap(won, lost, n, level=level, seed=seed)
-        return Difference(value, low, high, mcnemar_exact(won, lost), n, *_needed(value, spread, (1, 1), level))
+        return Difference(value, low, high, mcnemar_exact(won, lost), n, *_needed(value, spread, (1, 1), strict))
     centre, spread = _spread(each_n, a_sn, b_tn)
     half = spread.half_width(level)
     low, high = max(-1.0, centre - half), min(1.0, centre + half)
-    needed = _needed(value, spread, (len(a_sn), len(b_tn)), level)
+    needed = _needed(value, spread, (len(a_sn), len(b_tn)), strict)
     return Difference(value, min(low, value), max(high, value), _p(abs(centre), spread), n, *needed, max(len(a_sn), len(b_tn)))
 
 
@@ -203,10 +204,11 @@ def _verdict(found: Difference, p: float, comparisons: int, level: float) -> Ver
         return Verdict("not distinguishable", "no difference was seen")
     shown = f"would show a difference of {100 * abs(found.value):.1f} points"
     if found.problems_needed is not None and found.problems_needed <= found.num_problems and found.seeds > 1:
-        seen = f"that {found.seeds} seeds differ by {100 * abs(found.value):.1f} points"
-        return Verdict(
-            "not distinguishable", f"{seen} does not stand up to the correction for {comparisons} comparisons; more may"
-        )
+        points = f"{100 * abs(found.value):.1f} points"
+        if found.p > 1 - level:
+            return Verdict("not distinguishable", f"more than {found.seeds} seeds are needed to show a difference of {points}")
+        seen = f"that {found.seeds} seeds differ by {points} does not stand up"
+        return Verdict("not distinguishable", f"{seen} to the correction for {comparisons} comparisons; more may")
     if found.problems_needed is not None:
         needed = max(found.problems_needed, found.num_problems + 1)
         return Verdict("not distinguishable", f"about {needed:,} problems {shown}")

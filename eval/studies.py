@@ -21,6 +21,7 @@ from typing import Any
 from hybrid.backbone import BackboneConfig
 from hybrid.cores import TRM
 from hybrid.equilibrium import Implicit, Phantom
+from hybrid.errors import InputError
 from hybrid.eval.study import Cell, Result, read, rules, run
 from hybrid.eval.study_tables import depth_table, halting_table, recipe_table, table
 from hybrid.eval.suites import Entry, sort, state_tracking, sudoku
@@ -132,7 +133,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--table", type=Path, nargs="+", help="only print the table of these result files")
     options = parser.parse_args(argv)
     if options.table:
-        results = [result for file in options.table for result in read(file)]
+        missing = [str(file) for file in options.table if not file.is_file()]
+        if missing:
+            parser.error(f"{missing[0]} is not there; give the results.json of a study")
+        try:
+            results = [result for file in options.table for result in read(file)]
+        except InputError as error:
+            parser.error(str(error))
     else:
         cells = STUDIES[options.study](options.seeds, options.seconds)
         chosen = [each for each in cells if options.only in each.name]

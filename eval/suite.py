@@ -28,7 +28,10 @@ from hybrid.eval.comparison import DEPTH, drawn, longest, task_name
 from hybrid.eval.engines import Engine
 from hybrid.eval.results import Record
 from hybrid.eval.suite_folder import (
+    NOT_YET,
     Planned,
+    failed_since,
+    read_about,
     read_cell,
     read_problems,
     read_suite,
@@ -154,10 +157,10 @@ def run_suite(
     chosen = [cell for cell in suite.cells if only in cell.slug]
     if not chosen:
         raise InputError(f'no cell of the suite {suite.name} has "{only}" in its name; the first is {suite.cells[0].slug}')
+    _check_settings(suite.cells, output)
     open_suite(suite, output, command, backbone, engine)
     backbone.to(usual_device())
-    _check_settings(chosen, output)
-    left = list(chosen)
+    began, left = time.time(), list(chosen)
     while left:
         taken = []
         for cell in left:
@@ -165,7 +168,7 @@ def run_suite(
                 if not mine:
                     continue
                 taken.append(cell)
-                if read_cell(output, cell.planned).record is None:
+                if read_cell(output, cell.planned).record is None and not failed_since(output, cell.slug, began):
                     where = f"{chosen.index(cell) + 1} of {len(chosen)}: {cell.task_slug}"
                     say(f"{where}, {cell.name}, {cell.num_train:,} training problems, seed {cell.seed}")
                     _noted(cell, backbone, output, suite.seconds, engine, say)
@@ -197,6 +200,8 @@ def _noted(
 def open_suite(suite: Suite, output: Path, command: str, backbone: Backbone, engine: Engine | None = None) -> None:
     """Write down what the suite is; refuse a folder that holds another one, or one of other language models.
 
+    Cells that have run stay in the list, whichever seeds are asked for now.
+
     Raises:
         InputError: `output` holds another suite, or the same with other tasks, training seconds, backbone or engine.
     """
@@ -208,13 +213,17 @@ def open_suite(suite: Suite, output: Path, command: str, backbone: Backbone, eng
     }
     file, planned = output / "suite.json", [cell.planned for cell in suite.cells]
     if file.exists():
-        known = json.loads(file.read_text(encoding="utf-8"))
+        known = read_about(output)
         differs = [f"{name} {known.get(name)}" for name in about if known.get(name) != about[name]]
         if differs:
             raise InputError(f"{output} holds a suite with {', '.join(differs)}; give another --output")
-        lost = {each["task"] for each in known.get("cells", [])} - {cell.task for cell in planned}
+        before = read_suite(output).cells
+        lost = {cell.planned.task for cell in before} - {cell.task for cell in planned}
         if lost:
             raise InputError(f"{output} holds a suite with the task {sorted(lost)[0]}; give another --output")
+        # Cells of other seeds that have run, or failed, stay in the report.
+        slugs = {cell.slug for cell in planned}
+        planned += [cell.planned for cell in before if cell.slug not in slugs and cell.reason != NOT_YET]
     write_suite(output, about | {"command": command, "notes": [COUNTED, *suite.notes]}, planned)
 
 
@@ -242,7 +251,15 @@ def run_cell(
     task, settings = TASKS.build(cell.task), json.dumps(TASKS.to_dict(cell.task))
     test = task.problems("test", cell.num_test)
     known = [(problem.prompt, problem.answer) for problem in read_problems(output, cell.task_slug)]
-    if known[: len(test)] != [(problem.prompt, tuple(map(str, problem.answer))) for problem in test]:
+    wanted = [(problem.prompt, tuple(map(str, problem.answer))) for problem in test]
+    if known[: len(test)] != wanted[: len(known)]:
+        ran = any(other.record and other.task_slug == cell.task_slug for other in read_suite(output).cells)
+        if ran:
+            raise InputError(
+                f"{output} holds answers to other test problems of {task_name(task)} than this task makes now: its data or its "
+                "version has changed; give another --output"
+            )
+    if known[: len(test)] != wanted:
         write_problems(output, cell.task_slug, test)
     prompted = issubclass(METHODS[METHODS.name_of(cell.method)], Prompting)
     method = METHODS.build(cell.method, backbone, task, *([engine] if prompted and engine is not None else []))

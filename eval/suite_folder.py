@@ -218,6 +218,12 @@ def write_failure(folder: Path, cell: str, error: str) -> None:
     write_text(folder / "cells" / cell / "failed.json", json.dumps({"error": error}) + "\n")
 
 
+def failed_since(folder: Path, cell: str, moment: float) -> bool:
+    """Say whether a cell was written down as failed after a moment, in seconds since 1970."""
+    file = folder / "cells" / cell / "failed.json"
+    return file.exists() and file.stat().st_mtime >= moment
+
+
 def _write_lines(file: Path, lines: Sequence[dict[str, Any]]) -> None:
     write_text(file, "".join(json.dumps(line) + "\n" for line in lines))
 
@@ -228,7 +234,7 @@ def read_suite(folder: Path) -> SuiteFolder:
     Raises:
         InputError: suite.json or a task's problems are missing or damaged.
     """
-    about = _json(folder / "suite.json")
+    about = read_about(folder)
     try:
         cells = [read_cell(folder, Planned(**cell)) for cell in about["cells"]]
     except (KeyError, TypeError):
@@ -243,6 +249,11 @@ def read_suite(folder: Path) -> SuiteFolder:
         cells,
         problems,
     )
+
+
+def read_about(folder: Path) -> dict[str, Any]:
+    """Return what suite.json holds; see read_suite."""
+    return _json(folder / "suite.json")
 
 
 def _texts(notes: Any) -> list[str]:
@@ -318,5 +329,7 @@ def _lines(file: Path, wanted: dict[str, type]) -> Iterator[dict[str, Any]]:
             except (ValueError, RecursionError):
                 fit = False
             if not fit:
-                raise InputError(f"{file}, line {number}, has no {', '.join(wanted)}; delete it and run the benchmark again")
+                raise InputError(
+                    f"{file}, line {number}, has no {', '.join(wanted)}; delete its folder and run the benchmark again"
+                )
             yield line

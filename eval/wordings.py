@@ -20,6 +20,7 @@ from hybrid.eval.benchmark import measure
 from hybrid.eval.comparison import task_name
 from hybrid.eval.results import Record, percent, read_results, write_results
 from hybrid.eval.suite import Cell
+from hybrid.eval.suite_folder import read_about
 from hybrid.eval.suites import suite
 from hybrid.eval.tasks import TASKS
 from hybrid.eval.tasks.task import Wording
@@ -89,7 +90,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     if options.folder.is_file():
         print(table(read_results(options.folder)))
         return
-    asked = suite(options.suite)
+    about = read_about(options.folder) if (options.folder / "suite.json").exists() else {}
+    seeds = sorted({cell["seed"] for cell in about.get("cells", [])}) or None
+    asked = suite(options.suite, seconds=about.get("seconds"), seeds=seeds)
     cells = [cell for cell in trained(asked.cells, options.folder) if options.only in cell.slug]
     if not cells:
         parser.error(f"{options.folder} holds no trained heads of the suite {asked.name}; run `hybrid bench --suite` first")

@@ -233,6 +233,23 @@ def take_over(backbone: Backbone, own: Any, saved: Any, folder: Path) -> None:
         restore(backbone, read(folder))
 
 
+@contextlib.contextmanager
+def set_aside(backbone: Backbone) -> Iterator[None]:
+    """Let the language model be as it came inside the block, without the tuner that it may hold."""
+    if not backbone.tuned:
+        yield
+        return
+    tuned, gradients = backbone.model, [(weight, weight.requires_grad) for weight in backbone.model.parameters()]
+    with tuned.disable_adapter():
+        backbone.model, backbone.tuned = tuned.get_base_model(), False
+        try:
+            yield
+        finally:
+            backbone.model, backbone.tuned = tuned, True
+    for weight, wanted in gradients:
+        weight.requires_grad_(wanted)
+
+
 def merge(backbone: Backbone) -> None:
     """Fold the tuner into the model's own weights and take it out; the model is another one from then on.
 

@@ -167,6 +167,7 @@ def test_endless_texts_are_read_in_no_time(piece):
     read_sequence(text, DIGITS, 3)
     read_grid(text, 4)
     read_assignment(text, NAMES, COLOURS)
+    read_text(text, ["a"], " ")
     assert time.process_time() - started < 2
 
 
@@ -178,6 +179,36 @@ def test_a_short_answer_is_read_whatever_its_marks(text):
 @pytest.mark.parametrize("text", ["York New", "New York City", "I think New York", "Newyork", ""])
 def test_another_short_answer_is_another(text):
     assert read_text(text, ["New", "York"], " ") != ("New", "York")
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("Answer: 1,234", "1234"),
+        ("Answer: 1,234,567.5 ", "1,234,567.5"),
+        (r"Answer: \(42\)", "42"),
+        (r"Answer: \[ \boxed{42} \]", "42"),
+        (r"Answer: $10\,000$", "10000"),
+        ("Answer: \u22125", "-5"),
+        ("**Final answer: C#**", "C#"),
+        ("## Answer:\n```python\nx_1 * 2\n```", "x_1 * 2"),
+        ("Answer: _emphasis_", "emphasis"),
+    ],
+)
+def test_a_number_or_a_name_is_read_as_it_is_usually_written(text, answer):
+    assert read_text(text, [answer], " ") == (answer,)
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"), [("C#", "C"), ("2*3", "2 3"), ("#1", "1"), ("1,23", "123"), ("A*", "A"), ("snake_case", "snake case")]
+)
+def test_marks_inside_an_answer_belong_to_it(text, answer):
+    assert read_text(f"Answer: {text}", [answer], " ") != (answer,)
+
+
+def test_two_numbers_are_not_one():
+    assert read_text("Answer: 1,234", ["1", "234"], " ") == ("1", "234")
+    assert read_text("Answer: 1234", ["1", "234"], ",") != ("1", "234")
 
 
 def test_signs_points_and_marks_alone_tell_answers_apart():

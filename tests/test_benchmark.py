@@ -130,6 +130,9 @@ def test_joules_are_those_of_the_better_batch_size_for_each_problem(clock, grade
     monkeypatch.setattr(energy, "processor_counters", lambda: [energy.Counter(lambda: 7.0 * clock.now)])
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert run(Half(clock), graded, backbone).record.energy_joules_mean == pytest.approx(7 * 10 / 8)
+    elsewhere = Half(clock)
+    elsewhere.elsewhere = True  # A server's joules are not this machine's.
+    assert run(elsewhere, graded, backbone).record.energy_joules_mean is None
     monkeypatch.setattr(energy, "processor_counters", lambda: [])
     assert run(Half(clock), graded, backbone).record.energy_joules_mean is None
 

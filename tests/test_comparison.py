@@ -131,6 +131,17 @@ def test_a_suites_folder_is_not_written_over(model, tmp_path):
     assert (tmp_path / "suite.json").read_text() == before
 
 
+def test_a_text_method_whose_prompt_is_too_long_is_told_and_the_others_are_kept(model, tmp_path):
+    long = METHODS["direct"](METHODS["direct"].Config(shots=0, max_new_tokens=10_000), model.backbone, TASK)
+    said = []
+    methods = [HeadMethod(HeadMethod.Config(), model, TASK), long]
+    records = compare(model, TASK, methods, tmp_path, PLAN, command="x", say=said.append)
+    assert [record.method for record in records] == ["hybrid"] and any("direct: not run" in line for line in said)
+    assert "exceed the context" in (tmp_path / "report.md").read_text()
+    with pytest.raises(InputError, match="exceed the context"):
+        compare(model, TASK, [long], tmp_path / "alone", PLAN, command="x")
+
+
 def test_other_wordings_put_the_same_problems(model, tmp_path):
     method = HeadMethod(HeadMethod.Config(), model, TASK)
     compare(model, TASK, [method], tmp_path, replace(PLAN, wording="held_out"), command="x")

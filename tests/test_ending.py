@@ -4,9 +4,11 @@ import pytest
 
 from hybrid.eval.baselines.ending import AnswerEnd
 from hybrid.eval.generation import cut
-from hybrid.eval.tasks import Sort, Sudoku
+from hybrid.eval.tasks import Maze, Sort, Sudoku
 
 SORT, SUDOKU = Sort(Sort.Config(length=3)), Sudoku(Sudoku.Config(size=4))
+MAZE = Maze(Maze.Config(size=5))
+DRAWN = next(p for p in MAZE.problems("train", 99) if any(set(p.answer[i : i + 5]) <= set("#.") for i in range(0, 25, 5)))
 NUMBERS, GRID = SORT.problems("train", 1)[0], SUDOKU.problems("train", 1)[0]
 
 
@@ -48,3 +50,12 @@ def test_a_solvers_own_trace_is_never_cut(task, lines):
     for problem in task.problems("train", 20):
         text = problem.trace + "\n"
         assert kept(text + "more\n", task, problem, lines) == text and task.score(text, problem)
+
+
+def test_a_mazes_rows_count_though_they_hold_no_letter():
+    rows = [" ".join(DRAWN.answer[i : i + 5]) for i in range(0, 25, 5)]
+    plain = "Answer:\n" + "\n".join(rows) + "\n"
+    assert any(set(row) <= set("# .") for row in rows)
+    assert kept(plain + "# # # # #\n", MAZE, DRAWN, 5) == plain
+    bars = "Answer:\n|-----|\n" + "\n".join(f"|{row}|" for row in rows) + "\n"
+    assert kept(bars + "|-----|\n", MAZE, DRAWN, 5) == bars

@@ -1,7 +1,11 @@
 """Engines: the family, the backbone's own text, and the flags that choose one."""
 
-import pytest
+from dataclasses import replace
 
+import pytest
+import torch
+
+from hybrid import BackboneConfig, attach, tuner
 from hybrid.cli.bench import BenchCommand
 from hybrid.errors import ConfigError
 from hybrid.eval.cost import text_cost
@@ -9,6 +13,7 @@ from hybrid.eval.engines import ENGINES, ServerEngine, TransformersEngine
 from hybrid.eval.generation import Sampling, chat_text, generate
 from hybrid.flags import parse
 from hybrid.no_backbone import NoBackbone
+from hybrid.tuner import Lora
 
 CONVERSATIONS = [[{"role": "user", "content": text}] for text in ("Sort: 3 1 2", "red", "Sort these numbers: 9 8")]
 
@@ -75,3 +80,18 @@ def test_a_backbone_without_text_of_its_own_needs_a_server():
     with pytest.raises(ConfigError, match="engine.same_backbone is true, but none writes no text"):
         ENGINES.build(ServerEngine.Config(model="m", same_backbone=True), alone)
     assert ENGINES.build(ServerEngine.Config(model="m"), alone).most_tokens(["aé"]) == 3
+
+
+def test_a_heads_tuner_does_not_write_the_language_models_text(backbone, tiny_folder, config):
+    tuned = attach(None, replace(config, backbone=BackboneConfig(name=str(tiny_folder)), tuner=Lora.Config(r=2)))
+    for weight in tuner.tuned_parameters(tuned.backbone):
+        torch.nn.init.normal_(weight, std=0.5)
+    before = [(name, weight.requires_grad) for name, weight in tuned.backbone.model.named_parameters()]
+    own, plain = engine(tuned.backbone), engine(backbone)
+    (out,), (wanted,) = own.write(CONVERSATIONS[:1], 12), plain.write(CONVERSATIONS[:1], 12)
+    assert out == wanted and own.flops(out) == plain.flops(wanted)
+    with tuner.set_aside(tuned.backbone):
+        assert not tuned.backbone.tuned
+    assert tuned.backbone.tuned and [(n, w.requires_grad) for n, w in tuned.backbone.model.named_parameters()] == before
+    (other,) = generate(tuned.backbone, [chat_text(tuned.backbone, CONVERSATIONS[0])], 12)
+    assert other != wanted

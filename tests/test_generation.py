@@ -7,7 +7,7 @@ import torch
 
 from hybrid import Backbone
 from hybrid.errors import ConfigError, InputError
-from hybrid.eval.generation import Sampling, _processors, chat_text, cut, generate
+from hybrid.eval.generation import Sampling, _processors, chat_text, cut, generate, opening
 
 TEXTS = ["Sort: 3 1 2", "red", "Sort these numbers: 9 8 7 6 5 4, ascending order"]
 LONG = 24
@@ -213,3 +213,16 @@ def test_a_text_without_end_is_not_looked_through():
     looks = []
     assert len(cut("\n" * 50_000, looks.append)) == 50_000 and len(looks) <= 1000
     assert len(cut("\n" * 200_000, looks.append)) == 200_000 and len(looks) <= 1000
+
+
+def test_a_text_without_a_template_begins_as_the_tokenizer_begins_every_text(backbone, new_tokenizer):
+    from tokenizers.processors import TemplateProcessing
+
+    assert opening(backbone.tokenizer) == ""
+    tokenizer = new_tokenizer()
+    tokenizer.add_special_tokens({"bos_token": "<s>"})
+    first = tokenizer.bos_token_id
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing("<s> $A", special_tokens=[("<s>", first)])
+    own = replace(backbone, tokenizer=tokenizer)
+    text = chat_text(own, [{"role": "user", "content": "Sort: 3 1 2"}])
+    assert tokenizer(text, add_special_tokens=False)["input_ids"] == tokenizer("Sort: 3 1 2\n\n")["input_ids"]

@@ -11,6 +11,7 @@ from hybrid.eval.cost import text_cost
 from hybrid.eval.engines import Engine
 from hybrid.eval.generation import GREEDY, Generated, chat_text, cut
 from hybrid.eval.tasks import Sort
+from hybrid.eval.tasks.table import Table
 
 TASK = Sort(Sort.Config(length=3))
 KINDS = ["direct", "zero_shot_cot", "few_shot_cot"]
@@ -269,3 +270,11 @@ def test_the_real_model_answers_a_batch_as_it_answers_one_by_one(backbone):
 def test_values_out_of_range_are_refused_by_name(kind, field, value):
     with pytest.raises(ConfigError, match=rf"method\.{field} is {value}"):
         METHODS[kind].Config(**{field: value})
+
+
+def test_an_answer_of_more_lines_than_the_examples_have_is_not_cut(backbone, tmp_path):
+    rows = [{"prompt": f"Count {i}", "answer": "a\nb\nc" if i % 20 == 0 else "abc"[i % 3]} for i in range(200)]
+    (tmp_path / "own.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    task = Table(Table.Config(train=str(tmp_path / "own.jsonl"), unit="whole"))
+    method = METHODS["direct"](METHODS["direct"].Config(), backbone, task)
+    assert max(len(problem.answer[0].split("\n")) for problem in method.examples) == 1 and method._lines == 3

@@ -94,7 +94,7 @@ def test_rows_come_by_group_with_a_heading_each(tasks):
 def test_what_text_costs_is_told_in_multiples_of_the_hybrid(synthetic):
     costs = {"hybrid": (0, 1.0, 2.0, 0.1, 0, 0), "few shot cot": (50, 0, 85.0, 22.0, 0, 0), "solver": (0, 0, 0.0, 1e-4, 0, 0)}
     task = synthetic.results({"hybrid": 90, "few shot cot": 5, "solver": 100}, figures=costs)
-    assert cost_rows([task]) == [("few shot cot", ["42.5 × FLOPs, 220 × seconds"])]
+    assert cost_rows([task]) == [("few shot cot", ["42 × FLOPs, 220 × seconds"])]
     assert cost_rows([synthetic.results({"few shot cot": 5})]) == []
 
 

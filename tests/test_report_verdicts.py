@@ -205,6 +205,14 @@ def test_controls_say_on_which_tasks_the_language_model_earns_its_place(results)
     assert untested.sentence == "Not tested on maze."
 
 
+def test_seeds_that_differ_leave_open_whether_steps_help(results):
+    task = results({"hybrid": (50, 50, 50), "cot": 5})
+    for cell, curve in zip(task.entries[0].cells, ([0.1, 0.9], [0.4, 0.6], [0.8, 0.9]), strict=True):
+        vars(cell.record)["accuracy_by_step"] = curve
+    (line,) = on_depth(task)
+    assert line == "hybrid: more steps make no clear difference. 43.3% after 1 step, 80.0% after 2."
+
+
 def test_each_kind_of_control_answers_its_own_question(results):
     methods = {"hybrid": 90, "shuffled workspaces": 0, "latent states zeroed": 2, "no recursion": 90, "pooled adapter": 1}
     told = said([results(methods)], what_controls_say)

@@ -1,5 +1,7 @@
 """Self-consistency: the vote, what all samples cost, and how many are drawn."""
 
+import json
+
 import pytest
 
 from hybrid.errors import ConfigError
@@ -8,6 +10,7 @@ from hybrid.eval.baselines.self_consistency import majority
 from hybrid.eval.engines import Engine
 from hybrid.eval.generation import Generated
 from hybrid.eval.tasks import Sort
+from hybrid.eval.tasks.table import Table
 
 TASK = Sort(Sort.Config(length=3))
 PROBLEMS = TASK.problems("test", 2)
@@ -64,6 +67,20 @@ def test_the_majority_of_the_samples_is_the_answer_and_all_of_them_cost(backbone
     engine = Draws(text(PROBLEM, wrong=True), text(PROBLEM), "no idea", text(PROBLEM), "?")
     (attempt,) = build(backbone, engine).attempt([PROBLEM])
     assert attempt.right and attempt.text == text(PROBLEM) and (attempt.tokens, attempt.flops) == (50, 250.0)
+
+
+def test_the_vote_does_not_know_the_right_answer(backbone, tmp_path):
+    rows = [{"prompt": f"Capital {i}?", "answer": "Paris" if i % 9 else "Rome", "steps": "Think."} for i in range(80)]
+    (tmp_path / "own.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    task = Table(Table.Config(train=str(tmp_path / "own.jsonl"), trace_column="steps"))
+    problem = next(problem for problem in task.problems("train", 9) if problem.answer == ("Paris",))
+    kind, draws = (
+        METHODS["self_consistency"],
+        Draws("Answer: Lyon", "Answer: lyon.", "Answer: **LYON**", "Answer: Paris", "Paris."),
+    )
+    method = kind(kind.Config(samples=5, max_new_tokens=9), backbone, task, draws)
+    (attempt,) = method.attempt([problem])
+    assert not attempt.right and attempt.text == "Answer: Lyon"
 
 
 def test_a_majority_for_a_wrong_answer_is_wrong_and_so_are_no_answers(backbone):

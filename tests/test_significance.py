@@ -125,6 +125,13 @@ def test_what_is_needed_is_enough_when_it_is_there():
     assert 0.75 < found < 0.85
 
 
+def test_one_of_many_comparisons_needs_more():
+    one, many = (difference(*rows(13, 7, 60, 20), comparisons=number).problems_needed for number in (1, 20))
+    draw = np.random.default_rng(0)
+    counts = draw.multinomial(many, [0.13, 0.07, 0.8], size=600)
+    assert many > 1.7 * one and 0.75 < np.mean([mcnemar_exact(int(b), int(c)) <= 0.05 / 20 for b, c, _ in counts]) < 0.85
+
+
 def test_where_seeds_are_what_is_missing_problems_are_not_asked_for():
     draw = np.random.default_rng(0)
     trained = [(draw.random(3000) < share).astype(int) for share in (0.45, 0.6, 0.75)]
@@ -147,6 +154,7 @@ def test_verdicts_are_words_with_what_would_be_needed():
             found(0.02, 0.2, problems_needed=1300),
             found(0.02, 0.2, problems_needed=40),
             found(0.02, 0.2, problems_needed=40, seeds=3),
+            found(0.02, 0.04, problems_needed=40, seeds=3),
             found(0.02, 0.2, seeds_needed=7),
             found(0.0, 1.0),
             found(0.3, 0.25, 5),
@@ -158,7 +166,8 @@ def test_verdicts_are_words_with_what_would_be_needed():
         "worse",
         "not distinguishable: about 1,300 problems would show a difference of 2.0 points",
         "not distinguishable: about 101 problems would show a difference of 2.0 points",
-        "not distinguishable: that 3 seeds differ by 2.0 points does not stand up to the correction for 9 comparisons; more may",
+        "not distinguishable: more than 3 seeds are needed to show a difference of 2.0 points",
+        "not distinguishable: that 3 seeds differ by 2.0 points does not stand up to the correction for 10 comparisons; more may",
         "not distinguishable: about 7 seeds a method would show a difference of 2.0 points",
         "not distinguishable: no difference was seen",
         "not distinguishable: 5 problems are too few to tell any methods apart; 9 may do",

@@ -103,6 +103,17 @@ def test_the_table_of_files_is_printed(tmp_path, capsys):
     assert "| a | 60.0" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("content", "message"), [(None, "is not there; give the results.json"), ("{", "holds no results of a study")]
+)
+def test_a_table_of_a_file_that_is_not_there_or_damaged_is_an_error(tmp_path, capsys, content, message):
+    if content is not None:
+        (tmp_path / "results.json").write_text(content)
+    with pytest.raises(SystemExit):
+        studies.main(["depth", "--table", str(tmp_path / "results.json")])
+    assert message in capsys.readouterr().err
+
+
 def test_depth_is_shown_by_powers_of_two_with_and_without_search():
     one = replace(RESULT, exact_by_step=[0.4, 0.6, 0.7, 0.8], search={"twice": [0.5, 0.7, 0.8, 0.9]})
     two = replace(one, seed=1, exact_by_step=[0.6, 0.8, 0.7, 1.0])

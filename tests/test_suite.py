@@ -15,7 +15,7 @@ from hybrid.eval.baselines.trained import with_random_weights
 from hybrid.eval.engines import TransformersEngine
 from hybrid.eval.report.entries import tasks_of
 from hybrid.eval.suite import Cell, Suite, run_suite
-from hybrid.eval.suite_folder import read_suite
+from hybrid.eval.suite_folder import read_suite, write_failure
 from hybrid.eval.suites import REPEATED, SUITES, Entry, cells_of, suite
 from hybrid.eval.tasks import TASKS
 from hybrid.eval.tasks.sort import Sort
@@ -131,17 +131,60 @@ def test_problems_that_were_made_otherwise_are_written_anew(run, tmp_path):
     run(DIRECT)
     file = tmp_path / "out" / "problems" / f"{DIRECT.task_slug}.jsonl"
     right = file.read_text()
-    file.write_text(right.replace("Sort", "Order"))
+    file.write_text(right.replace('"prompt": "', '"prompt": "Now: '))
     shutil.rmtree(tmp_path / "out" / "cells")
     run(DIRECT)
     assert file.read_text() == right
+
+
+def test_answers_to_other_problems_are_not_put_beside_the_new_ones(run, tmp_path):
+    run(DIRECT)
+    file = tmp_path / "out" / "problems" / f"{DIRECT.task_slug}.jsonl"
+    before = file.read_text().replace('"prompt": "', '"prompt": "Now: ')
+    file.write_text(before)
+    said = []
+    assert len(run(HYBRID, DIRECT, say=said.append)) == 1 and file.read_text() == before
+    assert any("holds answers to other test problems of sort (length 5" in line for line in said)
+
+
+def test_cells_of_other_seeds_stay_in_the_report(run, tmp_path):
+    first, second = replace(DIRECT, seed=1), replace(DIRECT, seed=2)
+    run(first)
+    assert [record.method for record in run(second, first, only="seed_2")] == ["direct", "direct"]
+    assert len(run(second)) == 2 and len(read_suite(tmp_path / "out").cells) == 2
+
+
+def test_a_cell_that_failed_for_another_process_meanwhile_is_not_tried_again(run, tmp_path, monkeypatch):
+    tried = []
+
+    def broken(self, *given, **more):
+        tried.append(self)
+        raise RuntimeError("out of memory")
+
+    def other(line):
+        if "direct" in line and not tried:
+            write_failure(tmp_path / "out", HYBRID.slug, "out of memory")
+
+    monkeypatch.setattr(Trained, "fit", broken)
+    run(DIRECT, HYBRID, say=other)
+    assert tried == []
+    run(DIRECT, HYBRID)
+    assert len(tried) == 1  # Another call tries it once more.
+
+
+def test_a_damaged_list_of_cells_is_told_in_one_line(run, tmp_path):
+    run(DIRECT)
+    for text in ("[]", "{"):
+        (tmp_path / "out" / "suite.json").write_text(text)
+        with pytest.raises(InputError, match=r"suite\.json"):
+            run(DIRECT)
 
 
 def test_a_cell_that_was_run_with_other_settings_is_refused_by_name(run):
     run(HYBRID, DIRECT)
     with pytest.raises(InputError, match=f"1 cells .* the first is {HYBRID.slug}; delete their folders"):
         run(replace(HYBRID, num_dev=5), DIRECT)
-    assert len(run(DIRECT)) == 1
+    assert len(run(DIRECT)) == 2  # What has run stays in the report.
 
 
 @pytest.mark.parametrize("name", SUITES)

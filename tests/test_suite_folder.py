@@ -83,7 +83,7 @@ def test_a_damaged_record_is_a_cell_that_was_not_run(folder):
 def test_damaged_answers_are_refused_with_their_line(folder):
     file = folder / "cells" / CELL.slug / "attempts.jsonl"
     file.write_bytes(file.read_bytes()[:-20] + b"\xff\n")
-    with pytest.raises(InputError, match=r"attempts.jsonl, line 2, has no problem, right; delete it and run"):
+    with pytest.raises(InputError, match=r"attempts.jsonl, line 2, has no problem, right; delete its folder and run"):
         _ = read_suite(folder).cells[0].right
 
 

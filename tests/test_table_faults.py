@@ -1,5 +1,6 @@
 """Data of one's own that cannot be used: every fault is told with its file and row."""
 
+import gzip
 import json
 
 import pytest
@@ -7,6 +8,9 @@ import pytest
 from hybrid.errors import DataError, InputError
 from hybrid.eval.tasks.table import Table
 from hybrid.eval.tasks.table_source import records
+
+FLIPPED = gzip.compress(b"prompt,answer\n" + b"a,1\n" * 500)
+FLIPPED = FLIPPED[:10] + b"\xff\xff" + FLIPPED[12:]
 
 
 def write(path, rows):
@@ -48,6 +52,7 @@ def faults(path, content, **settings):
         ("quote.csv", b'"prompt,answer\n', "has no readable first line"),
         ("bad.parquet", b"PAR1 nonsense", "bad.parquet cannot be read: "),
         ("bad.csv.gz", b"\x1f\x8bnonsense", "bad.csv.gz cannot be read: "),
+        ("flipped.csv.gz", FLIPPED, "flipped.csv.gz cannot be read: "),
     ],
 )
 def test_a_source_that_cannot_be_read_is_named(tmp_path, source, content, message, capfd):

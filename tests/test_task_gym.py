@@ -152,3 +152,13 @@ def test_items_are_the_same_again_and_pythons_own_generator_is_left_alone():
 
 def test_a_table_names_the_data_set():
     assert task_name(gym()).startswith("reasoning_gym spell_backward (")
+
+
+@pytest.mark.parametrize(("dataset", "allowed"), [("ab", False), ("n_queens", True)])
+def test_marks_that_mean_something_reach_the_scorer(dataset, allowed):
+    task = gym(dataset, run_answers=allowed, size=200)
+    for problem in task.problems("train", 5):
+        own = problem.answer[0]
+        assert task.score(own, problem) and task.score(f"So.\n**Answer:**\n```\n{own}\n```\n", problem)
+        assert task.score(f"Answer: {own}" if "\n" not in own else f"Answer:\n{own}", problem)
+        assert not task.score(own.replace("#", "").replace("Q", "_"), problem)

@@ -305,6 +305,8 @@ def test_a_file_that_cannot_be_read_is_one_line_that_names_it(tmp_path):
     (tmp_path / "latin.csv").write_bytes(b"question,answer\n\xe9\xff\n")
     (tmp_path / "cut.csv.xz").write_bytes(lzma.compress(b"question,answer\n" * 500)[:-20])
     (tmp_path / "plain.csv.gz").write_text("question,answer\n")
+    packed = gzip.compress(b"question,answer\n" * 500)
+    (tmp_path / "flipped.csv.gz").write_bytes(packed[:10] + b"\xff\xff" + packed[12:])
     (tmp_path / "a.jsonl").write_text("{no json\n")
     (tmp_path / "list.jsonl").write_text("[1]\n")
     (tmp_path / "a.txt").write_text("question,answer\n")

@@ -55,8 +55,9 @@ def test_after_training_and_answering_the_backbone_is_what_it_was(backbone, tmp_
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_costs_count_every_position_and_answers_the_plain_models_flops(backbone, tmp_path, kind):
-    method = build(kind, backbone, max_steps=1)
+    method = build(kind, backbone, max_steps=1, batch_size=2)
     method.fit(FOUR, FOUR, tmp_path, FOREVER)
+    assert method.train_problems == 2  # As many as it had the time to learn from.
     steps, marks = BETWEEN[kind]
     for attempt, problem in zip(method.attempt(FOUR), FOUR, strict=True):
         prompt = len(backbone.tokenizer(method.prompt(problem), add_special_tokens=False)["input_ids"])
@@ -136,7 +137,7 @@ def test_the_best_of_the_rates_gets_what_the_trials_left(backbone, tmp_path):
     method.fit(FOUR, FOUR, tmp_path, FOREVER)
     done = json.loads((tmp_path / "run.json").read_text())["finished"]
     assert [(trial["learning_rate"], trial["steps"]) for trial in done["trials"]] == [(1e-6, 3), (1e-2, 3)]
-    assert done["learning_rate"] == 1e-2 and done["steps"] == 6
+    assert done["learning_rate"] == 1e-2 and done["steps"] == 6 and method.train_problems == 4
     assert method.train_seconds == done["seconds"] > sum(trial["seconds"] for trial in done["trials"])
 
 

@@ -29,7 +29,7 @@ def ran(backbone, tmp_path):
 
 def test_heads_that_are_there_answer_the_same_problems_in_both_words(ran, backbone, monkeypatch, capsys, tmp_path):
     assert wordings.trained(CELLS, ran) == [CELLS[0]]
-    monkeypatch.setattr(wordings, "suite", lambda name: Suite(name, CELLS, 30.0))
+    monkeypatch.setattr(wordings, "suite", lambda name, **asked: Suite(name, CELLS, 30.0))
     monkeypatch.setattr(wordings.Backbone, "load", classmethod(lambda cls, config: backbone))
     before = (ran / "cells" / CELLS[0].slug / "record.json").read_bytes()
     wordings.main([str(ran)])
@@ -42,3 +42,11 @@ def test_heads_that_are_there_answer_the_same_problems_in_both_words(ran, backbo
     with pytest.raises(SystemExit):
         wordings.main([str(tmp_path / "none")])
     assert "holds no trained heads of the suite" in capsys.readouterr().err
+
+
+def test_seeds_and_seconds_are_those_of_the_folder(ran, backbone, monkeypatch):
+    asked = []
+    monkeypatch.setattr(wordings, "suite", lambda name, **given: asked.append(given) or Suite(name, CELLS, 30.0))
+    monkeypatch.setattr(wordings.Backbone, "load", classmethod(lambda cls, config: backbone))
+    wordings.main([str(ran)])
+    assert asked == [{"seconds": 30.0, "seeds": [0]}]

@@ -9,7 +9,6 @@ from hybrid.eval.tasks.task import Task
 from hybrid.problem import Problem
 
 _MARKER = re.compile(r"^[\W_]*(?:the[ \t]+)?(?:final[ \t]+)?answer\b[*_`]*[ \t]*:", re.IGNORECASE | re.MULTILINE)
-_WORD = re.compile(r"\w")
 
 
 @dataclass(frozen=True)
@@ -34,5 +33,8 @@ class AnswerEnd:
         starts = [match.end() for match in _MARKER.finditer(text)]
         if not starts:
             return False
-        full = [line for line in text[starts[-1] :].split("\n") if _WORD.search(line)]
+        # A maze's row may be "# # .", without a letter.
+        marks = {symbol for symbol in self.task.symbols if len(symbol) == 1}
+        lines = text[starts[-1] :].split("\n")
+        full = [line for line in lines if any(mark.isalnum() or mark in marks for mark in line)]
         return len(full) >= self.lines and self.task.read(text, self.problem) is not None

@@ -61,6 +61,7 @@ class Method(ABC):
         train_seconds: seconds of that training.
         train_problems: that it learned from.
         course: (training seconds, exact share on dev) at every evaluation of the training; None where there was none.
+        elsewhere: whether another machine may do the work, whose energy and memory are not known here.
         batch_sizes: of which the first and the last are tried for the best throughput.
     """
 
@@ -70,6 +71,7 @@ class Method(ABC):
     train_seconds: float = 0.0
     train_problems: int = 0
     course: list[list[float]] | None = None
+    elsewhere: bool = False
     batch_sizes: tuple[int, ...] = (8, 32)
 
     def fit(self, training: Sequence[Problem], dev: Sequence[Problem], folder: Path, budget: Budget) -> None:  # noqa: B027

@@ -75,7 +75,7 @@ class Prompting(Method):
     def __init__(self, config: Config, backbone: Backbone, task: Task, engine: Engine | None = None) -> None:
         self.engine = TransformersEngine(TransformersEngine.Config(), backbone) if engine is None else engine
         self.backbone, self.task, self.config = backbone, task, config
-        self.batch_sizes = self.engine.batch_sizes
+        self.batch_sizes, self.elsewhere = self.engine.batch_sizes, bool(self.engine.model)
         self.prompt = Prompt(config.shots)
         self.name = self._name(f", {config.shots} shots" if config.shots else "")
         training = task.up_to("train", NUM_SHOWN, seed=1)
@@ -92,7 +92,7 @@ class Prompting(Method):
         context = self.backbone.context_length
         least = self.least_tokens if context is None else min(self.least_tokens, context // 4)
         self.max_new_tokens = self.config.max_new_tokens or max(int(self.room * longest) + 8, least)
-        self._lines = max(len(self.task.write(problem).strip().split("\n")) for problem in self.examples)
+        self._lines = max(len(self.task.write(problem).strip().split("\n")) for problem in training)
 
     @property
     def recalled_seconds(self) -> float:

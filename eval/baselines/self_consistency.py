@@ -99,12 +99,10 @@ class SelfConsistency(FewShotCoT):
         return all(most is None or value <= most for value, most in bounds)
 
     def _vote(self, attempts: Sequence[Attempt], problem: Problem) -> Attempt:
-        answers = [self.task.read(attempt.text, problem) for attempt in attempts]
-        winner = majority(answers)
-        first = attempts[answers.index(winner)]
+        answers = [self.task.said(attempt.text, problem) for attempt in attempts]
+        first = attempts[answers.index(majority(answers))]
         return replace(
             first,
-            right=self.task.right(winner, problem),
             tokens=sum(attempt.tokens for attempt in attempts),
             flops=sum(attempt.flops for attempt in attempts),
             cut=all(attempt.cut for attempt in attempts),

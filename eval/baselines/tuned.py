@@ -21,7 +21,7 @@ from hybrid.backbone import Backbone
 from hybrid.errors import ConfigError, InputError
 from hybrid.eval.baselines.method import METHODS, Attempt, Budget, Method, trace_of
 from hybrid.eval.cost import text_cost
-from hybrid.eval.generation import chat_text, generate
+from hybrid.eval.generation import chat_text, generate, opening
 from hybrid.eval.tasks.task import Task
 from hybrid.eval.tuning import Adapter, Plan, Reading, Run, TuningConfig
 from hybrid.eval.tuning.order import Order
@@ -80,7 +80,7 @@ class Tuned(Method):
         """Return the text before the answer."""
         if self.config.chat_template:
             return chat_text(self.backbone, [{"role": "user", "content": problem.prompt.rstrip()}])
-        return f"{problem.prompt.rstrip()}\n"
+        return f"{opening(self.backbone.tokenizer)}{problem.prompt.rstrip()}\n"
 
     def _ids(self, texts: Sequence[str]) -> list[list[int]]:
         found: list[list[int]] = self.backbone.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
@@ -120,7 +120,7 @@ class Tuned(Method):
         self._adapter = self._fresh(budget.seed)
         self._adapter.load(home.path, finished["files"])
         self.train_seconds, self.trainable_parameters = finished["seconds"], self._adapter.num_parameters()
-        self.train_problems = len(training)
+        self.train_problems = min(len(training), self.config.batch_size * finished["steps"])
 
     def _measure(self, training: Sequence[Problem]) -> list[tuple[int, int]]:
         """Return prompt and answer tokens of every problem as training begins, and set how much may be written."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
+from hybrid import tuner
 from hybrid.backbone import Backbone
-from hybrid.eval.cost import text_cost
+from hybrid.eval.cost import EncoderDecoderCost, TextCost, text_cost
 from hybrid.eval.engines.engine import ENGINES, Engine
 from hybrid.eval.generation import GREEDY, Ends, Generated, Message, Sampling, chat_text, generate
 from hybrid.kinds import require
@@ -15,7 +17,7 @@ from hybrid.kinds import require
 
 @ENGINES.register("transformers")
 class TransformersEngine(Engine):
-    """Writes with the backbone's own weights and tokenizer; FLOPs are exact."""
+    """Writes with the backbone's own weights and tokenizer, without a head's tuner; FLOPs are exact."""
 
     @dataclass(frozen=True)
     class Config:
@@ -44,11 +46,17 @@ class TransformersEngine(Engine):
     ) -> list[Generated]:
         """See Engine.write."""
         texts = [chat_text(self.backbone, messages) for messages in conversations]
-        return generate(self.backbone, texts, max_new_tokens, sampling=sampling, ends=ends)
+        with tuner.set_aside(self.backbone):
+            return generate(self.backbone, texts, max_new_tokens, sampling=sampling, ends=ends)
 
     def flops(self, out: Generated) -> float:
         """See Engine.flops."""
-        return text_cost(self.backbone).flops(out.prompt_tokens, out.tokens)
+        return self._cost.flops(out.prompt_tokens, out.tokens)
+
+    @cached_property
+    def _cost(self) -> TextCost | EncoderDecoderCost:
+        with tuner.set_aside(self.backbone):
+            return text_cost(self.backbone)
 
     def most_tokens(self, texts: Sequence[str]) -> int:
         """See Engine.most_tokens."""

@@ -239,5 +239,5 @@ def _left_out(drawn: int, known: int) -> str:
 
 def _interval_words(task: TaskResults) -> str:
     several = any(len(entry.cells) > 1 for entry in task.measured)
-    kind = "Student's over seeds, at least Wilson's over problems" if several else "Wilson's over problems"
+    kind = "Student's over seeds together with that of the problems" if several else "Wilson's over problems"
     return f"Bands are 95% intervals: {kind}."

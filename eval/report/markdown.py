@@ -16,7 +16,17 @@ from typing import Any
 from hybrid.eval.report.charts import Chart, Charts, plot_file
 from hybrid.eval.report.entries import TaskResults
 from hybrid.eval.report.groups import group_of
-from hybrid.eval.report.sentences import Finding, Point, Verdicts, findings, headline, on_depth, what_controls_say, who_wins
+from hybrid.eval.report.sentences import (
+    SEEDS_NOTE,
+    Finding,
+    Point,
+    Verdicts,
+    findings,
+    headline,
+    on_depth,
+    what_controls_say,
+    who_wins,
+)
 from hybrid.eval.report.tables import (
     COST_NOTE,
     Share,
@@ -96,7 +106,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _findings(title: str, found: Sequence[Finding]) -> list[str]:
     parts = [part for finding in found for part in (f"### {finding.title}", "\n".join(map(_point, finding.points)))]
-    return [f"## {title}", *parts] if parts else []
+    return [f"## {title}", SEEDS_NOTE, *parts] if parts else []
 
 
 def _point(point: Point) -> str:

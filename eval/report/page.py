@@ -14,7 +14,16 @@ from hybrid.eval.drawing import DARK, SERIES
 from hybrid.eval.report.browser import FILTERS, browse
 from hybrid.eval.report.charts import Charts
 from hybrid.eval.report.entries import TaskResults, series_number
-from hybrid.eval.report.sentences import Verdicts, findings, headline, on_depth, task_headline, what_controls_say, who_wins
+from hybrid.eval.report.sentences import (
+    SEEDS_NOTE,
+    Verdicts,
+    findings,
+    headline,
+    on_depth,
+    task_headline,
+    what_controls_say,
+    who_wins,
+)
 from hybrid.eval.report.tables import (
     COST_NOTE,
     best_methods,
@@ -42,6 +51,7 @@ def html_page(suite: SuiteFolder, tasks: Sequence[TaskResults], verdicts: Verdic
         series=series_number,
         costs=cost_rows(tasks),
         cost_note=COST_NOTE,
+        seeds_note=SEEDS_NOTE,
         wins=who_wins(tasks, verdicts),
         controls=what_controls_say(tasks, verdicts),
         sections=[_section(task, verdicts) | {"charts": drawn[task.slug]} for task in tasks if task.measured],

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 
-from hybrid.eval.intervals import wilson
+from hybrid.eval.intervals import mean_interval
 from hybrid.eval.report.entries import Entry, TaskResults
 from hybrid.eval.report.groups import Role, is_chain_of_thought, role_of
 from hybrid.eval.report.verdicts import Outcome, Verdict
@@ -64,12 +64,13 @@ def _in_time(ours: float, theirs: float) -> str:
     if 0.95 < theirs / ours < 1.05:
         return ", in about the same time"
     if theirs > ours:
-        return f", and takes {_times(theirs / ours)} as long"
-    return f", and is {_times(ours / theirs)} as fast"
+        return f", and takes {times(theirs / ours)} times as long"
+    return f", and is {times(ours / theirs)} times as fast"
 
 
-def _times(ratio: float) -> str:
-    return f"{significant(float(f'{ratio:.2g}'))} times"
+def times(ratio: float) -> str:
+    """Return a ratio in two digits."""
+    return significant(float(f"{ratio:.2g}"))
 
 
 def p_value(p: float) -> str:
@@ -180,6 +181,11 @@ class _Question:
     meaning: dict[Outcome, str]
 
 
+SEEDS_NOTE = (
+    "Where a method has one seed, p speaks of the heads that were trained, not of other trainings; of several seeds it speaks of "
+    "both, and is larger."
+)
+
 _QUESTIONS: dict[Role, _Question] = {
     "llm": _Question(
         "Does the language model earn its place?",
@@ -277,12 +283,13 @@ def _listed(parts: Sequence[str]) -> str:
 def on_depth(task: TaskResults) -> Iterator[str]:
     """Yield, for each method with at least two steps, whether more steps help; means over seeds."""
     for entry in task.measured:
-        shares = mean_curve(entry)
-        if len(shares) < 2:
+        steps = by_step(entry)
+        if len(steps) < 2:
             continue
+        shares = [fmean(step) for step in steps]
         best = max(range(len(shares)), key=shares.__getitem__)
-        first, most, last = (wilson(round(value * entry.n), entry.n) for value in (shares[0], shares[best], shares[-1]))
-        verdict = _DEPTH[most[0] > first[1], last[1] < most[0]].format(best + 1)
+        first, most, last = (mean_interval(steps[place], entry.n) for place in (0, best, -1))
+        verdict = _DEPTH[most[1] > first[2], last[2] < most[1]].format(best + 1)
         peak = f", {percent(shares[best])}% at best after {best + 1}" if 0 < best < len(shares) - 1 else ""
         ends = f"{percent(shares[0])}% after 1 step{peak}, {percent(shares[-1])}% after {len(shares)}"
         yield f"{entry.method}: {verdict}. {ends}."
@@ -297,7 +304,7 @@ _DEPTH = {
 """By whether the best depth is clearly above one step, and the last clearly below the best."""
 
 
-def mean_curve(entry: Entry) -> list[float]:
-    """Return the exact share after 1, 2, ... steps, means over seeds, as far as all seeds go; empty without steps."""
+def by_step(entry: Entry) -> list[tuple[float, ...]]:
+    """Return the exact shares of all seeds after 1, 2, ... steps, as far as all go; empty without steps."""
     curves = [record.accuracy_by_step for record in entry.records if record.accuracy_by_step]
-    return [fmean(shares) for shares in zip(*curves, strict=False)]
+    return list(zip(*curves, strict=False))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from hybrid.eval.report.entries import Entry, TaskResults, all_methods
 from hybrid.eval.report.groups import GROUPS, Group
-from hybrid.eval.report.sentences import Verdicts, p_value
+from hybrid.eval.report.sentences import Verdicts, p_value, times
 from hybrid.eval.results import percent, significant, size
 from hybrid.eval.suite_folder import NOT_YET, SuiteFolder
 
@@ -20,9 +20,11 @@ LEAST_FOR_P95 = 20
 """Problems timed one by one under which there is no p95."""
 
 COST_NOTE = (
-    "FLOPs are means over the problems, prompt included; seconds are medians of one problem at a time, of as many as the "
-    "tables below count as timed. Peak memory on a CPU is the whole process's, with libraries, language model and what earlier "
-    "cells left in it: the same method may show twice as much in another place of the run."
+    "FLOPs are means over the problems, prompt included, with its worked examples, which are read anew for every problem: a "
+    "server that keeps them read would save most of few-shot prompting's. Seconds are medians of one problem at a time, of as "
+    "many as the tables below count as timed: of four texts the first digit tells, no more. Peak memory on a CPU is the whole "
+    "process's, with libraries, language model and what earlier cells left in it: the same method may show twice as much in "
+    "another place of the run."
 )
 
 
@@ -107,7 +109,7 @@ def _times(entry: Entry | None, ours: Entry | None) -> str:
         return ""
     costs = (("flops_mean", "FLOPs"), ("latency_p50_seconds", "seconds"))
     known = [(entry.cost(name), ours.mean(name), unit) for name, unit in costs]
-    return ", ".join(f"{significant(theirs / own)} × {unit}" for theirs, own, unit in known if own and theirs is not None)
+    return ", ".join(f"{times(theirs / own)} × {unit}" for theirs, own, unit in known if own and theirs is not None)
 
 
 @dataclass(frozen=True)

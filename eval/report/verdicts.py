@@ -60,7 +60,8 @@ def judge(pairs: Sequence[tuple[str, Entry, Entry]]) -> list[Verdict]:
     found: list[Verdict] = [verdict for verdict, _ in compared]
     for task in dict.fromkeys(verdict.task for verdict in found):
         places = [i for i, (verdict, answers) in enumerate(compared) if verdict.task == task and answers is not None]
-        differences = [difference(*answers) for i in places if (answers := compared[i][1]) is not None]
+        own = [answers for i in places if (answers := compared[i][1]) is not None]
+        differences = [difference(*answers, comparisons=len(own)) for answers in own]
         words, corrected = verdicts(differences), holm([each.p for each in differences])
         for i, each, word, p in zip(places, differences, words, corrected, strict=True):
             outcome = _OUTCOMES[word.word]

@@ -17,7 +17,7 @@ from functools import cached_property
 from typing import Any, ClassVar, Literal
 
 from hybrid.errors import ConfigError, InputError
-from hybrid.eval.answers import final_part
+from hybrid.eval.answers import final_part, plain_form, written_part
 from hybrid.eval.tasks.table_row import key_of
 from hybrid.eval.tasks.task import TASKS, Split, Task, Wording
 from hybrid.kinds import require
@@ -134,12 +134,21 @@ class Gym(Task):
         return "the answer"
 
     def read(self, text: str, problem: Problem) -> tuple[str, ...] | None:
-        """Return the final part of free text, or its first line, whichever the scorer takes; the final part for neither."""
-        part = final_part(text).strip()
-        bare = [candidate.strip().rstrip(".").strip() for candidate in (part, *part.splitlines()[:1])]
-        candidates = [self._cut(candidate) for candidate in (part, *bare) if candidate]
+        """Return the final part of free text, or its first line, with its markdown or without, whichever the scorer takes.
+
+        The final part without markdown is returned where the scorer takes none.
+        """
+        parts = [part.strip() for part in (final_part(text), written_part(text))]
+        lines = [line.strip() for part in parts for line in (part, *part.splitlines()[:1])]
+        bare = [line.strip("*`").rstrip(".").strip() for line in lines]
+        candidates = [self._cut(candidate) for candidate in dict.fromkeys((*parts, *lines, *bare)) if candidate]
         taken = (candidate for candidate in candidates if self.right(candidate, problem))
         return next(taken, candidates[0] if candidates else None)
+
+    def said(self, text: str, problem: Problem) -> tuple[str, ...] | None:
+        """See Task.said."""
+        form = plain_form(written_part(text))
+        return (form,) if form else None
 
     def right(self, symbols: Sequence[str] | None, problem: Problem) -> bool:
         """Say whether the data set's own scorer gives the written symbols at least the threshold."""

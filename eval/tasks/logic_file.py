@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import json
 import lzma
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,7 @@ def _rows(path: Path) -> list[Any]:
             rows: list[Any] = json.loads(text)
             return rows
         return [json.loads(line) for line in text.splitlines() if line.strip()]
-    except (OSError, EOFError, lzma.LZMAError) as error:
+    except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
         raise InputError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}; give a readable file") from None
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is no JSON in UTF-8: {str(error)[:100]}") from None

@@ -14,7 +14,7 @@ from heapq import heappop, heappush
 from typing import ClassVar
 
 from hybrid.errors import InputError
-from hybrid.eval.answers import read_text
+from hybrid.eval.answers import plain_form, read_text, written_part
 from hybrid.eval.tasks.table_row import TableConfig
 from hybrid.eval.tasks.table_survey import Survey, good_rows, sources, survey
 from hybrid.eval.tasks.task import TASKS, USUAL_COUNT, Split, Task, Wording, check_arguments
@@ -80,6 +80,11 @@ class Table(Task):
     def read(self, text: str, problem: Problem) -> tuple[str, ...] | None:
         """Return the problem's answer where free text ends with it, case, marks and commas aside; else what stands there."""
         return read_text(text, problem.answer, self.config.between)
+
+    def said(self, text: str, problem: Problem) -> tuple[str, ...] | None:
+        """See Task.said."""
+        form = plain_form(written_part(text))
+        return (form,) if form else None
 
     def split_of(self, key: str) -> Split:
         """Return the split of a row of the train source; a split with a source of its own takes none of them."""

@@ -72,6 +72,10 @@ class Task(ABC):
     def read(self, text: str, problem: Problem) -> tuple[str, ...] | None:
         """Return the final answer that free text gives to `problem`, or None for none or several; never raise."""
 
+    def said(self, text: str, problem: Problem) -> tuple[str, ...] | None:
+        """Return what free text answers, the same for texts that say the same, whatever the right answer is. Here: as read."""
+        return self.read(text, problem)
+
     @abstractmethod
     def _instances(self, rng: random.Random) -> Iterator[Any]:
         """Yield hashable problems without words, in any split; may end."""
