@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from statistics import fmean
+from statistics import fmean, variance
 
-from hybrid.eval.intervals import mean_interval
+from hybrid.eval.intervals import normal_point, student_point, wilson
 from hybrid.eval.report.entries import Entry, TaskResults
 from hybrid.eval.report.groups import Role, is_chain_of_thought, role_of
 from hybrid.eval.report.verdicts import Outcome, Verdict
@@ -183,7 +183,7 @@ class _Question:
 
 SEEDS_NOTE = (
     "Where a method has one seed, p speaks of the heads that were trained, not of other trainings; of several seeds it speaks of "
-    "both, and is larger."
+    "both, and is as a rule larger."
 )
 
 _QUESTIONS: dict[Role, _Question] = {
@@ -288,11 +288,25 @@ def on_depth(task: TaskResults) -> Iterator[str]:
             continue
         shares = [fmean(step) for step in steps]
         best = max(range(len(shares)), key=shares.__getitem__)
-        first, most, last = (mean_interval(steps[place], entry.n) for place in (0, best, -1))
-        verdict = _DEPTH[most[1] > first[2], last[2] < most[1]].format(best + 1)
+        helps, harms = (_above(steps[best], steps[place], entry.n) for place in (0, -1))
+        verdict = _DEPTH[helps, harms].format(best + 1)
         peak = f", {percent(shares[best])}% at best after {best + 1}" if 0 < best < len(shares) - 1 else ""
         ends = f"{percent(shares[0])}% after 1 step{peak}, {percent(shares[-1])}% after {len(shares)}"
         yield f"{entry.method}: {verdict}. {ends}."
+
+
+def _above(more: Sequence[float], less: Sequence[float], n: int) -> bool:
+    """Say whether shares of some heads are clearly above other shares of the same heads, a share a seed.
+
+    One head's: Wilson's intervals lie apart. Several: the mean gain is more than half its interval, with Student's point for
+    the seeds' gains and, as if they were unpaired, the normal one for the problems (Howe 1974).
+    """
+    if len(more) == 1:
+        return wilson(round(more[0] * n), n)[0] > wilson(round(less[0] * n), n)[1]
+    gains = [high - low for high, low in zip(more, less, strict=True)]
+    problems = sum(fmean(shares) * (1 - fmean(shares)) / n for shares in (more, less))
+    seeds = variance(gains) / len(gains)
+    return fmean(gains) ** 2 > student_point(len(gains) - 1) ** 2 * seeds + normal_point(0.95) ** 2 * problems
 
 
 _DEPTH = {
