@@ -191,7 +191,7 @@ def cells_of(entry: Entry, *, sizes: Sequence[int] = ()) -> list[Cell]:
     cells = [base, *written, solver, tuned, *control]
     repeated = {entry.hybrid.name, *REPEATED}
     further = [replace(cell, seed=seed) for seed in entry.seeds[1:] for cell in cells if cell.name in repeated]
-    smaller = [replace(base, num_train=size) for size in sizes if size < entry.num_train and len(entry.seeds) > 1]
+    smaller = [replace(base, num_train=size) for size in sizes if size < entry.num_train]
     return [*cells, *further, *smaller]
 
 
@@ -223,8 +223,10 @@ def suite(name: str, task: Any = None, *, seconds: float | None = None, seeds: S
     if seeds is not None and (not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds)):
         raise InputError(f"seeds is {list(seeds)}; give different whole numbers from 0 on, such as [0, 1, 2]")
     plan = known[name]
-    entries = [entry if seeds is None else replace(entry, seeds=tuple(seeds)) for entry in plan.entries()]
-    every = [cell for entry in entries for cell in cells_of(entry, sizes=plan.sizes)]
+    every: list[Cell] = []
+    for entry in plan.entries():
+        asked = entry if seeds is None else replace(entry, seeds=tuple(seeds))
+        every += cells_of(asked, sizes=plan.sizes if len(entry.seeds) > 1 else ())
     if name == "task":
         every = _afforded(every)
     cells = [cell for cell in every if not plan.methods or cell.name in plan.methods]

@@ -214,6 +214,8 @@ def test_a_suite_takes_other_seeds_and_more_of_them():
     cells = suite("standard", seeds=(7, 9)).cells
     assert {cell.seed for cell in cells if cell.name in ("hybrid", *REPEATED)} == {7, 9}
     assert {cell.seed for cell in cells if cell.name not in ("hybrid", *REPEATED)} == {7}
+    smaller = [{(c.task, c.num_train) for c in suite("standard", seeds=own).cells if c.name == "hybrid"} for own in (None, (7,))]
+    assert smaller[0] == smaller[1]
     assert {cell.seed for cell in suite("task", Sort.Config(length=12), seeds=(0, 1, 2)).cells} == {0, 1, 2}
     for wrong in ((), (-1,), (1, 1)):
         with pytest.raises(InputError, match="give different whole numbers from 0 on"):
