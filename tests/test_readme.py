@@ -191,22 +191,28 @@ def table_of(report, heading):
 
 
 @pytest.fixture(scope="module")
-def standard():
-    return made_report("standard")
+def reports():
+    return {name: made_report(name) for name in ("standard", "seeds")}
 
 
-def test_the_report_of_a_suite_is_what_its_committed_folder_gives(standard):
-    folder = ROOT / "eval" / "results" / "standard"
-    assert standard == (folder / "report.md").read_text(encoding="utf-8")
-    plots = re.findall(r"\]\((plots/[^)]+)\)", standard)
+@pytest.mark.parametrize("name", ["standard", "seeds"])
+def test_the_report_of_a_suite_is_what_its_committed_folder_gives(reports, name):
+    folder = ROOT / "eval" / "results" / name
+    assert reports[name] == (folder / "report.md").read_text(encoding="utf-8")
+    plots = re.findall(r"\]\((plots/[^)]+)\)", reports[name])
     assert plots and all((folder / plot).is_file() for plot in plots)
 
 
 @pytest.mark.parametrize(
-    ("mark", "heading", "least"),
-    [("exact", "Exact answers", 12), ("cost", "Cost of a problem", 4), ("lora", "state\\_tracking", 6)],
+    ("name", "mark", "heading", "least"),
+    [
+        ("standard", "exact", "Exact answers", 12),
+        ("standard", "cost", "Cost of a problem", 4),
+        ("standard", "lora", "state\\_tracking", 6),
+        ("seeds", "seeds", "Exact answers", 5),
+    ],
 )
-def test_the_tables_of_suites_are_rows_of_their_committed_folders_reports(standard, mark, heading, least):
+def test_the_tables_of_suites_are_rows_of_their_committed_folders_reports(reports, name, mark, heading, least):
     shown = TEXT[TEXT.index(f"<!-- {mark} -->") :].split("<!-- end -->")[0].strip().splitlines()[1:]
-    made = table_of(standard, heading).splitlines()
+    made = table_of(reports[name], heading).splitlines()
     assert len(shown) >= least and shown == [row for row in made if row in shown] and shown[:2] == made[:2]
