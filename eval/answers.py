@@ -26,9 +26,11 @@ _WRITTEN_MARKERS = (
     re.compile(r"([*_`]{0,3})(?<![^\W_])(?:(?:the|my|final)[ \t]+){0,2}answer([*_`]{0,3})[ \t]+(?:is|are)\b", re.I),
 )
 _FENCE = re.compile(r"```[a-zA-Z]*")
-_LATEX = re.compile(r"```[a-z]*|\\(?:boxed|text|mathbf|mathrm|quad|hline)\b|\\[()\[\]]|</?[a-z]{1,10}>|\$")
+_TAGS = re.compile(r"```[a-z]*|</?[a-z]{1,10}>")
+_LATEX = re.compile(r"\\(?:boxed|text|mathbf|mathrm|quad|hline)\b|\\[()\[\],!]|\$")
+_RUNS = re.compile(r"(?<![^\W_])[*_`]{1,9}(?=\S)|[*_`]{1,9}(?![^\W_])")
 _EMPHASIS = re.compile(r"(?<![\w*_`])(\*{1,3}|_{1,3}|`|~~)(?=\S)(.{1,300}?)(?<=\S)\1(?![\w*_`])")
-_ENDS = re.compile(r"^(?:#{1,6} +|[*_]{2,}|`+)+|(?:[*_]{2,}|`+)$")
+_ENDS = re.compile(r"^(?:#{1,6} +|[*_]{2,}|`+)+|(?:(?<![*_])[*_]{2,}|(?<!`)`+)$")
 _THOUSANDS = re.compile(r"[-+]?[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?")
 _BULLET = re.compile(r"(?m)^[ \t]*[-\u2022+][ \t]+")
 _PARAGRAPH = re.compile(r"\n[ \t\r]*\n")
@@ -63,14 +65,31 @@ def written_part(text: str) -> str:
         >>> written_part("**Answer: A# B#**").strip()
         'A# B#'
     """
-    tail = text[-MAX_CHARACTERS:]
+    tail, plain = text[-MAX_CHARACTERS:], final_part(text)
+    part = tail
     for marker in _WRITTEN_MARKERS:
         found = list(marker.finditer(tail))
         if found:
-            part, (opened, closed) = tail[found[-1].end() :], found[-1].groups()
-            return _FENCE.sub("", part.replace(opened, "", 1) if opened and not closed else part)
-    plain = final_part(text)
-    return _FENCE.sub("", tail) if plain == _MARKUP.sub(" ", tail) else plain
+            start, (opened, closed) = found[-1].start(), found[-1].groups()
+            part = tail[found[-1].end() :]
+            for run in _open_runs(tail[tail.rfind("\n", 0, start) + 1 : start] + opened + "answer" + closed):
+                mark = re.escape(run[0])
+                part = re.sub(rf"(?<!{mark}){re.escape(run)}(?!{mark})", "", part, count=1)
+            break
+    same = _MARKUP.sub(" ", part).split() == plain.split()  # Or the last marker is one that only stands without markdown.
+    return _FENCE.sub("", part) if same else plain
+
+
+def _open_runs(line: str) -> list[str]:
+    """Return the runs of markdown that open in a line and do not close in it, the innermost first."""
+    stack: list[str] = []
+    for match in _RUNS.finditer(line):
+        run = match.group()
+        if stack and stack[-1] == run:
+            stack.pop()
+        elif not line[match.end() :].startswith((" ", "\t")):
+            stack.append(run)
+    return stack[::-1]
 
 
 def read_sequence(text: str, symbols: Collection[str], count: int, *, restated: Sequence[str] = ()) -> tuple[str, ...] | None:
@@ -139,7 +158,9 @@ def plain_form(text: str, *, number: bool = True) -> str:
         ('1234', '42', 'c#')
     """
     normal = " ".join(unicodedata.normalize("NFKC", text).replace("\u2212", "-").casefold().split())
-    bare = _EMPHASIS.sub(r"\2", _LATEX.sub(" ", normal.replace("\\,", "").replace("\\!", ""))).strip()
+    bare = _LATEX.sub("", _TAGS.sub(" ", normal)).strip()
+    for _ in range(3):  # Emphasis inside emphasis.
+        bare = _EMPHASIS.sub(r"\2", bare)
     bare = _ENDS.sub("", _ENDS.sub("", bare).rstrip(_MARKS)).strip(_MARKS[3:] + _QUOTES).rstrip(_MARKS)
     if number and _THOUSANDS.fullmatch(bare):
         return bare.replace(",", "")

@@ -74,7 +74,7 @@ def opening(tokenizer: Any) -> str:
 
     A chat template writes it itself; a text without one begins with it, as the prompts do that a head reads.
     """
-    first = tokenizer.bos_token_id
+    first = None if tokenizer is None else tokenizer.bos_token_id
     return str(tokenizer.bos_token) if first is not None and tokenizer("a")["input_ids"][:1] == [first] else ""
 
 

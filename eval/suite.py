@@ -161,6 +161,12 @@ def run_suite(
     open_suite(suite, output, command, backbone, engine)
     backbone.to(usual_device())
     began, left = time.time(), list(chosen)
+
+    def told() -> None:
+        # Another process may have written a list of its own seeds meanwhile.
+        open_suite(suite, output, command, backbone, engine)
+        report(output)
+
     while left:
         taken = []
         for cell in left:
@@ -173,12 +179,12 @@ def run_suite(
                     say(f"{where}, {cell.name}, {cell.num_train:,} training problems, seed {cell.seed}")
                     _noted(cell, backbone, output, suite.seconds, engine, say)
                     gc.collect()
-                    report(output)
+                    told()
         left = [cell for cell in left if cell not in taken]
         if left and not taken:
             say(f"{len(left)} cells are left to the other processes that work in {output}")
             break
-    report(output)
+    told()
     return [cell.record for cell in read_suite(output).cells if cell.record is not None]
 
 
@@ -217,7 +223,7 @@ def open_suite(suite: Suite, output: Path, command: str, backbone: Backbone, eng
         differs = [f"{name} {known.get(name)}" for name in about if known.get(name) != about[name]]
         if differs:
             raise InputError(f"{output} holds a suite with {', '.join(differs)}; give another --output")
-        before = read_suite(output).cells
+        before = read_suite(output).cells if known.get("cells") else []
         lost = {cell.planned.task for cell in before} - {cell.task for cell in planned}
         if lost:
             raise InputError(f"{output} holds a suite with the task {sorted(lost)[0]}; give another --output")

@@ -214,8 +214,11 @@ def write_cell(
 
 
 def write_failure(folder: Path, cell: str, error: str) -> None:
-    """Write why a cell has no record."""
-    write_text(folder / "cells" / cell / "failed.json", json.dumps({"error": error}) + "\n")
+    """Write why a cell has no record; what an earlier run may have left of one goes."""
+    own = folder / "cells" / cell
+    for name in ("record.json", "attempts.jsonl", "pictures.jsonl"):
+        (own / name).unlink(missing_ok=True)
+    write_text(own / "failed.json", json.dumps({"error": error}) + "\n")
 
 
 def failed_since(folder: Path, cell: str, moment: float) -> bool:

@@ -240,14 +240,14 @@ def set_aside(backbone: Backbone) -> Iterator[None]:
         yield
         return
     tuned, gradients = backbone.model, [(weight, weight.requires_grad) for weight in backbone.model.parameters()]
-    with tuned.disable_adapter():
-        backbone.model, backbone.tuned = tuned.get_base_model(), False
-        try:
+    try:
+        with tuned.disable_adapter():
+            backbone.model, backbone.tuned = tuned.get_base_model(), False
             yield
-        finally:
-            backbone.model, backbone.tuned = tuned, True
-    for weight, wanted in gradients:
-        weight.requires_grad_(wanted)
+    finally:
+        backbone.model, backbone.tuned = tuned, True
+        for weight, wanted in gradients:
+            weight.requires_grad_(wanted)
 
 
 def merge(backbone: Backbone) -> None:

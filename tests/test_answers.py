@@ -159,6 +159,10 @@ def test_no_string_makes_a_reader_raise(text):
         "Alice red",
         "and ",
         "1234\n",
+        "_",
+        "*a ",
+        "**",
+        "`",
     ],
 )
 def test_endless_texts_are_read_in_no_time(piece):
@@ -193,6 +197,15 @@ def test_another_short_answer_is_another(text):
         ("**Final answer: C#**", "C#"),
         ("## Answer:\n```python\nx_1 * 2\n```", "x_1 * 2"),
         ("Answer: _emphasis_", "emphasis"),
+        ("*So the answer is 12.*", "12"),
+        ("_So, the answer is Paris._", "Paris"),
+        ("*Therefore, the answer is **12**.*", "12"),
+        ("* The answer is 4**2", "4**2"),
+        ("Answer: **_12_**", "12"),
+        ("Answer: *$12$*", "12"),
+        ("Answer: 5? No.\n<b>Answer</b>: 12", "12"),
+        ("I first thought the answer is 5. **Answer **: 12", "12"),
+        ("Maybe the answer is 4.\n****Answer****: 12", "12"),
     ],
 )
 def test_a_number_or_a_name_is_read_as_it_is_usually_written(text, answer):

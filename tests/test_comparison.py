@@ -138,6 +138,10 @@ def test_a_text_method_whose_prompt_is_too_long_is_told_and_the_others_are_kept(
     records = compare(model, TASK, methods, tmp_path, PLAN, command="x", say=said.append)
     assert [record.method for record in records] == ["hybrid"] and any("direct: not run" in line for line in said)
     assert "exceed the context" in (tmp_path / "report.md").read_text()
+    short = METHODS["direct"](METHODS["direct"].Config(shots=0, max_new_tokens=4), model.backbone, TASK)
+    assert len(compare(model, TASK, [methods[0], short], tmp_path, PLAN, command="x")) == 2
+    compare(model, TASK, methods, tmp_path, PLAN, command="x")
+    assert "exceed the context" in (tmp_path / "report.md").read_text()  # And no figures of the run before.
     with pytest.raises(InputError, match="exceed the context"):
         compare(model, TASK, [long], tmp_path / "alone", PLAN, command="x")
 

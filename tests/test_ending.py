@@ -57,5 +57,6 @@ def test_a_mazes_rows_count_though_they_hold_no_letter():
     plain = "Answer:\n" + "\n".join(rows) + "\n"
     assert any(set(row) <= set("# .") for row in rows)
     assert kept(plain + "# # # # #\n", MAZE, DRAWN, 5) == plain
+    assert kept("Answer: \n" + plain.split("\n", 1)[1], MAZE, DRAWN, 5) == "Answer: \n" + plain.split("\n", 1)[1]
     bars = "Answer:\n|-----|\n" + "\n".join(f"|{row}|" for row in rows) + "\n"
     assert kept(bars + "|-----|\n", MAZE, DRAWN, 5) == bars

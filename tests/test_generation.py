@@ -218,7 +218,7 @@ def test_a_text_without_end_is_not_looked_through():
 def test_a_text_without_a_template_begins_as_the_tokenizer_begins_every_text(backbone, new_tokenizer):
     from tokenizers.processors import TemplateProcessing
 
-    assert opening(backbone.tokenizer) == ""
+    assert opening(backbone.tokenizer) == "" == opening(None)
     tokenizer = new_tokenizer()
     tokenizer.add_special_tokens({"bos_token": "<s>"})
     first = tokenizer.bos_token_id

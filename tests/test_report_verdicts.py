@@ -211,6 +211,9 @@ def test_seeds_that_differ_leave_open_whether_steps_help(results):
         vars(cell.record)["accuracy_by_step"] = curve
     (line,) = on_depth(task)
     assert line == "hybrid: more steps make no clear difference. 43.3% after 1 step, 80.0% after 2."
+    for cell in task.entries[0].cells:
+        vars(cell.record)["accuracy_by_step"] = [0.0, 0.02]  # Equal gains, of two problems.
+    assert "no clear difference" in next(iter(on_depth(task)))
 
 
 def test_each_kind_of_control_answers_its_own_question(results):

@@ -76,11 +76,11 @@ def test_the_vote_does_not_know_the_right_answer(backbone, tmp_path):
     problem = next(problem for problem in task.problems("train", 9) if problem.answer == ("Paris",))
     kind, draws = (
         METHODS["self_consistency"],
-        Draws("Answer: Lyon", "Answer: lyon.", "Answer: **LYON**", "Answer: Paris", "Paris."),
+        Draws("The answer is Lyon.\nGood.", "Answer: lyon.", "Answer: **LYON**", "Answer: Paris", "Paris."),
     )
     method = kind(kind.Config(samples=5, max_new_tokens=9), backbone, task, draws)
     (attempt,) = method.attempt([problem])
-    assert not attempt.right and attempt.text == "Answer: Lyon"
+    assert not attempt.right and attempt.text == "The answer is Lyon.\nGood."
 
 
 def test_a_majority_for_a_wrong_answer_is_wrong_and_so_are_no_answers(backbone):

@@ -14,7 +14,7 @@ from hybrid.eval.baselines import METHODS, Trained
 from hybrid.eval.baselines.trained import with_random_weights
 from hybrid.eval.engines import TransformersEngine
 from hybrid.eval.report.entries import tasks_of
-from hybrid.eval.suite import Cell, Suite, run_suite
+from hybrid.eval.suite import Cell, Suite, open_suite, run_suite
 from hybrid.eval.suite_folder import read_suite, write_failure
 from hybrid.eval.suites import REPEATED, SUITES, Entry, cells_of, suite
 from hybrid.eval.tasks import TASKS
@@ -152,6 +152,17 @@ def test_cells_of_other_seeds_stay_in_the_report(run, tmp_path):
     run(first)
     assert [record.method for record in run(second, first, only="seed_2")] == ["direct", "direct"]
     assert len(run(second)) == 2 and len(read_suite(tmp_path / "out").cells) == 2
+
+
+def test_two_processes_with_seeds_of_their_own_share_a_report(run, backbone, tmp_path):
+    first, second = replace(DIRECT, seed=1), replace(DIRECT, seed=2)
+
+    def other(line):
+        if line.startswith("1 of"):
+            open_suite(Suite("mine", [second], 30.0), tmp_path / "out", "cmd", backbone)
+
+    assert len(run(first, say=other)) == 1
+    assert {cell.seed for cell in read_suite(tmp_path / "out").cells if cell.record} == {1}
 
 
 def test_a_cell_that_failed_for_another_process_meanwhile_is_not_tried_again(run, tmp_path, monkeypatch):

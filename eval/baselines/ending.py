@@ -34,7 +34,7 @@ class AnswerEnd:
         if not starts:
             return False
         # A maze's row may be "# # .", without a letter.
-        marks = {symbol for symbol in self.task.symbols if len(symbol) == 1}
+        marks = {symbol for symbol in self.task.symbols if len(symbol) == 1 and not symbol.isspace()}
         lines = text[starts[-1] :].split("\n")
         full = [line for line in lines if any(mark.isalnum() or mark in marks for mark in line)]
         return len(full) >= self.lines and self.task.read(text, self.problem) is not None

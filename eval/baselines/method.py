@@ -61,7 +61,7 @@ class Method(ABC):
         train_seconds: seconds of that training.
         train_problems: that it learned from.
         course: (training seconds, exact share on dev) at every evaluation of the training; None where there was none.
-        elsewhere: whether another machine may do the work, whose energy and memory are not known here.
+        elsewhere: whether another machine may do the work, whose energy is not known here.
         batch_sizes: of which the first and the last are tried for the best throughput.
     """
 

@@ -99,7 +99,7 @@ class SelfConsistency(FewShotCoT):
         return all(most is None or value <= most for value, most in bounds)
 
     def _vote(self, attempts: Sequence[Attempt], problem: Problem) -> Attempt:
-        answers = [self.task.said(attempt.text, problem) for attempt in attempts]
+        answers = [self.task.said(attempt.text, problem, self._lines) for attempt in attempts]
         first = attempts[answers.index(majority(answers))]
         return replace(
             first,

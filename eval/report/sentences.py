@@ -304,7 +304,8 @@ def _above(more: Sequence[float], less: Sequence[float], n: int) -> bool:
     if len(more) == 1:
         return wilson(round(more[0] * n), n)[0] > wilson(round(less[0] * n), n)[1]
     gains = [high - low for high, low in zip(more, less, strict=True)]
-    problems = sum(fmean(shares) * (1 - fmean(shares)) / n for shares in (more, less))
+    means = [(fmean(shares) * n + 1) / (n + 2) for shares in (more, less)]
+    problems = sum(mean * (1 - mean) / (n + 2) for mean in means)
     seeds = variance(gains) / len(gains)
     return fmean(gains) ** 2 > student_point(len(gains) - 1) ** 2 * seeds + normal_point(0.95) ** 2 * problems
 

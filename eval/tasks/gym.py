@@ -145,9 +145,10 @@ class Gym(Task):
         taken = (candidate for candidate in candidates if self.right(candidate, problem))
         return next(taken, candidates[0] if candidates else None)
 
-    def said(self, text: str, problem: Problem) -> tuple[str, ...] | None:
+    def said(self, text: str, problem: Problem, lines: int) -> tuple[str, ...] | None:
         """See Task.said."""
-        form = plain_form(written_part(text))
+        full = [line for line in written_part(text).splitlines() if line.strip()]
+        form = plain_form("\n".join(full[:lines]))
         return (form,) if form else None
 
     def right(self, symbols: Sequence[str] | None, problem: Problem) -> bool:

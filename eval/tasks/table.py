@@ -81,9 +81,10 @@ class Table(Task):
         """Return the problem's answer where free text ends with it, case, marks and commas aside; else what stands there."""
         return read_text(text, problem.answer, self.config.between)
 
-    def said(self, text: str, problem: Problem) -> tuple[str, ...] | None:
+    def said(self, text: str, problem: Problem, lines: int) -> tuple[str, ...] | None:
         """See Task.said."""
-        form = plain_form(written_part(text))
+        full = [line for line in written_part(text).splitlines() if line.strip()]
+        form = plain_form("\n".join(full[:lines]))
         return (form,) if form else None
 
     def split_of(self, key: str) -> Split:

@@ -72,8 +72,14 @@ class Task(ABC):
     def read(self, text: str, problem: Problem) -> tuple[str, ...] | None:
         """Return the final answer that free text gives to `problem`, or None for none or several; never raise."""
 
-    def said(self, text: str, problem: Problem) -> tuple[str, ...] | None:
-        """Return what free text answers, the same for texts that say the same, whatever the right answer is. Here: as read."""
+    def said(self, text: str, problem: Problem, lines: int) -> tuple[str, ...] | None:
+        """Return what free text answers, the same for texts that say the same, whatever the right answer is. Here: as read.
+
+        Args:
+            text: what was written.
+            problem: asked.
+            lines: of the longest answer; what stands behind them is no part of one.
+        """
         return self.read(text, problem)
 
     @abstractmethod
