@@ -37,7 +37,7 @@ def test_a_head_is_trained_in_the_folder_and_loaded_again_from_it(backbone, tmp_
 
 def test_training_ends_with_the_budget(backbone, tmp_path):
     endless = replace(CONFIG, train=replace(CONFIG.train, num_steps=1_000_000, eval_every_steps=1_000_000))
-    assert 0.3 <= fitted(backbone, tmp_path, endless, seconds=0.3).train_seconds < 3
+    assert 0.299 <= fitted(backbone, tmp_path, endless, seconds=0.3).train_seconds < 3  # Seconds are kept to a thousandth.
 
 
 def test_reading_the_problems_counts_and_what_there_is_no_time_to_read_is_left_out(backbone, tmp_path):
