@@ -21,9 +21,9 @@ _MARKERS = (
     re.compile(r"\banswer[ \t]+(?:is|are)\b", re.IGNORECASE),
 )
 # The same in text whose markdown stands: what opens before it, and what closes right behind the word.
-_WRITTEN_MARKERS = (
-    re.compile(r"([*_`]{0,3})(?<![^\W_])(?:(?:the|my|final)[ \t]+){0,2}answer([*_`]{0,3})[ \t]*(?:(?:is|are)[ \t]*)?[:=]", re.I),
-    re.compile(r"([*_`]{0,3})(?<![^\W_])(?:(?:the|my|final)[ \t]+){0,2}answer([*_`]{0,3})[ \t]+(?:is|are)\b", re.I),
+_WRITTEN_MARKERS = tuple(
+    re.compile(rf"([*_`]{{0,3}})(?<![^\W_])(?:(?:the|my|final)[ \t]+){{0,2}}answer([*_`]{{0,3}}){end}", re.IGNORECASE)
+    for end in (r"[ \t]*(?:(?:is|are)[ \t]*)?[:=]", r"[ \t]+(?:is|are)\b")
 )
 _FENCE = re.compile(r"```[a-zA-Z]*")
 _TAGS = re.compile(r"```[a-z]*|</?[a-z]{1,10}>")
@@ -143,6 +143,18 @@ def read_text(text: str, answer: Sequence[str], separator: str) -> tuple[str, ..
     return (candidates[-1].strip(),) if part else None
 
 
+def said(text: str, lines: int) -> tuple[str, ...] | None:
+    """Return the plain form of the first `lines` lines of the final part of `text`, or None where nothing stands there.
+
+    Example:
+        >>> said("The answer is **12**.\\nCheck: 6 + 6.", 1)
+        ('12',)
+    """
+    full = [line for line in written_part(text).splitlines() if line.strip()]
+    form = plain_form("\n".join(full[:lines]))
+    return (form,) if form else None
+
+
 def plain_form(text: str, *, number: bool = True) -> str:
     """Return text without what does not tell one short answer from another; all of it where nothing else is left.
 
@@ -161,7 +173,7 @@ def plain_form(text: str, *, number: bool = True) -> str:
     bare = _LATEX.sub("", _TAGS.sub(" ", normal)).strip()
     for _ in range(3):  # Emphasis inside emphasis.
         bare = _EMPHASIS.sub(r"\2", bare)
-    bare = _ENDS.sub("", _ENDS.sub("", bare).rstrip(_MARKS)).strip(_MARKS[3:] + _QUOTES).rstrip(_MARKS)
+    bare = _ENDS.sub("", _ENDS.sub("", bare).rstrip(_MARKS)).strip(_QUOTES).rstrip(_MARKS)
     if number and _THOUSANDS.fullmatch(bare):
         return bare.replace(",", "")
     return re.sub(r"[\s,;]+", " ", bare).strip() or normal

@@ -46,9 +46,7 @@ def measure(
     Args:
         method: what answers.
         problems: of one split.
-        task_name: for the record.
-        split: of the problems, for the record.
-        seed: of the problems, for the record.
+        task_name, split, seed: of the problems, for the record.
         backbone: the language model behind the method.
         num_latency: problems answered one by one for the seconds, evenly spread.
         say: gets a line before the work.
@@ -130,6 +128,7 @@ class _Pace:
     peak_bytes: int = 0
 
     def attempt(self, method: Method, problems: Sequence[Problem]) -> list[Attempt]:
+        """Answer one batch, and count it."""
         before = method.recalled_seconds
         with self.energy, stopwatch() as seconds:
             found = _attempt(method, problems)

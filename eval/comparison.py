@@ -87,17 +87,7 @@ def compare(
     if (output / "suite.json").exists() and read_suite(output).seconds is not None:
         raise InputError(f"{output} holds a suite of trained methods; give another --output")
     problems = task.problems("test", plan.num_problems, seed=plan.seed, wording=plan.wording)
-    measured, failed = [], {}
-    for method in methods:
-        try:
-            measured.append(_measured(method, task, problems, plan, model.backbone, say))
-        except InputError as error:  # Such as a prompt that is too long for the context: the others' answers are kept.
-            if isinstance(method, HeadMethod):
-                raise
-            failed[method.name] = str(error)
-            say(f"{method.name}: not run: {error}")
-    if not measured:
-        raise InputError(next(iter(failed.values()), "there is no method to measure; give at least one"))
+    measured, failed = _answered(methods, task, problems, plan, model.backbone, say)
     said = dict.fromkeys(note for method in methods for note in method.notes())
     facts = [*_ratios(model, problems[: plan.num_latency], measured), *notes, *said]
     for fact in facts:
@@ -122,6 +112,29 @@ def compare(
     return records
 
 
+def _answered(
+    methods: Sequence[Method],
+    task: Task,
+    problems: Sequence[Problem],
+    plan: Plan,
+    backbone: Backbone,
+    say: Callable[[str], None],
+) -> tuple[list[Measured], dict[str, str]]:
+    """Return what the methods answered, and why a text method could not; raise InputError where none could."""
+    measured, failed = [], {}
+    for method in methods:
+        try:
+            measured.append(_measured(method, task, problems, plan, backbone, say))
+        except InputError as error:  # Such as a prompt that is too long for the context: the others' answers are kept.
+            if isinstance(method, HeadMethod):
+                raise
+            failed[method.name] = str(error)
+            say(f"{method.name}: not run: {error}")
+    if not measured:
+        raise InputError(next(iter(failed.values()), "there is no method to measure; give at least one"))
+    return measured, failed
+
+
 def _measured(
     method: Method,
     task: Task,
@@ -142,8 +155,7 @@ def _measured(
         num_latency=plan.num_latency if takes_steps else min(plan.num_latency, 2),
         say=say,
     )
-    curve = method.depth_curve(problems, DEPTH)
-    return replace(found, record=replace(found.record, accuracy_by_step=curve)) if takes_steps else found
+    return replace(found, record=replace(found.record, accuracy_by_step=method.depth_curve(problems, DEPTH)))
 
 
 def longest(measured: Sequence[Measured], count: int, total: int) -> list[int]:

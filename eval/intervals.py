@@ -209,3 +209,28 @@ def mcnemar_exact(b: int, c: int) -> float:
         tail += ways
         ways = ways * (n - chosen) // (chosen + 1)
     return min(1.0, 2 * tail / (1 << n))
+
+
+def clear_gain(more: Sequence[float], less: Sequence[float], n: int, level: float = 0.95) -> bool:
+    """Say whether the exact shares `more` of some heads are clearly above other shares of the same heads, `less`.
+
+    One head's: Wilson's intervals lie apart. Several: the mean gain is more than half its interval, with Student's point for
+    the seeds' gains and, as if they were unpaired, the normal one for the problems (Howe 1974).
+
+    Args:
+        more: a share a seed, 0 to 1.
+        less: the same seeds' other shares.
+        n: problems, at least 1.
+        level: of the intervals.
+
+    Example:
+        >>> clear_gain([0.9, 0.92, 0.88], [0.5, 0.53, 0.49], 500), clear_gain([0.9, 0.6], [0.1, 0.4], 500)
+        (True, False)
+    """
+    if len(more) == 1:
+        return wilson(round(more[0] * n), n, level)[0] > wilson(round(less[0] * n), n, level)[1]
+    gains = [high - low for high, low in zip(more, less, strict=True)]
+    means = [(fmean(shares) * n + 1) / (n + 2) for shares in (more, less)]
+    problems = sum(mean * (1 - mean) / (n + 2) for mean in means)
+    seeds = variance(gains) / len(gains)
+    return fmean(gains) ** 2 > student_point(len(gains) - 1, level) ** 2 * seeds + normal_point(level) ** 2 * problems

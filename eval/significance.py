@@ -117,7 +117,7 @@ def difference(first: ArrayLike, second: ArrayLike, *, level: float = 0.95, seed
     if a_sn.shape[1] != b_tn.shape[1]:
         raise ValueError(f"one method has {a_sn.shape[1]} problems, the other {b_tn.shape[1]}; cut both to those they share")
     each_n, n = a_sn.mean(0) - b_tn.mean(0), a_sn.shape[1]
-    value, strict = float(each_n.mean()), 1 - (1 - level) / max(comparisons, 1)
+    value, strict = float(each_n.mean()), 1 - (1 - level) / comparisons
     if len(a_sn) == len(b_tn) == 1:
         won, lost = int((each_n > 0).sum()), int((each_n < 0).sum())
         spread = Spread(((won + lost) / n - value**2) / n, n)

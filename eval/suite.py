@@ -243,6 +243,15 @@ def _check_settings(cells: Sequence[Cell], output: Path) -> None:
         )
 
 
+def _check_unanswered(cell: Cell, output: Path) -> None:
+    """Refuse other test problems than those that cells of the task have answered."""
+    if any(other.record and other.task_slug == cell.task_slug for other in read_suite(output).cells):
+        raise InputError(
+            f"{output} holds answers to other test problems of {task_name(TASKS.build(cell.task))} than this task makes now: its "
+            "data or its version has changed; give another --output"
+        )
+
+
 def run_cell(
     cell: Cell,
     backbone: Backbone,
@@ -259,12 +268,7 @@ def run_cell(
     known = [(problem.prompt, problem.answer) for problem in read_problems(output, cell.task_slug)]
     wanted = [(problem.prompt, tuple(map(str, problem.answer))) for problem in test]
     if known[: len(test)] != wanted[: len(known)]:
-        ran = any(other.record and other.task_slug == cell.task_slug for other in read_suite(output).cells)
-        if ran:
-            raise InputError(
-                f"{output} holds answers to other test problems of {task_name(task)} than this task makes now: its data or its "
-                "version has changed; give another --output"
-            )
+        _check_unanswered(cell, output)
     if known[: len(test)] != wanted:
         write_problems(output, cell.task_slug, test)
     prompted = issubclass(METHODS[METHODS.name_of(cell.method)], Prompting)

@@ -213,7 +213,8 @@ def test_a_number_or_a_name_is_read_as_it_is_usually_written(text, answer):
 
 
 @pytest.mark.parametrize(
-    ("text", "answer"), [("C#", "C"), ("2*3", "2 3"), ("#1", "1"), ("1,23", "123"), ("A*", "A"), ("snake_case", "snake case")]
+    ("text", "answer"),
+    [("C#", "C"), ("2*3", "2 3"), ("#1", "1"), ("1,23", "123"), ("A*", "A"), ("snake_case", "snake case"), ("?5", "5")],
 )
 def test_marks_inside_an_answer_belong_to_it(text, answer):
     assert read_text(f"Answer: {text}", [answer], " ") != (answer,)

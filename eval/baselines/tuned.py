@@ -52,7 +52,7 @@ class Tuned(Method):
         half = backbone.dtype == torch.float16
         require(not half, "float16 gradients underflow; load the backbone with dtype bfloat16 or float32 to train it")
         self.backbone, self.task, self.config = backbone, task, config
-        self.end = int(tokenizer.eos_token_id)
+        self.end, self.opens_with = int(tokenizer.eos_token_id), opening(tokenizer)
         self.name = self.kind.replace("_", " ")
         self._adapter: Adapter | None = None
 
@@ -80,7 +80,7 @@ class Tuned(Method):
         """Return the text before the answer."""
         if self.config.chat_template:
             return chat_text(self.backbone, [{"role": "user", "content": problem.prompt.rstrip()}])
-        return f"{opening(self.backbone.tokenizer)}{problem.prompt.rstrip()}\n"
+        return f"{self.opens_with}{problem.prompt.rstrip()}\n"
 
     def _ids(self, texts: Sequence[str]) -> list[list[int]]:
         found: list[list[int]] = self.backbone.tokenizer(list(texts), add_special_tokens=False)["input_ids"]

@@ -61,10 +61,8 @@ def by_step(task: TaskResults) -> Chart | None:
     """Accuracy by supervision step, for methods that take steps."""
     found = {}
     for entry in task.measured:
-        curves = [record.accuracy_by_step for record in entry.records if record.accuracy_by_step]
-        if curves:
-            steps = range(min(map(len, curves)))
-            found[entry.method] = [Share(step + 1, *mean_interval([c[step] for c in curves], entry.n)) for step in steps]
+        if entry.by_step:
+            found[entry.method] = [Share(step, *mean_interval(own, entry.n)) for step, own in enumerate(entry.by_step, 1)]
     kept = [step for step in _places(found) if round(step).bit_count() == 1]
     return _lines(task, found, "step", "Accuracy by supervision step", "after step", _interval_words(task), only=kept)
 

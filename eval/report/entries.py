@@ -59,6 +59,12 @@ class Entry:
             return seeds_interval(self.table(common))
         return mean_interval([record.exact for record in self.records], self.n)
 
+    @property
+    def by_step(self) -> list[tuple[float, ...]]:
+        """The exact shares of all seeds after 1, 2, ... steps, as far as all go; empty without steps."""
+        curves = [record.accuracy_by_step for record in self.records if record.accuracy_by_step]
+        return list(zip(*curves, strict=False))
+
     def mean(self, name: str) -> float:
         """Return the mean of a figure over seeds."""
         return fmean(getattr(record, name) for record in self.records)

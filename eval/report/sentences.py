@@ -7,15 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from statistics import fmean, variance
+from statistics import fmean
 
-from hybrid.eval.intervals import normal_point, student_point, wilson
+from hybrid.eval.intervals import clear_gain
 from hybrid.eval.report.entries import Entry, TaskResults
 from hybrid.eval.report.groups import Role, is_chain_of_thought, role_of
 from hybrid.eval.report.verdicts import Outcome, Verdict
 from hybrid.eval.results import percent, significant, size
 
 Verdicts = Mapping[tuple[str, str], Verdict]
+
+SEEDS_NOTE = (
+    "Where a method has one seed, p speaks of the heads that were trained, not of other trainings; of several seeds it speaks of "
+    "both, and is as a rule larger."
+)
 
 
 def headline(tasks: Sequence[TaskResults], verdicts: Verdicts) -> str:
@@ -181,11 +186,6 @@ class _Question:
     meaning: dict[Outcome, str]
 
 
-SEEDS_NOTE = (
-    "Where a method has one seed, p speaks of the heads that were trained, not of other trainings; of several seeds it speaks of "
-    "both, and is as a rule larger."
-)
-
 _QUESTIONS: dict[Role, _Question] = {
     "llm": _Question(
         "Does the language model earn its place?",
@@ -283,31 +283,16 @@ def _listed(parts: Sequence[str]) -> str:
 def on_depth(task: TaskResults) -> Iterator[str]:
     """Yield, for each method with at least two steps, whether more steps help; means over seeds."""
     for entry in task.measured:
-        steps = by_step(entry)
+        steps = entry.by_step
         if len(steps) < 2:
             continue
         shares = [fmean(step) for step in steps]
         best = max(range(len(shares)), key=shares.__getitem__)
-        helps, harms = (_above(steps[best], steps[place], entry.n) for place in (0, -1))
+        helps, harms = (clear_gain(steps[best], steps[place], entry.n) for place in (0, -1))
         verdict = _DEPTH[helps, harms].format(best + 1)
         peak = f", {percent(shares[best])}% at best after {best + 1}" if 0 < best < len(shares) - 1 else ""
         ends = f"{percent(shares[0])}% after 1 step{peak}, {percent(shares[-1])}% after {len(shares)}"
         yield f"{entry.method}: {verdict}. {ends}."
-
-
-def _above(more: Sequence[float], less: Sequence[float], n: int) -> bool:
-    """Say whether shares of some heads are clearly above other shares of the same heads, a share a seed.
-
-    One head's: Wilson's intervals lie apart. Several: the mean gain is more than half its interval, with Student's point for
-    the seeds' gains and, as if they were unpaired, the normal one for the problems (Howe 1974).
-    """
-    if len(more) == 1:
-        return wilson(round(more[0] * n), n)[0] > wilson(round(less[0] * n), n)[1]
-    gains = [high - low for high, low in zip(more, less, strict=True)]
-    means = [(fmean(shares) * n + 1) / (n + 2) for shares in (more, less)]
-    problems = sum(mean * (1 - mean) / (n + 2) for mean in means)
-    seeds = variance(gains) / len(gains)
-    return fmean(gains) ** 2 > student_point(len(gains) - 1) ** 2 * seeds + normal_point(0.95) ** 2 * problems
 
 
 _DEPTH = {
@@ -317,9 +302,3 @@ _DEPTH = {
     (False, False): "more steps make no clear difference",
 }
 """By whether the best depth is clearly above one step, and the last clearly below the best."""
-
-
-def by_step(entry: Entry) -> list[tuple[float, ...]]:
-    """Return the exact shares of all seeds after 1, 2, ... steps, as far as all go; empty without steps."""
-    curves = [record.accuracy_by_step for record in entry.records if record.accuracy_by_step]
-    return list(zip(*curves, strict=False))

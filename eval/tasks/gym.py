@@ -17,7 +17,7 @@ from functools import cached_property
 from typing import Any, ClassVar, Literal
 
 from hybrid.errors import ConfigError, InputError
-from hybrid.eval.answers import final_part, plain_form, written_part
+from hybrid.eval.answers import final_part, said, written_part
 from hybrid.eval.tasks.table_row import key_of
 from hybrid.eval.tasks.task import TASKS, Split, Task, Wording
 from hybrid.kinds import require
@@ -147,9 +147,7 @@ class Gym(Task):
 
     def said(self, text: str, problem: Problem, lines: int) -> tuple[str, ...] | None:
         """See Task.said."""
-        full = [line for line in written_part(text).splitlines() if line.strip()]
-        form = plain_form("\n".join(full[:lines]))
-        return (form,) if form else None
+        return said(text, lines)
 
     def right(self, symbols: Sequence[str] | None, problem: Problem) -> bool:
         """Say whether the data set's own scorer gives the written symbols at least the threshold."""

@@ -5,10 +5,7 @@ Holds reading and checking; a question is taken apart by the task's own layout.
 
 from __future__ import annotations
 
-import gzip
 import json
-import lzma
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,8 +13,7 @@ from typing import Any
 from hybrid.errors import InputError
 from hybrid.eval.tasks.graph import hops
 from hybrid.eval.tasks.logic_maker import Edge, Family
-
-_OPENERS: dict[str, Callable[..., Any]] = {".xz": lzma.open, ".gz": gzip.open}
+from hybrid.eval.tasks.rows import OPENERS, UNREADABLE
 
 
 def read_families(source: str, parts: Callable[[str], tuple[list[Edge], str, list[str]]]) -> list[Family]:
@@ -43,13 +39,13 @@ def read_families(source: str, parts: Callable[[str], tuple[list[Edge], str, lis
 
 def _rows(path: Path) -> list[Any]:
     try:
-        with _OPENERS.get(path.suffix.lower(), open)(path, "rt", encoding="utf-8-sig") as file:
+        with OPENERS.get(path.suffix.lower(), open)(path, "rt", encoding="utf-8-sig") as file:
             text = file.read()
         if text.lstrip().startswith("["):
             rows: list[Any] = json.loads(text)
             return rows
         return [json.loads(line) for line in text.splitlines() if line.strip()]
-    except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
+    except UNREADABLE as error:
         raise InputError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}; give a readable file") from None
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is no JSON in UTF-8: {str(error)[:100]}") from None

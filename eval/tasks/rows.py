@@ -17,7 +17,9 @@ from typing import Any
 from hybrid.errors import InputError
 
 HUB = "hub:"
-_OPENERS: dict[str, Callable[..., Any]] = {".xz": lzma.open, ".gz": gzip.open}
+OPENERS: dict[str, Callable[..., Any]] = {".xz": lzma.open, ".gz": gzip.open}
+UNREADABLE = (OSError, EOFError, lzma.LZMAError, zlib.error)
+"""What opening and reading a file, packed or not, may raise."""
 
 
 def read_rows(source: str, columns: tuple[str, str]) -> Iterator[tuple[str, str]]:
@@ -35,17 +37,17 @@ def read_rows(source: str, columns: tuple[str, str]) -> Iterator[tuple[str, str]
 
 def _file_rows(path: Path, columns: tuple[str, str]) -> Iterator[tuple[str, str]]:
     suffix = path.suffix.lower()
-    inner = Path(path.stem).suffix.lower() if suffix in _OPENERS else suffix
+    inner = Path(path.stem).suffix.lower() if suffix in OPENERS else suffix
     readers = {".csv": _csv_records, ".jsonl": _json_records}
     if inner not in readers:
         raise InputError(f"{path} is of no known kind; give a .csv or .jsonl file, also as .gz or .xz, or {HUB}owner/name")
     try:
-        with _OPENERS.get(suffix, open)(path, "rt", encoding="utf-8-sig", newline="") as file:
+        with OPENERS.get(suffix, open)(path, "rt", encoding="utf-8-sig", newline="") as file:
             for number, record in enumerate(readers[inner](file, path), 1):
                 yield _pick(record, columns, path, number)
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from None
-    except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
+    except UNREADABLE as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{path} cannot be read: {reason}; give the path of a readable file") from None
 

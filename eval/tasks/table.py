@@ -14,7 +14,7 @@ from heapq import heappop, heappush
 from typing import ClassVar
 
 from hybrid.errors import InputError
-from hybrid.eval.answers import plain_form, read_text, written_part
+from hybrid.eval.answers import read_text, said
 from hybrid.eval.tasks.table_row import TableConfig
 from hybrid.eval.tasks.table_survey import Survey, good_rows, sources, survey
 from hybrid.eval.tasks.task import TASKS, USUAL_COUNT, Split, Task, Wording, check_arguments
@@ -83,9 +83,7 @@ class Table(Task):
 
     def said(self, text: str, problem: Problem, lines: int) -> tuple[str, ...] | None:
         """See Task.said."""
-        full = [line for line in written_part(text).splitlines() if line.strip()]
-        form = plain_form("\n".join(full[:lines]))
-        return (form,) if form else None
+        return said(text, lines)
 
     def split_of(self, key: str) -> Split:
         """Return the split of a row of the train source; a split with a source of its own takes none of them."""
