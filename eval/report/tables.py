@@ -21,10 +21,10 @@ LEAST_FOR_P95 = 20
 
 COST_NOTE = (
     "FLOPs are means over the problems, prompt included, with its worked examples, which are read anew for every problem: a "
-    "server that keeps them read would save most of few-shot prompting's. Seconds are medians of one problem at a time, of as "
-    "many as the tables below count as timed: of four texts the first digit tells, no more. Peak memory on a CPU is the whole "
-    "process's, with libraries, language model and what earlier cells left in it: the same method may show twice as much in "
-    "another place of the run."
+    "server that keeps them read would save a good part of few-shot prompting's. Seconds are medians of one problem at a time, "
+    "of as many as the tables below count as timed: of four texts the first digit tells, no more. Peak memory on a CPU is the "
+    "whole process's, with libraries, language model and what earlier cells left in it: the same method may show twice as much "
+    "in another place of the run."
 )
 
 
