@@ -8,9 +8,10 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from hybrid.adapters.encoder import ENCODERS, Encoder, Positions, Workspace, check_counts, dense
+from hybrid.adapters.encoder import ENCODERS, Encoder, Positions, check_counts
 from hybrid.adapters.features import Features
 from hybrid.adapters.layer_mix import LayerMix
+from hybrid.workspace import Workspace
 
 
 @ENCODERS.register("aligned")
@@ -18,6 +19,7 @@ class Aligned(Encoder):
     """Workspace = layer mix of each span + learned position + learned role (answer or context)."""
 
     reads: ClassVar[Literal["spans", "tokens"]] = "spans"
+    limits: ClassVar = ("max_positions", None)
 
     @dataclass(frozen=True)
     class Config:
@@ -30,7 +32,6 @@ class Aligned(Encoder):
 
     def __init__(self, config: Config, num_layers: int, backbone_width: int, width: int) -> None:
         super().__init__()
-        self.longest = config.max_positions
         self.mix = LayerMix(num_layers, backbone_width, width)
         self.positions = Positions(config.max_positions, width, "max_positions")
         self.roles = nn.Parameter(torch.randn(2, width) * width**-0.5)
@@ -38,7 +39,7 @@ class Aligned(Encoder):
     def forward(self, features: Features) -> Workspace:
         """See Encoder.forward; l = p."""
         length = features.states.shape[1]
-        is_answer_bl: Tensor = features.answer_mask(length)
+        is_answer_bl: Tensor = torch.arange(length, device=features.num_answers.device) < features.num_answers[:, None]
         role_bld = torch.where(is_answer_bl[..., None], self.roles[0], self.roles[1])
         x_bld = self.mix(features.states) + self.positions.first(length) + role_bld
-        return x_bld, dense(features.mask)
+        return Workspace(x_bld, features.num_answers, features.mask)

@@ -1,4 +1,4 @@
-"""Decoder adapters: from the answer state to logits over symbols. The family."""
+"""Decoder adapters: from the answer state to symbols, and how far they are from a goal. The family."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
+from hybrid.adapters.targets import Goal
 from hybrid.errors import InputError
 from hybrid.kinds import Kinds
 from hybrid.layout import END
+from hybrid.losses import AnswerLoss, whole_answer_right
 
 
 class Vocabulary(Protocol):
@@ -61,6 +63,22 @@ class Decoder(nn.Module):
     def _before_end(self, indices: Sequence[int]) -> list[int]:
         found = list(indices)
         return found[: found.index(self.end)] if self.end in found else found
+
+    def score(self, y_bod: Tensor, goal: Goal, loss: AnswerLoss) -> tuple[Tensor, Tensor]:
+        """Return the loss of each row (b,) against a goal, and whether it gives the whole final answer, (b,) bool.
+
+        Args:
+            y_bod: answer states of the output positions.
+            goal: labels of as many positions.
+            loss: of the answer's symbols.
+        """
+        logits_bov = self(y_bod)
+        return loss(logits_bov, goal.labels, goal.weights), whole_answer_right(logits_bov.detach(), goal.answer)
+
+    def read(self, y_bad: Tensor) -> Tensor:
+        """Return the best symbol's place for each answer state (b, a, d), (b, a) int64; `answer` turns a row into symbols."""
+        best_ba: Tensor = self(y_bad).argmax(-1)
+        return best_ba
 
     def forward(self, y_bad: Tensor) -> Tensor:
         """Map answer states (b, a, d) to logits (b, a, v)."""

@@ -1,4 +1,4 @@
-"""Encoder adapters: from the backbone's hidden states to a workspace. The family and what its members share.
+"""Encoder adapters: from hidden states to a workspace. The family and what its members share.
 
 Shapes: b batch, p feature positions, a answer slots, l workspace positions, d width.
 """
@@ -13,28 +13,36 @@ from torch import Tensor, nn
 from hybrid.adapters.features import Features
 from hybrid.errors import InputError
 from hybrid.kinds import Kinds, require
-
-Workspace = tuple[Tensor, Tensor | None]
-"""x (b, l, d) and its padding mask (b, l) bool, None where nothing is padded. Answers stand behind the prefix."""
+from hybrid.workspace import Workspace
 
 
 class Encoder(nn.Module):
     """Base of the family.
 
-    `reads` says what the backbone must hand over: the mean hidden state of each span, or every prompt token.
-    `normalise` says whether the workspace is scaled to root mean square 1; `num_prefix` counts workspace positions in
-    front of the answers. `longest` is the most feature positions it takes, None for any number.
+    `reads` says what the reader must hand over: the state of each span, or of every prompt token. `normalise` says whether
+    the workspace is scaled to root mean square 1, `gives_memory` whether it comes with a memory. `limits` names the config
+    fields that bound the feature positions and the answer slots, None for no bound.
     Members are built as cls(config, num_layers, backbone_width, width).
     """
 
     reads: ClassVar[Literal["spans", "tokens"]] = "tokens"
     normalise: ClassVar[bool] = True
-    num_prefix: int = 0
-    longest: int | None = None
+    gives_memory: ClassVar[bool] = False
+    limits: ClassVar[tuple[str | None, str | None]] = (None, None)
 
     def forward(self, features: Features) -> Workspace:
         """Return the workspace of a batch."""
         raise NotImplementedError
+
+    @classmethod
+    def shortage(cls, config: Any, num_positions: int, num_answers: int) -> str:
+        """Say what an encoder of this config cannot take of so many feature positions and answer slots; empty if it can."""
+        for count, name in zip((num_positions, num_answers), cls.limits, strict=True):
+            room = None if name is None else vars(config)[name]
+            if room is not None and count > room:
+                what = f"the answer has {count} places" if name == cls.limits[1] else f"the prompt has {count} positions"
+                return f"{what}, but encoder.{name} is {room}; attach with a larger one"
+        return ""
 
 
 ENCODERS: Kinds[Encoder] = Kinds("encoder")
@@ -54,20 +62,11 @@ class Positions(nn.Module):
             raise InputError(f"{length} positions, but encoder.{self.name} is {len(self.table)}; attach with a larger one")
         return self.table[:length]
 
-
-def answer_slots(features: Features, slots: Tensor) -> tuple[Tensor, Tensor]:
-    """Return learned slots (a, d) repeated for each row, (b, a, d), and which of them hold an answer, (b, a)."""
-    most = int(features.num_answers.max())
-    if most > len(slots):
-        raise InputError(f"the answer has {most} positions, but encoder.max_answers is {len(slots)}; attach with a larger one")
-    rows = features.states.shape[0]
-    # A copy: torch's FLOP counter trips over a parameter's view where gradients are off.
-    return slots.repeat(rows, 1, 1), features.answer_mask(len(slots))
-
-
-def dense(mask: Tensor) -> Tensor | None:
-    """Return None for a mask (b, l) without padding, where the check costs no synchronisation."""
-    return None if mask.device.type == "cpu" and bool(mask.all()) else mask
+    def slots(self, features: Features) -> tuple[Tensor, Tensor | None]:
+        """Return all vectors for each row, (b, a, d), and which hold an answer, (b, a) or None for all."""
+        self.first(features.most)
+        # A copy: torch's FLOP counter trips over a parameter's view where gradients are off.
+        return self.table.repeat(len(features.num_answers), 1, 1), features.answers(len(self.table))
 
 
 def check_counts(config: Any) -> None:

@@ -1,6 +1,6 @@
-"""Features: what an encoder adapter gets of the backbone's hidden states, for a batch.
+"""Features: what an encoder adapter gets of the hidden states, for a batch.
 
-Shapes: b batch, p positions, k chosen layers, h backbone width, a answer positions.
+Shapes: b batch, p positions, k chosen layers, h channels of a state.
 """
 
 from __future__ import annotations
@@ -12,38 +12,46 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from hybrid.rows import Rows
+
 
 @dataclass(frozen=True)
-class Features:
+class Features(Rows):
     """Hidden states of the positions that an encoder reads.
 
     Args:
         states: (b, p, k, h). Positions are prompt tokens, or spans where the encoder reads spans: the answer spans
             first, the context spans right behind them, padding last.
-        mask: (b, p) bool, True at real positions.
+        mask: (b, p) bool, True at real positions; None where nothing is padded.
         num_answers: answer positions of each row, (b,) int64.
+        fewest, most: bounds of `num_answers`, known without asking the device.
     """
 
     states: Tensor
-    mask: Tensor
+    mask: Tensor | None
     num_answers: Tensor
+    fewest: int
+    most: int
+
+    @classmethod
+    def of(cls, states: Tensor, lengths: Sequence[int], num_answers: Sequence[int]) -> Features:
+        """Describe states (b, p, k, h) of rows of these lengths, with these numbers of answer positions."""
+        device, positions = states.device, states.shape[1]
+        padded = min(lengths) < positions
+        mask = torch.arange(positions) < torch.tensor(list(lengths))[:, None] if padded else None
+        counts = torch.tensor(list(num_answers)).to(device)
+        return cls(states, mask if mask is None else mask.to(device), counts, min(num_answers), max(num_answers))
 
     @classmethod
     def pad(cls, rows: Sequence[Tensor], num_answers: Sequence[int], num_positions: int | None = None) -> Features:
         """Stack rows (p_i, k, h) of different lengths, padded with zeros to `num_positions` or to the longest."""
-        lengths = torch.tensor([len(row) for row in rows])
-        longest = num_positions or int(lengths.max())
+        lengths = [len(row) for row in rows]
+        longest = num_positions or max(lengths)
         states = torch.stack([F.pad(row, (0, 0, 0, 0, 0, longest - len(row))) for row in rows])
-        return cls(states, torch.arange(longest) < lengths[:, None], torch.tensor(list(num_answers)))
+        return cls.of(states, lengths, num_answers)
 
-    def to(self, device: torch.device | str) -> Features:
-        """Return the same features on `device`."""
-        return Features(self.states.to(device), self.mask.to(device), self.num_answers.to(device))
-
-    def select(self, rows: Tensor) -> Features:
-        """Keep only some rows (index tensor)."""
-        return Features(self.states[rows], self.mask[rows], self.num_answers[rows])
-
-    def answer_mask(self, num_positions: int) -> Tensor:
-        """Return (b, num_positions) bool, True at the answer positions."""
-        return torch.arange(num_positions, device=self.mask.device) < self.num_answers[:, None]
+    def answers(self, num_slots: int) -> Tensor | None:
+        """Return which of the first positions hold an answer, (b, num_slots) bool; None where all do."""
+        if self.fewest >= num_slots:
+            return None
+        return torch.arange(num_slots, device=self.num_answers.device) < self.num_answers[:, None]

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
-from hybrid.adapters.encoder import ENCODERS, Encoder, Positions, Workspace, answer_slots, check_counts, dense
+import torch
+
+from hybrid.adapters.encoder import ENCODERS, Encoder, Positions, check_counts
 from hybrid.adapters.features import Features
 from hybrid.adapters.layer_mix import LayerMix
+from hybrid.workspace import Workspace
 
 
 @ENCODERS.register("pooled")
 class Pooled(Encoder):
     """Workspace = mean over tokens of the layer mix + one learned vector an answer slot."""
+
+    limits: ClassVar = (None, "max_answers")
 
     @dataclass(frozen=True)
     class Config:
@@ -29,7 +35,8 @@ class Pooled(Encoder):
 
     def forward(self, features: Features) -> Workspace:
         """See Encoder.forward; l = max_answers."""
-        slots_bad, answers_ba = answer_slots(features, self.slots.table)
-        keep_bp1 = features.mask[..., None].to(slots_bad.dtype)
-        mean_bd = (self.mix(features.states) * keep_bp1).sum(1) / keep_bp1.sum(1)
-        return slots_bad + mean_bd[:, None], dense(answers_ba)
+        slots_bad, answers_ba = self.slots.slots(features)
+        mixed_bpd = self.mix(features.states)
+        keep_bp1 = torch.ones_like(mixed_bpd[..., :1]) if features.mask is None else features.mask[..., None].to(mixed_bpd.dtype)
+        mean_bd = (mixed_bpd * keep_bp1).sum(1) / keep_bp1.sum(1)
+        return Workspace(slots_bad + mean_bd[:, None], features.num_answers, answers_ba)

@@ -13,15 +13,16 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from hybrid.adapters.encoder import ENCODERS, Encoder, Workspace, dense
+from hybrid.adapters.encoder import ENCODERS, Encoder
 from hybrid.adapters.features import Features
 from hybrid.errors import InputError
 from hybrid.kinds import require
+from hybrid.workspace import Workspace
 
 
 @ENCODERS.register("structured")
 class Structured(Encoder):
-    """Workspace = [puzzle prefix; embedded symbols]. Features hold symbol numbers, (b, p, 1, 1), instead of hidden states.
+    """Workspace = [puzzle prefix; embedded symbols]. Features hold symbol numbers, (b, p, 1, 1) uint8, instead of hidden states.
 
     Every problem reads puzzle 0: conditioning comes from the prompt, never from a puzzle's number.
     """
@@ -74,5 +75,5 @@ class Structured(Encoder):
             if length > longest:
                 raise InputError(f"{length} positions, but encoder.max_positions is {longest}; attach with a larger one")
             x_bld = (x_bld + self.positions[: x_bld.shape[1]]) * math.sqrt(0.5)
-        mask_bl = torch.cat([features.mask.new_ones(rows, self.num_prefix), features.mask], dim=1)
-        return x_bld * math.sqrt(self.width), dense(mask_bl)
+        mask_bl = None if features.mask is None else nn.functional.pad(features.mask, (self.num_prefix, 0), value=True)
+        return Workspace(x_bld * math.sqrt(self.width), features.num_answers, mask_bl, num_prefix=self.num_prefix)

@@ -30,7 +30,6 @@ from hybrid.eval.suite_folder import (
 )
 from hybrid.eval.tasks.task import Task, Wording
 from hybrid.model import HybridModel
-from hybrid.no_backbone import NoBackbone
 from hybrid.problem import Problem
 
 DEPTH = 32
@@ -177,7 +176,7 @@ def _ratios(model: HybridModel, problems: Sequence[Problem], measured: Sequence[
     if not heads:
         return []
     own, sentences = heads[0].latency_p50_seconds, []
-    if not isinstance(model.backbone, NoBackbone):
+    if model.backbone.runs:
         forward = percentile(forward_seconds(model.backbone, problems), 0.5)
         sentences.append(
             f"One prompt takes the {heads[0].method} {own * 1e3:.1f} ms (p50), the language model's forward pass over it alone "

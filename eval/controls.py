@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from hybrid.adapters import Pooled
+from hybrid.adapters import CrossAttention, Pooled
 from hybrid.cores import Deep, FeedForward
 from hybrid.eval.baselines.trained import Trained
 
@@ -43,6 +43,16 @@ def pooled(config: Trained.Config, positions: int) -> Trained.Config:
     return replace(config, encoder=Pooled.Config(max_answers=positions))
 
 
+def no_path_labels(config: Trained.Config, positions: int) -> Trained.Config:
+    """Nothing is taught but the answer: the context positions, where a solver would write, have no labels."""
+    return replace(config, train=replace(config.train, path_weight=0.0))
+
+
+def no_patterns(config: Trained.Config, positions: int) -> Trained.Config:
+    """The prompt's tokens as they come: no pattern says where its parts stand, and so none is labelled."""
+    return replace(config, encoder=CrossAttention.Config(max_answers=positions, max_tokens=1024))
+
+
 def embedding_only(config: Trained.Config, positions: int) -> Trained.Config:
     """The language model's embedding layer, none of its computation."""
     return replace(config, layers=(0,))
@@ -63,6 +73,8 @@ TRAINED: dict[str, Change] = {
     "deep, untied": deep_untied,
     "1 step": one_step,
     "pooled adapter": pooled,
+    "no path labels": no_path_labels,
+    "no patterns": no_patterns,
     "embedding layer only": embedding_only,
     "random-weight LLM": random_weights,
     "no LLM": no_llm,

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, NoReturn
 
 import torch
@@ -92,15 +91,14 @@ class HybridAnswers:
             batch = distinct[start : start + self.batch_size]
             features = self.model.read(batch)
             thoughts = self.model.think(features, halting=self.halting, num_steps=self.num_steps)
-            log_p_bav = thoughts.logits.float().log_softmax(-1)
+            log_p_bav = self.model.head.decoder(thoughts.answers.to(self.model.device)).float().log_softmax(-1)
             lengths = features.num_answers.tolist()
             scores |= {problem: row[:length] for problem, row, length in zip(batch, log_p_bav, lengths, strict=True)}
         return [self._likelihood(scores[p], p, request.args[1]) for p, request in zip(problems, requests, strict=True)]
 
     def _likelihood(self, log_p_av: Tensor, problem: Problem, continuation: str) -> tuple[float, bool]:
         try:
-            asked = replace(problem, answer=self._symbols(continuation))
-            labels = answer_labels(self.model, asked, len(log_p_av))
+            labels = answer_labels(self.model, self._symbols(continuation), len(log_p_av))
         except InputError as error:
             raise InputError(
                 f"lm-eval asks how likely {continuation[:60]!r} is, which is no answer that this head can give: {error}; "

@@ -180,9 +180,12 @@ def problem_of(doc: Any) -> Problem | None:
     if not isinstance(doc, Mapping) or OURS not in doc:
         return None
     fields = json.loads(doc[OURS]["problem"])
-    spans = tuple((int(start), int(end)) for start, end in fields.pop("spans"))
-    plain: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
-    return Problem(**plain, spans=spans)
+    plain: dict[str, Any] = {name: _frozen(value) for name, value in fields.items()}
+    return Problem(**plain)
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
 def main() -> int:

@@ -14,7 +14,6 @@ import torch
 from hybrid.adapters import Features
 from hybrid.eval.cost import ByLength, count_flops, prompt_cost
 from hybrid.model import HybridModel
-from hybrid.no_backbone import NoBackbone
 from hybrid.problem import Problem
 
 
@@ -46,31 +45,29 @@ class HeadCost:
 def head_cost(model: HybridModel, problem: Problem, trajectories: int = 1) -> HeadCost:
     """Count the cost of `model`; `problem` gives the longest workspace that is counted, so let it be a long one."""
     features, head, backbone = model.read([problem]), model.head, model.backbone
-    longest, device = features.mask.shape[1], model.device
+    longest, device = features.states.shape[1], model.device
     # A search changes the states before each cycle, and so runs them one by one.
     disturb = None if trajectories == 1 else lambda state: state
 
     def of_length(length: int) -> Features:
-        states = features.states[:, :length]
-        return Features(states, features.mask[:, :length], features.num_answers.clamp(max=length))
+        return Features.of(features.states[:, :length], [length], [min(features.most, length)])
 
     def encode(length: int) -> int:
         return count_flops(lambda: head.encode(of_length(length)))
 
     def step(length: int) -> int:
-        own = of_length(length)
-        x_bld, mask_bl = head.encode(own)
-        first = head.step(x_bld, mask_bl, head.reasoner.start(x_bld), own, 0, disturb=disturb).state
-        return count_flops(lambda: head.step(x_bld, mask_bl, first, own, 0, disturb=disturb))
+        workspace = head.encode(of_length(length))
+        first = head.step(workspace, head.reasoner.start(workspace.x), disturb=disturb)
+        return count_flops(lambda: head.halt(workspace, head.step(workspace, first, disturb=disturb)))
 
     def read(ids: torch.Tensor) -> torch.Tensor:
         return backbone.run(ids, torch.ones_like(ids, dtype=torch.bool))
 
     y_bad = torch.zeros(1, 1, model.config.reasoner.width, device=device)
     return HeadCost(
-        read=ByLength(0.0) if isinstance(backbone, NoBackbone) else prompt_cost(backbone, read),
+        read=prompt_cost(backbone, read) if backbone.runs else ByLength(0.0),
         encode=ByLength.through(encode, longest),
         step=ByLength.through(step, longest),
-        answer=float(count_flops(lambda: head.decoder(y_bad))),
+        answer=float(count_flops(lambda: head.decoder.read(y_bad))),
         trajectories=trajectories,
     )

@@ -10,7 +10,7 @@ import json
 import math
 import platform
 from collections.abc import Callable, Sequence
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, fields
 from decimal import Decimal
 from importlib.metadata import version
 from pathlib import Path
@@ -23,43 +23,6 @@ from hybrid.kinds import from_dict, require, to_dict
 
 if TYPE_CHECKING:
     from rich.table import Table
-
-
-class _Floats:
-    """Reads a field that holds a list of numbers."""
-
-    def from_dict(self, data: Any) -> list[float]:
-        plain = isinstance(data, list) and all(type(entry) in (int, float) for entry in data)
-        require(plain, f"record.accuracy_by_step is {data!r}; it must be a list of numbers or null")
-        return [float(entry) for entry in data]
-
-    def to_dict(self, value: list[float]) -> list[float]:
-        return value
-
-
-class _Course:
-    """Reads a field that holds a list of pairs of numbers."""
-
-    def from_dict(self, data: Any) -> list[list[float]]:
-        pairs = isinstance(data, list) and all(isinstance(pair, list) and len(pair) == 2 for pair in data)
-        plain = pairs and all(type(entry) in (int, float) for pair in data for entry in pair)
-        require(plain, f"record.course is {data!r}; it must be a list of pairs of numbers or null")
-        return [[float(entry) for entry in pair] for pair in data]
-
-    def to_dict(self, value: list[list[float]]) -> list[list[float]]:
-        return value
-
-
-class _Strings:
-    """Reads a field that holds a mapping of names to strings."""
-
-    def from_dict(self, data: Any) -> dict[str, str]:
-        plain = isinstance(data, dict) and all(isinstance(part, str) for entry in data.items() for part in entry)
-        require(plain, f"record.versions is {data!r}; it must be a mapping of names to strings")
-        return dict(data)
-
-    def to_dict(self, value: dict[str, str]) -> dict[str, str]:
-        return value
 
 
 @dataclass(frozen=True)
@@ -99,7 +62,7 @@ class Record:
     exact: float
     exact_low: float
     exact_high: float
-    accuracy_by_step: list[float] | None = field(metadata={"kinds": _Floats()})
+    accuracy_by_step: list[float] | None
     tokens_generated_mean: float
     reasoner_steps_mean: float
     flops_mean: float
@@ -111,10 +74,10 @@ class Record:
     train_seconds: float
     backbone: str
     device: str
-    versions: dict[str, str] = field(metadata={"kinds": _Strings()})
+    versions: dict[str, str]
     energy_joules_mean: float | None = None
     train_problems: int = 0
-    course: list[list[float]] | None = field(default=None, metadata={"kinds": _Course()})
+    course: list[list[float]] | None = None
     cut_share: float = 0.0
     timed_problems: int = 0
 
@@ -130,6 +93,7 @@ class Record:
             require(0 <= share <= 1, f"record.{name} is {share}; give a share between 0 and 1")
         low, high = self.exact_low, self.exact_high
         require(low <= self.exact <= high, f"record.exact is {self.exact}, outside its interval, {low} to {high}")
+        require(all(len(pair) == 2 for pair in self.course or ()), f"record.course is {self.course}; give pairs of numbers")
         for moment, share in self.course or ():
             fits = math.isfinite(moment) and moment >= 0 and 0 <= share <= 1
             require(fits, f"record.course has {[moment, share]}; give seconds of at least 0 and a share between 0 and 1")

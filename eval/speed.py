@@ -25,6 +25,7 @@ from hybrid.cores import TRM
 from hybrid.eval.cost import PeakMemory, seconds_of
 from hybrid.gradients import LastCycle
 from hybrid.reasoner import Reasoner, ReasonerConfig
+from hybrid.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -77,9 +78,10 @@ class OneStep:
         self.readout = nn.Linear(setting.width, setting.vocabulary, bias=False).to(place)
         parameters = [*self.reasoner.parameters(), *self.readout.parameters()]
         self.optimizer = torch.optim.AdamW(parameters, lr=1e-4, fused=True)
-        self.x = torch.randn(setting.batch, setting.positions, setting.width, device=place)
+        x_bld = torch.randn(setting.batch, setting.positions, setting.width, device=place)
+        self.workspace = Workspace(x_bld, torch.full((setting.batch,), setting.positions, device=place))
         self.labels = torch.randint(setting.vocabulary, (setting.batch, setting.positions), device=place)
-        self.state = self.reasoner.start(self.x)
+        self.state = self.reasoner.start(x_bld)
         layer: Any = next(m for m in self.reasoner.modules() if isinstance(m, SwiGLU))
         self.flops = useful_flops(setting, layer.down.in_features)
         if setting.compiled:
@@ -87,9 +89,9 @@ class OneStep:
 
     def __call__(self) -> None:
         """Take one step from the carry of the last."""
-        kind = self.x.device.type
+        kind = self.labels.device.type
         with torch.autocast(kind, self.setting.dtype, enabled=self.setting.dtype != torch.float32):
-            state = self.reasoner.step(self.state, self.x, None)
+            state = self.reasoner.step(self.state, self.workspace)
             logits = self.readout(state[0])
         loss = nn.functional.cross_entropy(logits.float().flatten(0, 1), self.labels.flatten())
         loss.backward()  # type: ignore[no-untyped-call]
@@ -113,6 +115,7 @@ def measure(setting: Setting) -> tuple[float, float, int]:
 def cache_ratio(name: str | None, batch: int, dtype: str = "auto") -> tuple[float, float]:
     """Return seconds of a training step from cached features, and with the language model in the loop."""
     import hybrid
+    from hybrid.carry import Carry
     from hybrid.eval.tasks import TASKS
     from hybrid.eval.tasks.sudoku import Sudoku
     from hybrid.losses import Softmax
@@ -128,13 +131,13 @@ def cache_ratio(name: str | None, batch: int, dtype: str = "auto") -> tuple[floa
 
     def step(data: Dataset) -> None:
         rows = data.batch(range(batch)).to(model.device)
-        out = model.head(rows.features, state, rows.labels.shape[1])
-        one_step.losses(out, rows, objective, None, torch.ones(batch)).total.backward()  # type: ignore[no-untyped-call]
+        out = one_step.forward(model.head, rows, carry, objective)
+        one_step.losses(out, objective, None, torch.ones(batch)).total.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         optimizer.zero_grad()
 
     cached, live = (Dataset(model, problems, cache=cache) for cache in (True, False))
-    state = model.head.start(cached.batch(range(batch)).to(model.device).features)
+    carry = Carry.start(model.head.start(cached.batch(range(batch)).to(model.device).features))
     return seconds_of(lambda: step(cached)), seconds_of(lambda: step(live))
 
 

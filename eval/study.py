@@ -7,7 +7,6 @@ after each.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -24,6 +23,7 @@ from hybrid.eval.comparison import task_name
 from hybrid.eval.results import percent
 from hybrid.eval.tasks import TASKS
 from hybrid.halting import HALTING
+from hybrid.kinds import digests
 from hybrid.reasoner import ReasonerConfig
 from hybrid.search import SearchConfig
 from hybrid.train import TrainConfig, train
@@ -68,7 +68,7 @@ class Cell:
     @property
     def digest(self) -> str:
         """Twelve hexadecimal digits that change with any setting."""
-        return hashlib.sha256(repr(self).encode()).hexdigest()[:12]
+        return digests(self)[0]
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ def run(cells: Sequence[Cell], output: Path, *, say: Callable[[str], None] = pri
     """
     done = {result.cell: result for result in read(output / "results.json")}
     for cell in cells:
-        if cell.name in done and done[cell.name].settings != cell.digest:
+        if cell.name in done and done[cell.name].settings not in digests(cell):
             raise InputError(f'"{cell.name}" in {output / "results.json"} was run with other settings; give another --output')
     for number, cell in enumerate(cells, 1):
         if cell.name in done:

@@ -8,7 +8,6 @@ The files are suite_folder.py's; a cell also keeps what was trained, in its `fit
 from __future__ import annotations
 
 import gc
-import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -45,6 +44,7 @@ from hybrid.eval.suite_folder import (
 from hybrid.eval.tasks import TASKS
 from hybrid.eval.tasks.task import Split
 from hybrid.fingerprint import precision
+from hybrid.kinds import digests
 from hybrid.problem import Problem
 from hybrid.train.claim import claimed
 
@@ -104,8 +104,8 @@ class Cell:
 
     @property
     def digest(self) -> str:
-        """Twelve hex digits that tell these settings from others."""
-        return hashlib.sha256(repr(self).encode()).hexdigest()[:12]
+        """Twelve hex digits that tell these settings from others; fields at their defaults do not count."""
+        return digests(self)[0]
 
     def _slug(self, name: str) -> str:
         return slug(f"{self.task_slug} {name} {self.num_train} seed {self.seed}")
@@ -235,7 +235,7 @@ def open_suite(suite: Suite, output: Path, command: str, backbone: Backbone, eng
 
 def _check_settings(cells: Sequence[Cell], output: Path) -> None:
     """Refuse a folder where one of `cells` was run with other settings; figures of both in one table would mislead."""
-    other = [cell.slug for cell in cells if read_cell(output, cell.planned).settings not in ("", cell.digest)]
+    other = [cell.slug for cell in cells if read_cell(output, cell.planned).settings not in ("", *digests(cell))]
     if other:
         raise InputError(
             f"{len(other)} cells in {output / 'cells'} were run with other settings than they have now, the first is {other[0]}; "

@@ -14,7 +14,7 @@ import torch
 
 from hybrid.checkpoint import whole_file
 from hybrid.eval.tasks.task import Task
-from hybrid.losses import Softmax, whole_answer_right
+from hybrid.losses import Softmax
 from hybrid.model import HybridModel
 from hybrid.problem import Problem
 from hybrid.recursion import relative_motion
@@ -50,17 +50,16 @@ def course(model: HybridModel, problems: Sequence[Problem], num_steps: int, *, b
     halts: list[int] = []
     for start in range(0, len(data), batch_size):
         batch = data.batch(range(start, min(start + batch_size, len(data)))).to(model.device)
-        labels = batch.answer_labels()[:, : int(batch.features.num_answers.max())]
-        x_bld, mask_bl = head.encode(batch.features)
-        state = head.reasoner.start(x_bld)
-        first = torch.full((len(labels),), num_steps)
+        goal = batch.targets.at(torch.full_like(batch.targets.num_answers, num_steps)).first(batch.features.most)
+        workspace = head.encode(batch.features)
+        state = head.reasoner.start(workspace.x)
+        first = torch.full((len(goal.labels),), num_steps)
         for step in range(num_steps):
-            out = head.step(x_bld, mask_bl, state, batch.features, labels.shape[1])
-            moved = relative_motion(state, out.state, mask_bl)
-            state = out.state
-            figures = (loss(out.logits, labels), whole_answer_right(out.logits, labels), moved)
+            before, state = state, head.step(workspace, state)
+            moved = relative_motion(before, state, workspace.mask)
+            figures = (*head.decoder.score(workspace.answers(state[0], batch.features.most), goal, loss), moved)
             sums[step] += torch.stack([figure.double().sum().cpu() for figure in figures])
-            stops = rule.stop(out.halt, moved).cpu() & (first == num_steps)
+            stops = rule.stop(head.halt(workspace, state), moved).cpu() & (first == num_steps)
             first[stops] = step + 1
         halts += first.tolist()
     loss_by_step, exact, motion = (sums / len(data)).T.tolist()

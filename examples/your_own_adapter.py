@@ -19,6 +19,7 @@ from hybrid.block import linear
 from hybrid.eval.tasks import TASKS
 from hybrid.eval.tasks.sudoku import Sudoku
 from hybrid.train import TrainConfig, train
+from hybrid.workspace import Workspace
 
 
 @ENCODERS.register("per_layer")
@@ -37,10 +38,10 @@ class PerLayer(Encoder):
         self.projections = nn.ModuleList(linear(backbone_width, width) for _ in range(num_layers))
         self.positions = nn.Parameter(torch.randn(config.max_positions, width) * width**-0.5)
 
-    def forward(self, features: Features) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(self, features: Features) -> Workspace:
         layers = self.norm(features.states.float()).unbind(dim=2)
         x = sum(project(layer) for project, layer in zip(self.projections, layers, strict=True))
-        return x + self.positions[: x.shape[1]], features.mask
+        return Workspace(x + self.positions[: x.shape[1]], features.num_answers, features.mask)
 
 
 def main() -> None:

@@ -1,8 +1,7 @@
 """The backbone: a transformers language model, frozen, read at chosen hidden layers.
 
-Turns prompts and spans into the features that encoder adapters read. Runs no further than the deepest chosen layer.
-Holds no training and no generation (eval/baselines generates with the same model). How a model is loaded is in loading.py,
-how states are read in taps.py, how characters and tokens belong together in offsets.py.
+Runs no further than the deepest chosen layer. Holds no training and no generation (eval/ generates with the same model).
+How a model is loaded is in loading.py, how its states are taken in taps.py, how they become features in reading.py.
 
 Shapes: b batch, s tokens, k chosen layers, h backbone width, p positions.
 """
@@ -17,15 +16,15 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from hybrid import fingerprint, offsets, quantization
+from hybrid.codec import CODECS, Codec, Raw
 from hybrid.default_backbone import DEFAULT_BACKBONE, find_backbone
 from hybrid.errors import BackboneError, ConfigError, InputError
-from hybrid.kinds import require
+from hybrid.kinds import ADDED, family_field, require
 from hybrid.loading import load_model, load_tokenizer
 from hybrid.offsets import Encoded
-from hybrid.problem import Span
+from hybrid.reading import LanguageReader
 from hybrid.taps import layer_modules, read_states, text_body
 
 
@@ -43,6 +42,7 @@ class BackboneConfig:
         quantization: linear layers in eight bits (int8) or four (nf4), by bitsandbytes; what is not quantised has `dtype`.
             None takes the weights as they are, also those of a folder that is quantised already.
         device_map: "auto" spreads a model that is larger than a device over all of them; None leaves it whole.
+        codec: how the states are kept: raw, in eight bits, or as principal components in eight bits.
     """
 
     name: str = DEFAULT_BACKBONE
@@ -51,6 +51,7 @@ class BackboneConfig:
     revision: str | None = None
     quantization: Literal["int8", "nf4"] | None = None
     device_map: Literal["auto"] | None = None
+    codec: Any = family_field(CODECS, Raw.Config, **ADDED)
 
     def __post_init__(self) -> None:
         require(self.layers is None or len(self.layers) > 0, "backbone.layers is empty; give at least one layer")
@@ -59,7 +60,7 @@ class BackboneConfig:
 
 
 @dataclass(eq=False)
-class Backbone:
+class Backbone(LanguageReader):
     """A frozen language model with its tokenizer.
 
     Args:
@@ -68,6 +69,7 @@ class Backbone:
         name: under which it was found, saved with heads.
         layers: chosen layers, resolved to 0..num_layers.
         tuned: whether a tuner (tuner.py) was put into the model, whose weights go on taking gradients.
+        codec: how states are kept.
     """
 
     model: Any
@@ -75,6 +77,7 @@ class Backbone:
     name: str
     layers: tuple[int, ...] = field(default=())
     tuned: bool = False
+    codec: Codec = field(default_factory=lambda: Raw(Raw.Config()))
 
     def __post_init__(self) -> None:
         self._adapted = hasattr(self.model, "peft_config")
@@ -104,18 +107,28 @@ class Backbone:
             if tokenizer is None and not getattr(model, "name_or_path", "") and config.name == DEFAULT_BACKBONE:
                 raise BackboneError(f"this {type(model).__name__} has no name to find its tokenizer by; give tokenizer")
             tokenizer = tokenizer if tokenizer is not None else load_tokenizer(find_backbone(name, revision)[1])
-            return cls(model, tokenizer, name, config.layers or ())
+            return cls(model, tokenizer, name, config.layers or (), codec=CODECS.build(config.codec))
         name, folder = find_backbone(config.name, config.revision)
         model = load_model(folder, config.dtype, config.quantization, config.device_map)
-        return cls(model, tokenizer or load_tokenizer(folder), name, config.layers or ())
+        return cls(model, tokenizer or load_tokenizer(folder), name, config.layers or (), codec=CODECS.build(config.codec))
 
-    def reading(self, layers: tuple[int, ...] | None) -> Backbone:
-        """Return the same model read at other layers; None for the same."""
+    def reading(self, layers: tuple[int, ...] | None, codec: Any = None) -> Backbone:
+        """Return the same model read at other layers, None for the same, by the codec of a config, None for raw states."""
         self._check_untouched()
-        other = Backbone(self.model, self.tokenizer, self.name, layers or self.layers, self.tuned)
+        kept = CODECS.build(codec or Raw.Config())
+        other = Backbone(self.model, self.tokenizer, self.name, layers or self.layers, self.tuned, kept)
         if "fingerprint" in self.__dict__:
             other.__dict__["fingerprint"] = self.fingerprint
         return other
+
+    def __str__(self) -> str:
+        plain, layers = str(self.dtype).removeprefix("torch."), ", ".join(map(str, self.layers))
+        precision = f"{self.quantization} with {plain}" if self.quantization else plain
+        return (
+            f"{self.name} ({type(self.model).__name__}, {precision} on {self.device}), "
+            f"{quantization.num_bytes(self.model) / 1e6:,.1f} MB, layers {layers} of {self.num_layers}, "
+            f"{self.hidden_size} channels"
+        )
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Backbone:
         return self  # A copied head shares its frozen backbone.
@@ -199,6 +212,12 @@ class Backbone:
         }
 
     @property
+    def identity(self) -> list[Any]:
+        """What decides the features of a prompt, as plain data."""
+        deciding = {part: value for part, value in self.fingerprint.items() if part != "landmarks"}  # The weights say them.
+        return [deciding, self.settings, list(self.layers), self.codec.identity]
+
+    @property
     def settings(self) -> str:
         """What besides the weights decides the hidden states (rotary base, epsilons, ...), as JSON text."""
         return fingerprint.settings(self.text_config)
@@ -225,14 +244,6 @@ class Backbone:
                 count = len(tokens.ids)
                 raise InputError(f"the prompt has {count} tokens, the context of {self.name} holds {limit}; shorten it")
         return encoded
-
-    def tokens_of_spans(self, encoded: Encoded, spans: Sequence[Span]) -> list[tuple[int, int]]:
-        """Return for each character span its half-open range of tokens: all that share a character with it.
-
-        Raises:
-            InputError: no token touches the span, or the tokenizer's tokens cannot be matched to the prompt.
-        """
-        return offsets.tokens_of_spans(encoded, spans)
 
     def hidden_states(
         self, ids: Sequence[Sequence[int]], padding_side: Literal["left", "right"] = "right"
@@ -269,45 +280,6 @@ class Backbone:
                 f"a tuner was put into {self.name} for another head, which changes what this one reads; load the model once more "
                 "for the head with the tuner"
             )
-
-    def features(
-        self, encoded: Sequence[Encoded], spans: Sequence[Sequence[Span]] | None, *, tokens_a_batch: int = 4096
-    ) -> list[Tensor]:
-        """Return one tensor (p, k, h) a prompt: the mean state of each span, or the states of all tokens.
-
-        Args:
-            encoded: prompts from `encode`.
-            spans: character spans of each prompt, one a position; None for every token.
-            tokens_a_batch: prompts are run together, longest first, up to this many tokens with padding.
-
-        Gradient flows where the model is in training mode: to a tuner inside it.
-        """
-        with torch.set_grad_enabled(torch.is_grad_enabled() and self.model.training):
-            return self._features(encoded, spans, tokens_a_batch)
-
-    def _features(self, encoded: Sequence[Encoded], spans: Sequence[Sequence[Span]] | None, tokens_a_batch: int) -> list[Tensor]:
-        order = sorted(range(len(encoded)), key=lambda i: -len(encoded[i].ids))
-        rows: list[Tensor] = [torch.empty(0)] * len(encoded)
-        while order:
-            count = max(1, tokens_a_batch // len(encoded[order[0]].ids))
-            now, order = order[:count], order[count:]
-            states, _ = self.hidden_states([encoded[i].ids for i in now])
-            for state, i in zip(states, now, strict=True):
-                state = state[: len(encoded[i].ids)]
-                rows[i] = state.clone() if spans is None else self.gather(state, encoded[i], spans[i])
-        return rows
-
-    def gather(self, state_skh: Tensor, encoded: Encoded, spans: Sequence[Span]) -> Tensor:
-        """Return the mean of `state_skh` over the tokens of each span, (p, k, h).
-
-        Several tokens are normalised one by one before the mean: the states of a first token are a hundred times longer
-        than the rest in many models, and would drown them.
-        """
-        ranges = self.tokens_of_spans(encoded, spans)
-        if all(end - start == 1 for start, end in ranges):
-            return state_skh[[start for start, _ in ranges]]
-        normal_skh = F.layer_norm(state_skh.float(), state_skh.shape[-1:])
-        return torch.stack([normal_skh[start:end].mean(0) for start, end in ranges]).to(state_skh.dtype)
 
     def token_id(self, symbol: str) -> int:
         """Return the id of the one token that `symbol` is, with a blank before it or without.

@@ -9,15 +9,16 @@ Shapes: b batch, l positions, d width, n heads, h head width.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hybrid.kinds import Kinds, require
+from hybrid.kinds import ADDED, Kinds, require
 from hybrid.product import Linear
+from hybrid.workspace import Memory, Workspace
 
 EPSILON = 1e-5
 
@@ -76,6 +77,27 @@ def attention(q_bnlh: Tensor, k_bnlh: Tensor, v_bnlh: Tensor, mask_bl: Tensor | 
     return out_bnlh
 
 
+class CrossAttention(nn.Module):
+    """Positions read others, by heads, in the order of normalised states."""
+
+    def __init__(self, width: int, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.query = linear(width, width)
+        self.key_value = linear(width, 2 * width)
+        self.out = linear(width, width)
+
+    def read(self, reader_bqd: Tensor, source_bsd: Tensor, mask_bs: Tensor | None) -> Tensor:
+        """Return what the reader (b, q, d) takes from the source (b, s, d), where its mask is True, (b, q, d)."""
+        heads = (self.num_heads, -1)
+        q_bnqh = self.query(reader_bqd).unflatten(-1, heads).transpose(1, 2)
+        k_bnsh, v_bnsh = (part.unflatten(-1, heads).transpose(1, 2) for part in self.key_value(source_bsd).chunk(2, dim=-1))
+        mask = None if mask_bs is None else mask_bs[:, None, None, :]
+        read_bnqh = F.scaled_dot_product_attention(q_bnqh, k_bnsh, v_bnsh, attn_mask=mask)
+        out_bqd: Tensor = self.out(read_bnqh.transpose(1, 2).flatten(2))
+        return out_bqd
+
+
 class SwiGLU(nn.Module):
     """Gated feed-forward layer down(silu(gate x) * up x), gate and up in one product.
 
@@ -119,9 +141,19 @@ class Rotary(nn.Module):
 
 
 class Block(nn.Module):
-    """Base of the family: (b, l, d) and a padding mask (b, l) or None in, (b, l, d) out."""
+    """Base of the family: (b, l, d) and a padding mask (b, l) or None in, (b, l, d) out.
 
-    def forward(self, x_bld: Tensor, mask_bl: Tensor | None = None) -> Tensor:
+    `reads_memory` says whether it also looks at the workspace's memory.
+    """
+
+    reads_memory: bool = False
+
+    @classmethod
+    def asks_memory(cls, config: Any) -> bool:
+        """Say whether a block of this config reads the memory."""
+        return False
+
+    def forward(self, x_bld: Tensor, mask_bl: Tensor | None = None, memory: Memory | None = None) -> Tensor:
         """Update every position; positions where the mask is False are never read by others."""
         raise NotImplementedError
 
@@ -131,7 +163,7 @@ BLOCKS: Kinds[Block] = Kinds("block")
 
 @BLOCKS.register("attention")
 class AttentionBlock(Block):
-    """Non-causal multi-head self-attention, then SwiGLU."""
+    """Non-causal multi-head self-attention, where asked for a look at the memory, then SwiGLU."""
 
     @dataclass(frozen=True)
     class Config:
@@ -146,6 +178,7 @@ class AttentionBlock(Block):
             matched_heads: heads whose key weights start as copies of their query weights, so that positions of like
                 content see each other from the first step on. Looking up by content (who holds what, which word is
                 the same) is then found in hundreds of steps instead of thousands; the weights are free to part.
+            reads: the workspace alone, or at each call also the `memory` that the encoder leaves beside it.
         """
 
         num_heads: int = 4
@@ -154,6 +187,7 @@ class AttentionBlock(Block):
         positions: Literal["rotary", "none"] = "rotary"
         max_positions: int = 1024
         matched_heads: int = 0
+        reads: Literal["workspace", "memory"] = field(default="workspace", metadata=ADDED)
 
         def __post_init__(self) -> None:
             require(
@@ -179,6 +213,13 @@ class AttentionBlock(Block):
         self.mlp = SwiGLU(width, config.expansion, config.multiple_of)
         rotary = config.positions == "rotary"
         self.rotary = Rotary(width // config.num_heads, config.max_positions) if rotary else None
+        self.reads_memory = self.asks_memory(config)
+        self.memory = CrossAttention(width, config.num_heads) if self.reads_memory else None
+
+    @classmethod
+    def asks_memory(cls, config: Any) -> bool:
+        """See Block.asks_memory."""
+        return bool(config.reads == "memory")
 
     def attend(self, x_bld: Tensor, mask_bl: Tensor | None) -> Tensor:
         """Return the attention output (b, l, d) before the residual sum."""
@@ -191,9 +232,11 @@ class AttentionBlock(Block):
         out_bld: Tensor = self.out(out_bnlh.transpose(1, 2).flatten(2))
         return out_bld
 
-    def forward(self, x_bld: Tensor, mask_bl: Tensor | None = None) -> Tensor:
+    def forward(self, x_bld: Tensor, mask_bl: Tensor | None = None, memory: Memory | None = None) -> Tensor:
         """See Block.forward."""
         x_bld = rms_norm(x_bld + self.attend(x_bld, mask_bl))
+        if self.memory is not None and memory is not None:
+            x_bld = rms_norm(x_bld + self.memory.read(x_bld, memory.states, memory.mask))
         return rms_norm(x_bld + self.mlp(x_bld))
 
 
@@ -231,7 +274,7 @@ class MLPBlock(Block):
         self.mix = SwiGLU(config.num_positions, config.expansion, config.multiple_of, config.inner_positions)
         self.mlp = SwiGLU(width, config.expansion, config.multiple_of)
 
-    def forward(self, x_bld: Tensor, mask_bl: Tensor | None = None) -> Tensor:
+    def forward(self, x_bld: Tensor, mask_bl: Tensor | None = None, memory: Memory | None = None) -> Tensor:
         """See Block.forward; raises ConfigError for more positions than `num_positions`."""
         length = x_bld.shape[1]
         require(
@@ -256,8 +299,9 @@ class Network(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList(BLOCKS.build(block, width) for _ in range(num_layers))
 
-    def forward(self, x_bld: Tensor, mask_bl: Tensor | None = None) -> Tensor:
-        """Apply the blocks one after another to (b, l, d)."""
+    def forward(self, x_bld: Tensor, workspace: Workspace | None = None) -> Tensor:
+        """Apply the blocks one after another to (b, l, d); None stands for nothing padded and no memory."""
+        seen = (None, None) if workspace is None else (workspace.mask, workspace.memory)
         for layer in self.layers:
-            x_bld = layer(x_bld, mask_bl)
+            x_bld = layer(x_bld, *seen)
         return x_bld

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from hybrid.backbone import Backbone
@@ -53,3 +55,17 @@ def model_card(
         f"```python\nimport hybrid\n\nmodel = hybrid.HybridModel.from_pretrained({json.dumps(repository)})\n"
         'print(model.solve(["..."])[0].text)\n```\n'
     )
+
+
+def push(model: Any, repository: str, *, figures: Any, license: str | None, private: bool | None, token: str | None) -> str:
+    """Upload a HybridModel with its card; see HybridModel.push_to_hub."""
+    from huggingface_hub import HfApi
+
+    api = HfApi(token=token)
+    with tempfile.TemporaryDirectory() as folder:
+        model.save_pretrained(folder)
+        own = {"backbone": model.backbone, "weights": model.get_nb_trainable_parameters()}
+        card = model_card(repository, model.config, **own, figures=figures, license=license)
+        Path(folder, CARD).write_text(card, encoding="utf-8")
+        api.create_repo(repository, private=private, exist_ok=True)
+        return str(api.upload_folder(repo_id=repository, folder_path=folder, commit_message="Upload a hybrid head"))

@@ -1,8 +1,8 @@
 """The carry: what is kept from one supervision step to the next, detached.
 
 A batch has slots. A slot whose problem halted takes a new problem and starts again from the initial states; the others
-go on. The batch never changes its shape, which keeps the ranks of a distributed run in lock-step. Follows the training
-loop of HRM (arXiv 2506.21734, section 2, adaptive computation time).
+go on. The batch keeps its rows, which keeps the ranks of a distributed run in lock-step. Follows the training loop of HRM
+(arXiv 2506.21734, section 2, adaptive computation time).
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 
 from hybrid.recursion import State
+from hybrid.rows import Rows
 
 
-@dataclass
-class Carry:
+@dataclass(frozen=True)
+class Carry(Rows):
     """Latent states and counters of a batch.
 
     Args:
@@ -45,7 +46,3 @@ class Carry:
     def advance(self, state: State, halted: Tensor) -> Carry:
         """Return the carry after a supervision step that ended in `state` and halted these slots (b,)."""
         return Carry(tuple(s.detach() for s in state), self.steps + 1, halted)
-
-    def select(self, rows: Tensor) -> Carry:
-        """Keep only some rows (index tensor): halted rows stop costing compute."""
-        return Carry(tuple(s[rows] for s in self.state), self.steps[rows], self.halted[rows])

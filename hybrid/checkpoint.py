@@ -192,7 +192,7 @@ def check_backbone(wanted: dict[str, str], found: dict[str, str], name: str, *, 
     )
 
 
-def restore(module: nn.Module, tensors: dict[str, Tensor], name: str) -> None:
+def restore(module: nn.Module, tensors: Mapping[str, Tensor], name: str) -> None:
     """Load tensors into a module; raise CheckpointError with the list of what is missing, surplus or misshapen."""
     own = module.state_dict()
     missing, surplus = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())

@@ -8,6 +8,8 @@ from typing import Any
 from hybrid import kinds
 from hybrid.adapters import DECODERS, ENCODERS, Aligned, Classes, Tokens
 from hybrid.backbone import BackboneConfig
+from hybrid.block import BLOCKS
+from hybrid.codec import CODECS
 from hybrid.kinds import family_field, require
 from hybrid.layout import END, LayoutConfig
 from hybrid.reasoner import ReasonerConfig
@@ -46,14 +48,22 @@ class HybridConfig:
         hint = "; without symbols, give the decoder tokens with whole" if not self.symbols else ""
         require(enough, f"symbols has {len(self.symbols)} entries; an answer vocabulary needs at least 2{hint}")
         require(len(set(self.symbols)) == len(self.symbols), "symbols repeats an entry; give each symbol once")
-        reads = ENCODERS[ENCODERS.name_of(self.encoder)].reads
-        spans = self.layout.aligned or reads == "tokens"
+        encoder = ENCODERS[ENCODERS.name_of(self.encoder)]
+        spans = self.layout.aligned or encoder.reads == "tokens"
         require(spans, "the aligned encoder needs layout.answer; give a pattern, or use cross_attention")
         ends = is_open or END in self.symbols
         require(not (ends and self.layout.aligned), "answers that end early need slots: layout.num_answers and no spans")
-        slots, room = self.layout.num_answers, getattr(self.encoder, "max_answers", None)
-        fits = self.layout.aligned or slots is None or room is None or slots <= room
-        require(fits, f"answers have {slots} positions, but encoder.max_answers is {room}; give at least {slots}")
+        short = "" if self.layout.aligned else encoder.shortage(self.encoder, 0, self.layout.num_answers or 0)
+        require(not short, short)
+        reads_memory = BLOCKS[BLOCKS.name_of(self.reasoner.block)].asks_memory(self.reasoner.block)
+        require(
+            encoder.gives_memory or not reads_memory,
+            f"block.reads is memory, which the encoder {ENCODERS.name_of(self.encoder)} does not give; choose cross_attention",
+        )
+        require(
+            self.tuner is None or CODECS[CODECS.name_of(self.backbone.codec)].lossless,
+            "a tuner cannot be trained through rounded states; set backbone.codec raw, or leave the tuner out",
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the config as plain data for JSON or YAML."""

@@ -7,20 +7,22 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
 
-from torch import Tensor, nn
+from torch import nn
 
 from hybrid.block import Network
 from hybrid.kinds import Kinds, require
 from hybrid.recursion import Call, State
+from hybrid.workspace import Workspace
 
 
 class Core(nn.Module):
     """Base of the family.
 
-    `num_states` is the number of tensors in its state; `cycle()` the calls of one cycle in order.
+    `num_states` is the number of tensors in its state, `num_latent_steps` n of a recursion; `cycle()` the calls of one cycle.
     """
 
     num_states: ClassVar[int] = 2
+    num_latent_steps: int = 0
 
     def cycle(self) -> Sequence[Call]:
         """Return the calls of one cycle."""
@@ -45,21 +47,20 @@ class TwoStates(Core):
 
     low: Network
     high: Network
-    num_latent_steps: int
 
     def cycle(self) -> Sequence[Call]:
         """See Core.cycle."""
         return [self.think] * self.num_latent_steps + [self.answer]
 
-    def think(self, state: State, x_bld: Tensor, mask_bl: Tensor | None) -> State:
+    def think(self, state: State, workspace: Workspace) -> State:
         """z <- low(z + y + x)."""
         y_bld, z_bld = state
-        return y_bld, self.low(z_bld + (y_bld + x_bld), mask_bl)
+        return y_bld, self.low(z_bld + (y_bld + workspace.x), workspace)
 
-    def answer(self, state: State, x_bld: Tensor, mask_bl: Tensor | None) -> State:
+    def answer(self, state: State, workspace: Workspace) -> State:
         """y <- high(y + z)."""
         y_bld, z_bld = state
-        return self.high(y_bld + z_bld, mask_bl), z_bld
+        return self.high(y_bld + z_bld, workspace), z_bld
 
 
 @CORES.register("trm")
@@ -119,9 +120,9 @@ class FeedForward(Core):
         """One call, whatever `num_cycles`."""
         return self.cycle()
 
-    def answer(self, state: State, x_bld: Tensor, mask_bl: Tensor | None) -> State:
+    def answer(self, state: State, workspace: Workspace) -> State:
         """y <- f(x)."""
-        return (self.network(x_bld, mask_bl),)
+        return (self.network(workspace.x, workspace),)
 
 
 @CORES.register("single_state")
@@ -149,9 +150,9 @@ class SingleState(Core):
         """See Core.cycle."""
         return [self.think] * (self.num_latent_steps + 1)
 
-    def think(self, state: State, x_bld: Tensor, mask_bl: Tensor | None) -> State:
+    def think(self, state: State, workspace: Workspace) -> State:
         """z <- f(z + x)."""
-        return (self.network(state[0] + x_bld, mask_bl),)
+        return (self.network(state[0] + workspace.x, workspace),)
 
 
 @CORES.register("hrm")
@@ -205,10 +206,10 @@ class Deep(Core):
         """One pass through the stack, whatever `num_cycles`."""
         return self.cycle()
 
-    def enter(self, state: State, x_bld: Tensor, mask_bl: Tensor | None) -> State:
+    def enter(self, state: State, workspace: Workspace) -> State:
         """y <- f_1(x)."""
-        return (self.networks[0](x_bld, mask_bl),)
+        return (self.networks[0](workspace.x, workspace),)
 
-    def deepen(self, index: int, state: State, x_bld: Tensor, mask_bl: Tensor | None) -> State:
+    def deepen(self, index: int, state: State, workspace: Workspace) -> State:
         """y <- f_i(y)."""
-        return (self.networks[index](state[0], mask_bl),)
+        return (self.networks[index](state[0], workspace),)

@@ -22,6 +22,7 @@ from hybrid.device import widest
 from hybrid.gradients import GRADIENTS, Gradient
 from hybrid.kinds import require
 from hybrid.recursion import State
+from hybrid.workspace import Workspace
 
 Map = Callable[[Tensor], Tensor]
 
@@ -182,47 +183,52 @@ class FixedPoint(Gradient):
     def __init__(self, config: Implicit.Config | Phantom.Config) -> None:
         self.config = config
 
-    def equilibrium(self, core: Core, state: State, x_bld: Tensor, mask_bl: Tensor | None) -> Tensor:
+    def equilibrium(self, core: Core, state: State, workspace: Workspace) -> Tensor:
         """Return the fixed point of the core's cycle from `state`, states side by side (b, l, states * d)."""
         config = self.config
         with torch.no_grad():
             found = SOLVERS[config.solver](
-                as_map(core, x_bld, mask_bl),
+                as_map(core, workspace),
                 torch.cat(state, dim=-1),
                 tolerance=config.tolerance,
                 max_iterations=config.max_iterations,
-                mask=mask_bl,
+                mask=workspace.mask,
             )
         self.residual, self.iterations = found.residual, found.iterations
         weight = config.jacobian_weight
-        self.penalty = weight * jacobian_norm(core, found.value, x_bld, mask_bl) if weight and torch.is_grad_enabled() else None
+        self.penalty = weight * jacobian_norm(core, found.value, workspace) if weight and torch.is_grad_enabled() else None
         return found.value
+
+    @property
+    def twice(self) -> bool:
+        """See Gradient.twice: for the penalty of the Jacobian."""
+        return self.config.jacobian_weight > 0
 
     def figures(self) -> dict[str, float]:
         """See Gradient.figures: the relative residual and the iterations of the last forward solve."""
         return {"residual": self.residual, "iterations": float(self.iterations)}
 
 
-def as_map(core: Core, x_bld: Tensor, mask_bl: Tensor | None) -> Map:
+def as_map(core: Core, workspace: Workspace) -> Map:
     """Return one cycle of the core as a map of its states side by side, (b, l, states * d)."""
 
     def one_cycle(joined: Tensor) -> Tensor:
         state = tuple(joined.chunk(core.num_states, dim=-1))
         for call in core.cycle():
-            state = call(state, x_bld, mask_bl)
+            state = call(state, workspace)
         return torch.cat(state, dim=-1)
 
     return one_cycle
 
 
-def jacobian_norm(core: Core, point: Tensor, x_bld: Tensor, mask_bl: Tensor | None) -> Tensor:
+def jacobian_norm(core: Core, point: Tensor, workspace: Workspace) -> Tensor:
     """Return an estimate of ||J||_F^2 / size, J the Jacobian of one cycle at `point` (b, l, states * d), as a scalar.
 
     Hutchinson's estimate with one normal vector a call (arXiv 2106.14342, section 4); differentiable.
     """
     leaf = point.detach().requires_grad_()
     with sdpa_kernel(SDPBackend.MATH):  # The fused kernels cannot be differentiated twice.
-        image = as_map(core, x_bld.detach(), mask_bl)(leaf)
+        image = as_map(core, workspace.mapped(Tensor.detach))(leaf)
         probe = torch.randn_like(image)
         options: dict[str, Any] = {"create_graph": True, "allow_unused": True, "materialize_grads": True}
         (product,) = torch.autograd.grad(image, leaf, probe, **options)
@@ -265,15 +271,15 @@ class Implicit(FixedPoint):
     config: Implicit.Config
     adjoint_residual: float = float("nan")
 
-    def run(self, core: Core, state: State, x_bld: Tensor, mask_bl: Tensor | None, num_cycles: int) -> State:
+    def run(self, core: Core, state: State, workspace: Workspace, num_cycles: int) -> State:
         """See Gradient.run; `num_cycles` is not used, the solve ends by tolerance or cap."""
-        point = self.equilibrium(core, state, x_bld, mask_bl)
-        out = as_map(core, x_bld, mask_bl)(point)
+        point = self.equilibrium(core, state, workspace)
+        out = as_map(core, workspace)(point)
         if out.requires_grad:
             # A second graph of the same cycle, from a leaf, serves the products g J of the adjoint.
             leaf = point.detach().requires_grad_()
-            image = as_map(core, x_bld.detach(), mask_bl)(leaf)
-            out.register_hook(lambda v: self._adjoint(v, image, leaf, mask_bl))  # type: ignore[no-untyped-call]
+            image = as_map(core, workspace.mapped(Tensor.detach))(leaf)
+            out.register_hook(lambda v: self._adjoint(v, image, leaf, workspace.mask))  # type: ignore[no-untyped-call]
         return tuple(out.chunk(core.num_states, dim=-1))
 
     def figures(self) -> dict[str, float]:
@@ -329,10 +335,10 @@ class Phantom(FixedPoint):
 
     config: Phantom.Config
 
-    def run(self, core: Core, state: State, x_bld: Tensor, mask_bl: Tensor | None, num_cycles: int) -> State:
+    def run(self, core: Core, state: State, workspace: Workspace, num_cycles: int) -> State:
         """See Gradient.run; `num_cycles` is not used."""
-        joined = self.equilibrium(core, state, x_bld, mask_bl)
-        one_cycle = as_map(core, x_bld, mask_bl)
+        joined = self.equilibrium(core, state, workspace)
+        one_cycle = as_map(core, workspace)
         for _ in range(self.config.k):
             joined = torch.lerp(joined, one_cycle(joined), self.config.damping)
         return tuple(joined.chunk(core.num_states, dim=-1))

@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,10 +46,15 @@ PROBE = "Probe: Zoë's  ﬁne 🙂 ½ 3.14\n\t{x == 'Y'}; 日本, Ünïcödé �
 
 def weights_digest(model: Any) -> str:
     """Return the SHA-256 of every name, shape and byte of a model's weights."""
+    return tensors_digest(_tensors(model))
+
+
+def tensors_digest(tensors: Iterable[tuple[str, Tensor]]) -> str:
+    """Return the SHA-256 of every name, shape and byte."""
     import torch
 
     digest = hashlib.sha256()
-    for name, tensor in _tensors(model):
+    for name, tensor in tensors:
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype} ".encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()

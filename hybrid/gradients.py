@@ -13,6 +13,7 @@ from torch import Tensor
 from hybrid.cores import Core
 from hybrid.kinds import Kinds, require
 from hybrid.recursion import State, in_slices, recur
+from hybrid.workspace import Workspace
 
 
 class Gradient:
@@ -25,15 +26,20 @@ class Gradient:
     whole: bool = False
     """Whether a run is one solve, which cannot be cut into cycles."""
 
+    @property
+    def twice(self) -> bool:
+        """Whether the networks are differentiated twice, which a compiled one cannot be."""
+        return False
+
     def figures(self) -> dict[str, float]:
         """Return what the scheme tells about its last run, for the metrics."""
         return {}
 
-    def run(self, core: Core, state: State, x_bld: Tensor, mask_bl: Tensor | None, num_cycles: int) -> State:
-        """Return the state after the step; gradient flows to the core and to the workspace `x_bld`."""
+    def run(self, core: Core, state: State, workspace: Workspace, num_cycles: int) -> State:
+        """Return the state after the step; gradient flows to the core and to the workspace."""
         calls = core.calls(num_cycles)
         last = self.num_calls(core, len(calls))
-        return in_slices(lambda *rows: recur(calls, *rows, num_gradient_calls=last), state, x_bld, mask_bl)
+        return in_slices(lambda *rows: recur(calls, *rows, num_gradient_calls=last), state, workspace)
 
     def num_calls(self, core: Core, total: int) -> int:
         """Return how many calls at the end of the step carry gradient."""

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 from torch import Tensor, nn
 
 from hybrid.adapters import DECODERS, ENCODERS, Features
 from hybrid.adapters.decoder import Vocabulary
-from hybrid.adapters.encoder import Workspace
-from hybrid.block import rms_norm
+from hybrid.adapters.targets import Goal
+from hybrid.block import Block, rms_norm
 from hybrid.config import HybridConfig
+from hybrid.losses import AnswerLoss
 from hybrid.reasoner import Reasoner
 from hybrid.recursion import State
+from hybrid.workspace import Workspace
 
 
 class StepOutput(NamedTuple):
@@ -21,19 +24,20 @@ class StepOutput(NamedTuple):
 
     Args:
         state: tensors (b, l, d), with gradient as the gradient scheme says.
-        logits: symbol logits of the first workspace positions (b, positions, v); answers come first.
         halt: halt logits (b, k), float32.
+        loss: of each row's answer (b,), and `right`, whether it is the whole final answer, (b,) bool; None without a goal.
         penalty: what the gradient scheme adds to the loss, a scalar; None for nothing.
     """
 
     state: State
-    logits: Tensor
     halt: Tensor
+    loss: Tensor | None = None
+    right: Tensor | None = None
     penalty: Tensor | None = None
 
 
 class Head(nn.Module):
-    """Features in, one supervision step at a time, symbol logits out."""
+    """Features in, one supervision step at a time, answers and their scores out."""
 
     def __init__(self, config: HybridConfig, num_layers: int, backbone_width: int, vocabulary: Vocabulary) -> None:
         super().__init__()
@@ -41,40 +45,39 @@ class Head(nn.Module):
         self.encoder = ENCODERS.build(config.encoder, num_layers, backbone_width, width)
         self.reasoner = Reasoner(config.reasoner)
         self.decoder = DECODERS.build(config.decoder, width, config.symbols, vocabulary)
+        self.reads_memory = any(module.reads_memory for module in self.modules() if isinstance(module, Block))
 
     def start(self, features: Features) -> State:
         """Return initial states for the workspace of these features; runs the encoder without gradient for its shape."""
-        return self.reasoner.start(self.encode(features)[0].detach())
+        return self.reasoner.start(self.encode(features).x.detach())
 
     def encode(self, features: Features) -> Workspace:
-        """Return the workspace (b, l, d), scaled as the encoder asks, and its mask."""
-        x_bld, mask_bl = self.encoder(features)
-        return (rms_norm(x_bld) if self.encoder.normalise else x_bld), mask_bl
+        """Return the workspace, scaled as the encoder asks; a memory that no block reads is left out."""
+        workspace: Workspace = self.encoder(features)
+        memory = workspace.memory if self.reads_memory else None
+        if not self.encoder.normalise:
+            return replace(workspace, memory=memory)
+        memory = None if memory is None else replace(memory, states=rms_norm(memory.states))
+        return replace(workspace, x=rms_norm(workspace.x), memory=memory)
 
-    def forward(self, features: Features, state: State, num_outputs: int) -> StepOutput:
-        """Run one supervision step and decode the first `num_outputs` workspace positions."""
-        x_bld, mask_bl = self.encode(features)
-        return self.step(x_bld, mask_bl, state, features, num_outputs)
+    def forward(self, features: Features, state: State, goal: Goal | None = None, loss: AnswerLoss | None = None) -> StepOutput:
+        """Run one supervision step, and score its answer by `loss` against a goal."""
+        workspace = self.encode(features)
+        state = self.step(workspace, self.reasoner.fit(state, workspace.x))
+        scored: tuple[Tensor | None, Tensor | None] = (None, None)
+        if goal is not None and loss is not None:
+            y_bod = workspace.answers(state[0], goal.labels.shape[1])
+            scored = self.decoder.score(y_bod, goal.first(y_bod.shape[1]), loss)
+        return StepOutput(state, self.halt(workspace, state), *scored, self.reasoner.gradient.penalty)
 
-    def step(
-        self,
-        x_bld: Tensor,
-        mask_bl: Tensor | None,
-        state: State,
-        features: Features,
-        num_outputs: int,
-        *,
-        disturb: Callable[[State], State] | None = None,
-    ) -> StepOutput:
-        """The same on a workspace that is already encoded; `disturb` changes the states before each cycle."""
-        state = self.reasoner.step(state, x_bld, mask_bl, disturb=disturb)
-        y_bld = state[0][:, self.encoder.num_prefix :]
-        read_bd = state[0][:, 0] if self.encoder.num_prefix else answer_mean(y_bld, features)
-        logits, halt = self.decoder(y_bld[:, :num_outputs]), self.reasoner.halt_logits(read_bd)
-        return StepOutput(state, logits, halt, self.reasoner.gradient.penalty)
+    def step(self, workspace: Workspace, state: State, *, disturb: Callable[[State], State] | None = None) -> State:
+        """Run one supervision step on a workspace; `disturb` changes the states before each cycle."""
+        return self.reasoner.step(state, workspace, disturb=disturb)
 
+    def halt(self, workspace: Workspace, state: State) -> Tensor:
+        """Return the halt logits (b, k), float32."""
+        return self.reasoner.halt_logits(workspace.summary(state[0]))
 
-def answer_mean(y_bld: Tensor, features: Features) -> Tensor:
-    """Return the mean of the answer state over each row's answer positions, (b, d)."""
-    keep_bl1 = features.answer_mask(y_bld.shape[1])[..., None].to(y_bld.dtype)
-    return (y_bld * keep_bl1).sum(1) / keep_bl1.sum(1)
+    def read(self, workspace: Workspace, state: State, count: int) -> Tensor:
+        """Return the answers of the first `count` positions as the decoder's places, (b, count) int64."""
+        return self.decoder.read(workspace.answers(state[0], count))

@@ -28,7 +28,7 @@ class Thoughts:
         halted: rows that stopped by themselves before the last step allowed, (b,) bool.
         halt: halt logits after every step (b, n, k) float32, repeated after halting.
         motion: relative latent motion of every step (b, n) float32, zero after halting.
-        logits: symbol logits of each row's last step, (b, p, v).
+        answers: answer state of each row's last step, (b, p, d).
         total_steps: supervision steps computed for each row, (b,): more than `steps` after a search.
     """
 
@@ -37,7 +37,7 @@ class Thoughts:
     halted: Tensor
     halt: Tensor
     motion: Tensor
-    logits: Tensor
+    answers: Tensor
     total_steps: Tensor
 
 
@@ -47,11 +47,10 @@ def think(
     features: Features,
     halting: Halting,
     num_steps: int,
-    num_outputs: int,
     *,
     disturb: Callable[[State, Tensor], State] | None = None,
 ) -> Thoughts:
-    """Run up to `num_steps` supervision steps on each row of `features`, decoding `num_outputs` positions.
+    """Run up to `num_steps` supervision steps on each row of `features`, reading the answer after each.
 
     `disturb` changes the states before each cycle, given the rows that are still alive.
     """
@@ -59,40 +58,38 @@ def think(
     require(
         given >= wanted, f"this halting rule reads {wanted} halt logits, the head has {given}; take the rule it was trained with"
     )
-    x_bld, mask_bl = head.encode(features)
-    state = head.reasoner.start(x_bld)
-    rows = x_bld.shape[0]
-    alive = torch.arange(rows, device=x_bld.device)
-    steps = torch.zeros(rows, dtype=torch.int64, device=x_bld.device)
-    halted = torch.zeros(rows, dtype=torch.bool, device=x_bld.device)
+    workspace, places = head.encode(features), features.most
+    state, rows, device = head.reasoner.start(workspace.x), len(workspace.x), workspace.x.device
+    alive = torch.arange(rows, device=device)
+    steps = torch.zeros(rows, dtype=torch.int64, device=device)
+    halted = torch.zeros(rows, dtype=torch.bool, device=device)
     trail: list[tuple[Tensor, Tensor, Tensor]] = []
-    logits = torch.empty(0)
+    answers = torch.empty(0)
     for step in range(1, num_steps + 1):
         own = None if disturb is None else _with_rows(disturb, alive)
-        out = head.step(x_bld, mask_bl, state, features, num_outputs, disturb=own)
-        motion_b = relative_motion(state, out.state, mask_bl)
-        state = out.state
+        before, state = state, head.step(workspace, state, disturb=own)
+        motion_b = relative_motion(before, state, workspace.mask)
+        answers_bpd, halt_bk = workspace.answers(state[0], places), head.halt(workspace, state)
+        symbols_bp = head.read(workspace, state, places)
         if step == 1:
-            logits, symbols, halt = out.logits.clone(), out.logits.argmax(-1), out.halt.clone()
+            answers, symbols, halt = answers_bpd.clone(), symbols_bp, halt_bk.clone()
         else:
             symbols, halt = trail[-1][0].clone(), trail[-1][1].clone()
-            logits[alive], symbols[alive], halt[alive] = out.logits, out.logits.argmax(-1), out.halt
-        motion = torch.zeros(rows, device=x_bld.device)
+            answers[alive], symbols[alive], halt[alive] = answers_bpd, symbols_bp, halt_bk
+        motion = torch.zeros(rows, device=device)
         motion[alive] = motion_b
         steps[alive] = step
         trail.append((symbols, halt, motion))
-        stop_b = halting.stop(out.halt, motion_b)
+        stop_b = halting.stop(halt_bk, motion_b)
         if step == num_steps or not bool(stop_b.any()):
             continue
         halted[alive[stop_b]] = True
         keep = (~stop_b).nonzero()[:, 0]
         if len(keep) == 0:
             break
-        alive, features = alive[keep], features.select(keep)
-        x_bld, mask_bl = x_bld[keep], None if mask_bl is None else mask_bl[keep]
-        state = tuple(s[keep] for s in state)
+        alive, workspace, state = alive[keep], workspace.select(keep), tuple(s[keep] for s in state)
     symbols, halt, motion = (torch.stack(parts, dim=1).cpu() for parts in zip(*trail, strict=True))
-    return Thoughts(symbols, steps.cpu(), halted.cpu(), halt, motion, logits.cpu(), steps.cpu())
+    return Thoughts(symbols, steps.cpu(), halted.cpu(), halt, motion, answers.cpu(), steps.cpu())
 
 
 def _with_rows(disturb: Callable[[State, Tensor], State], rows: Tensor) -> Callable[[State], State]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import hashlib
 import types
 import typing
 from collections.abc import Iterator, Mapping
@@ -66,9 +67,9 @@ class Kinds(Generic[C]):
         built: C = cls(config, *args, **kwargs)
         return built
 
-    def to_dict(self, config: Any) -> dict[str, Any]:
-        """Return `config` as plain data with its kind in front."""
-        return {"kind": self.name_of(config)} | to_dict(config)
+    def to_dict(self, config: Any, *, changed_only: bool = False) -> dict[str, Any]:
+        """Return `config` as plain data with its kind in front; see `to_dict`."""
+        return {"kind": self.name_of(config)} | to_dict(config, changed_only=changed_only)
 
     def from_dict(self, data: Any) -> Any:
         """Rebuild a config from `to_dict` data or from the bare name of a kind."""
@@ -80,24 +81,75 @@ class Kinds(Generic[C]):
         return from_dict(self[data["kind"]].Config, fields, self.family)  # type: ignore[attr-defined]
 
 
-def family_field(kinds: Kinds[Any], default: Any) -> Any:
+ADDED = {"added": True}
+"""Marks a field that older digests do not know."""
+
+
+def family_field(kinds: Kinds[Any], default: Any, **metadata: Any) -> Any:
     """Declare a dataclass field that holds the config of a member of `kinds`."""
-    return dataclasses.field(default_factory=default, metadata={"kinds": kinds})
+    return dataclasses.field(default_factory=default, metadata={"kinds": kinds} | metadata)
 
 
-def to_dict(config: Any) -> dict[str, Any]:
-    """Return a config dataclass as plain data, kinds of nested families included."""
+def to_dict(config: Any, *, changed_only: bool = False) -> dict[str, Any]:
+    """Return a config dataclass as plain data, kinds of nested families included; of changed fields only, if asked."""
     data = {}
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
+        if changed_only and _is_default(field, value):
+            continue
         if "kinds" in field.metadata and value is not None:
-            value = field.metadata["kinds"].to_dict(value)
+            value = field.metadata["kinds"].to_dict(value, changed_only=changed_only)
         elif dataclasses.is_dataclass(value):
-            value = to_dict(value)
+            value = to_dict(value, changed_only=changed_only)
         elif isinstance(value, tuple):
             value = list(value)
         data[field.name] = value
     return data
+
+
+def _is_default(field: dataclasses.Field[Any], value: Any) -> bool:
+    made = field.default_factory
+    return bool(value == (field.default if made is dataclasses.MISSING else made()))
+
+
+def is_other(known: Any, wanted: Any, changed: Any) -> bool:
+    """Say whether two configs differ; a field that one of them lacks counts if the other has changed it.
+
+    Args:
+        known: plain data of a config of before.
+        wanted: of one of now.
+        changed: the same with changed fields only.
+
+    Example:
+        >>> is_other({"width": 8}, {"width": 8, "depth": 2}, {"width": 8})
+        False
+    """
+    if not (isinstance(known, Mapping) and isinstance(wanted, Mapping)):
+        return bool(known != wanted)
+    changed = changed if isinstance(changed, Mapping) else {}
+    both = known.keys() & wanted.keys()
+    lone = (known.keys() - wanted.keys()) | (changed.keys() - known.keys())
+    return bool(lone) or any(is_other(known[name], wanted[name], changed.get(name)) for name in both)
+
+
+def told(value: Any, *, defaults: bool = False) -> str:
+    """Return what distinguishes a config from others, as text for a digest: its fields that are not at their default.
+
+    With `defaults` it is the whole `repr`, as digests of before fields were added had it: less the fields marked ADDED.
+    """
+    if dataclasses.is_dataclass(value):
+        shown = [(field, getattr(value, field.name)) for field in dataclasses.fields(value) if field.repr]
+        kept = [(f.name, v) for f, v in shown if not _is_default(f, v) or (defaults and not f.metadata.get("added"))]
+        return f"{type(value).__qualname__}({', '.join(f'{name}={told(v, defaults=defaults)}' for name, v in kept)})"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key!r}: {told(entry, defaults=defaults)}" for key, entry in value.items()) + "}"
+    return repr(value)
+
+
+def digests(config: Any) -> tuple[str, str]:
+    """Return twelve hex digits that tell a config from others, and those that it had when all fields counted."""
+    short, whole = (hashlib.sha256(told(config, defaults=each).encode()).hexdigest()[:12] for each in (False, True))
+    return short, whole
 
 
 def from_dict(cls: type[Any], data: Any, where: str = "config") -> Any:
@@ -140,6 +192,8 @@ def _typed(hint: Any, value: Any, where: str) -> Any:
         items = args[:1] * len(value) if args[1:] == (Ellipsis,) else args
         if len(items) == len(value):
             return tuple(_typed(item, entry, where) for item, entry in zip(items, value, strict=True))
+    elif origin is list and isinstance(value, list):
+        return [_typed(args[0], entry, where) for entry in value]
     elif origin is dict and isinstance(value, Mapping):
         return {_typed(args[0], key, where): _typed(args[1], entry, f"{where}.{key}") for key, entry in value.items()}
     elif origin is typing.Literal:

@@ -13,26 +13,26 @@ from typing import Any
 
 from hybrid.adapters import Structured
 from hybrid.backbone import Backbone
+from hybrid.codes import NO_BACKBONE, Codes
 from hybrid.config import HybridConfig
 from hybrid.errors import BackboneError
 from hybrid.kinds import require
-from hybrid.no_backbone import NO_BACKBONE, NoBackbone
 from hybrid.quantization import DTYPES, NAMES
 
 
-def find(backbone: Any, tokenizer: Any, config: HybridConfig) -> Backbone:
-    """Return a Backbone for a name, a loaded model, a Backbone, or (None) for what the config names."""
+def find(backbone: Any, tokenizer: Any, config: HybridConfig) -> Any:
+    """Return a Backbone, or Codes, for a name, a loaded model, a Backbone, or (None) for what the config names."""
     layers, structured = config.backbone.layers, isinstance(config.encoder, Structured.Config)
-    if isinstance(backbone, NoBackbone) or NO_BACKBONE in (backbone, config.backbone.name if backbone is None else None):
+    if isinstance(backbone, Codes) or NO_BACKBONE in (backbone, config.backbone.name if backbone is None else None):
         require(structured, "backbone none goes with the structured encoder; choose it")
-        return NoBackbone(config.encoder.vocabulary)
+        return Codes(config.encoder.vocabulary)
     require(not structured, "the structured encoder reads symbols, not a language model; choose backbone none with it")
     if isinstance(backbone, Backbone):
         require(
             not backbone.tuned,
             f"{backbone.name} holds the tuner of a head, which changes what others read; load the model anew, or merge the tuner",
         )
-        return backbone.reading(layers)
+        return backbone.reading(layers, config.backbone.codec)
     if is_name(backbone):
         named = config.backbone if backbone is None else replace(config.backbone, name=str(backbone))
         return Backbone.load(named, tokenizer=tokenizer)

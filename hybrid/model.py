@@ -7,7 +7,6 @@ Holds no training (train/) and no benchmark (eval/).
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +19,7 @@ from hybrid import checkpoint, tuner
 from hybrid.adapters import Features
 from hybrid.backbone import Backbone
 from hybrid.block import Network
-from hybrid.card import CARD, model_card
+from hybrid.card import push
 from hybrid.config import HybridConfig
 from hybrid.errors import InputError
 from hybrid.fingerprint import weights_digest
@@ -37,6 +36,11 @@ from hybrid.solution import Solution
 from hybrid.summary import summary
 from hybrid.tuner import tune
 
+READER = "reader."
+"""Before the names of what a codec learned, in the file of a head."""
+FITTED_TO = 256
+"""Prompts that a codec is fitted to."""
+
 
 class HybridModel(nn.Module):
     """A backbone and the head attached to it. Its parameters are the head's: the backbone stays outside."""
@@ -50,7 +54,7 @@ class HybridModel(nn.Module):
         self.config = replace(config, backbone=own)
         object.__setattr__(self, "backbone", backbone)  # No submodule: state_dict() and parameters() are the head's.
         self.backbone: Backbone
-        self.head = Head(self.config, len(backbone.layers), backbone.hidden_size, backbone).to(backbone.device)
+        self.head = Head(self.config, len(backbone.layers), backbone.width, backbone).to(backbone.device)
         object.__setattr__(self, "_heads", {"default": (backbone, self.config, self.head)})
         self._heads: dict[str, tuple[Backbone, HybridConfig, Head]]
         self.started_from: str | None = None
@@ -104,12 +108,22 @@ class HybridModel(nn.Module):
         Raises:
             InputError: a prompt is empty, longer than the context, or does not fit the layout.
         """
-        asked = [prompt if isinstance(prompt, Problem) else Problem(prompt, ()) for prompt in prompts]
-        spans = [self.config.layout.spans(problem.prompt, problem.spans) for problem in asked]
-        encoded = self.backbone.encode([problem.prompt for problem in asked])
-        positions = [answer + context for answer, context in spans] if self.head.encoder.reads == "spans" else None
-        rows = self.backbone.features(encoded, positions)
-        return Features.pad(rows, [self.config.layout.length(answer) for answer, _ in spans]).to(self.device)
+        ready = self.prepare([prompt if isinstance(prompt, Problem) else Problem(prompt, ()) for prompt in prompts])
+        rows = self.backbone.read([prepared for prepared, _ in ready])
+        return Features.pad(rows, [count for _, count in ready]).to(self.device)
+
+    def prepare(self, problems: Sequence[Problem]) -> list[tuple[Any, int]]:
+        """Return each prompt ready for the backbone's `read`, with its number of answer positions; raises as `read`."""
+        layout, reads_spans = self.config.layout, self.head.encoder.reads == "spans"
+        spans = [layout.spans(problem.prompt, problem.spans) for problem in problems]
+        places = [answer + context for answer, context in spans] if reads_spans else None
+        prepared = self.backbone.prepare([problem.prompt for problem in problems], places)
+        return [(each, layout.length(answer)) for each, (answer, _) in zip(prepared, spans, strict=True)]
+
+    def fit_reader(self, problems: Sequence[Problem]) -> None:
+        """Fit what the codec of the hidden states learns to the first prompts, once; `train` does it by itself."""
+        if not self.backbone.codec.fitted:
+            self.backbone.fit([prepared for prepared, _ in self.prepare(problems[:FITTED_TO])])
 
     def think(
         self, features: Features, *, halting: Any = None, num_steps: int | None = None, search: SearchConfig | None = None
@@ -118,7 +132,7 @@ class HybridModel(nn.Module):
         rule = HALTING.build(halting or self.config.reasoner.halting)
         steps = self.config.reasoner.num_supervision_steps if num_steps is None else num_steps
         require(steps >= 1, f"num_steps is {steps}; give at least 1")
-        return noisy_search(self.head, features, rule, steps, int(features.num_answers.max()), search or SearchConfig())
+        return noisy_search(self.head, features, rule, steps, search or SearchConfig())
 
     def solve(
         self,
@@ -145,18 +159,15 @@ class HybridModel(nn.Module):
         if isinstance(prompts, str):
             raise InputError("solve takes a list of prompts; give [prompt]")
         require(batch_size >= 1, f"batch_size is {batch_size}; give at least 1")
-        solutions: list[Solution] = []
-        for start in range(0, len(prompts), batch_size):
-            features = self.read(prompts[start : start + batch_size])
-            solutions += self.write(self.think(features, halting=halting, num_steps=num_steps, search=search), features)
-        return solutions
+        batches = (self.read(prompts[start : start + batch_size]) for start in range(0, len(prompts), batch_size))
+        options: dict[str, Any] = {"halting": halting, "num_steps": num_steps, "search": search}
+        return [solution for batch in batches for solution in self.write(self.think(batch, **options), batch)]
 
     def write(self, thoughts: Thoughts, features: Features) -> list[Solution]:
         """Return the thoughts of a batch as one Solution a row."""
-        confidence = thoughts.halt[:, -1, 0].sigmoid().tolist()
-        trails, lengths = thoughts.symbols.tolist(), features.num_answers.tolist()
+        confidence, trails = thoughts.halt[:, -1, 0].sigmoid().tolist(), thoughts.symbols.tolist()
         solutions = []
-        for row, (steps, length) in enumerate(zip(thoughts.steps.tolist(), lengths, strict=True)):
+        for row, (steps, length) in enumerate(zip(thoughts.steps.tolist(), features.num_answers.tolist(), strict=True)):
             trail = tuple(self.head.decoder.answer(step[:length]) for step in trails[row][:steps])
             motion = tuple(thoughts.motion[row, :steps].tolist())
             text = self.config.layout.write(trail[-1])
@@ -166,11 +177,12 @@ class HybridModel(nn.Module):
 
     def logits(self, prompts: Sequence[str], *, num_steps: int | None = None) -> Tensor:
         """Return the symbol logits (b, a, v) after `num_steps` supervision steps, without halting."""
-        features = self.read(prompts)
-        return self.think(features, halting=HALTING["fixed"].Config(), num_steps=num_steps).logits  # type: ignore[attr-defined]
+        thoughts = self.think(self.read(prompts), halting=HALTING["fixed"].Config(), num_steps=num_steps)  # type: ignore[attr-defined]
+        logits: Tensor = self.head.decoder(thoughts.answers.to(self.device))
+        return logits
 
     def num_trainable_parameters(self) -> int:
-        """Return the number of weights that train, in the head and in a tuner."""
+        """Return the number of weights that train, in head and tuner."""
         return self.get_nb_trainable_parameters()[0]
 
     def save_pretrained(self, folder: str | Path) -> None:
@@ -194,25 +206,15 @@ class HybridModel(nn.Module):
 
         Args:
             repository: hub id, made where it is not there.
-            figures: what was measured, for the card.
-            license: the hub's short name of a licence, for the card.
-            private: of a repository that is made now.
-            token: of the hub; None takes the one of `hf auth login`.
+            figures, license: for the card: what was measured, and the hub's short name of a licence.
+            private, token: of a repository that is made now, and of the hub; None takes the one of `hf auth login`.
         """
-        from huggingface_hub import HfApi
-
-        api = HfApi(token=token)
-        with tempfile.TemporaryDirectory() as folder:
-            self.save_pretrained(folder)
-            own = {"backbone": self.backbone, "weights": self.get_nb_trainable_parameters()}
-            card = model_card(repository, self.config, **own, figures=figures, license=license)  # type: ignore[arg-type]
-            Path(folder, CARD).write_text(card, encoding="utf-8")
-            api.create_repo(repository, private=private, exist_ok=True)
-            return str(api.upload_folder(repo_id=repository, folder_path=folder, commit_message="Upload a hybrid head"))
+        return push(self, repository, figures=figures, license=license, private=private, token=token)
 
     def save_head(self, head: Head, folder: str | Path) -> None:
         """Write `head`, which has this model's config, as `save_pretrained` writes the own one."""
-        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in head.state_dict().items()}
+        learned = {READER + name: tensor for name, tensor in self.backbone.codec.learned.items()}
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in (head.state_dict() | learned).items()}
         further = tuner.files(self.backbone) if self.backbone.tuned else {}
         checkpoint.save(Path(folder), self.config.to_dict(), self.backbone.fingerprint, tensors, further)
 
@@ -247,8 +249,14 @@ class HybridModel(nn.Module):
         if config.tuner is not None:
             tuner.load(found, saved.folder)
         model = cls(found, config)
-        checkpoint.restore(model.head, saved.tensors, str(folder))
+        model.restore(saved.tensors, folder)
         return model
+
+    def restore(self, tensors: Mapping[str, Tensor], folder: str | Path) -> None:
+        """Take over the tensors of a saved head, and what its codec had learned."""
+        learned = {name: tensor for name, tensor in tensors.items() if name.startswith(READER)}
+        self.backbone.codec.learned = {name.removeprefix(READER): tensor for name, tensor in learned.items()}
+        checkpoint.restore(self.head, {name: t for name, t in tensors.items() if name not in learned}, str(folder))
 
     def start_from(self, folder: str | Path) -> None:
         """Take over the weights of a trained head of the same sizes: a warm start, from a frozen run for one with a tuner.
@@ -264,7 +272,7 @@ class HybridModel(nn.Module):
         saved = checkpoint.load(folder)
         checkpoint.check_backbone(saved.fingerprint, self.backbone.fingerprint, self.backbone.name, moved=True)
         tuner.take_over(self.backbone, self.config.tuner, HybridConfig.from_dict(saved.config).tuner, saved.folder)
-        checkpoint.restore(self.head, saved.tensors, str(folder))
+        self.restore(saved.tensors, folder)
         self.started_from = weights_digest(self.head)
 
     def halt_by(self, rule: Any) -> None:
@@ -286,12 +294,11 @@ class HybridModel(nn.Module):
         """
         saved = checkpoint.load(folder)
         config = HybridConfig.from_dict(saved.config)
-        require(
-            config.tuner is None, f"{folder} holds a tuner, which changes the language model for all heads; use from_pretrained"
-        )
+        alone = config.tuner is None
+        require(alone, f"{folder} holds a tuner, which changes the language model for all heads; use from_pretrained")
         checkpoint.check_backbone(saved.fingerprint, self.backbone.fingerprint, self.backbone.name)
         other = HybridModel(find(self.backbone, None, config), config)
-        checkpoint.restore(other.head, saved.tensors, str(folder))
+        other.restore(saved.tensors, folder)
         self._heads[name] = (other.backbone, other.config, other.head.to(self.device))
 
     def set_head(self, name: str) -> None:
@@ -316,8 +323,7 @@ class HybridModel(nn.Module):
     def get_nb_trainable_parameters(self) -> tuple[int, int]:
         """Return (weights that train, head and tuner; all weights, those of the language model included), as PEFT does."""
         own = [*self.head.parameters(), *tuner.tuned_parameters(self.backbone)]
-        everything = num_weights(self.backbone.model) + num_weights(self.head)
-        return sum(p.numel() for p in own if p.requires_grad), everything
+        return sum(p.numel() for p in own if p.requires_grad), num_weights(self.backbone.model) + num_weights(self.head)
 
     def print_trainable_parameters(self) -> None:
         """Print what `get_nb_trainable_parameters` returns, in PEFT's words."""

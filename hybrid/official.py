@@ -18,6 +18,7 @@ from hybrid import checkpoint
 from hybrid.adapters import Classes, Structured
 from hybrid.backbone import BackboneConfig
 from hybrid.block import AttentionBlock, MLPBlock
+from hybrid.codes import NO_BACKBONE
 from hybrid.config import HybridConfig
 from hybrid.cores import HRM, TRM
 from hybrid.errors import CheckpointError
@@ -25,7 +26,6 @@ from hybrid.gradients import LastCycle, OneStep
 from hybrid.halting import Fixed
 from hybrid.layout import LayoutConfig, SpanPattern
 from hybrid.model import HybridModel, attach
-from hybrid.no_backbone import NO_BACKBONE
 from hybrid.reasoner import ReasonerConfig
 
 

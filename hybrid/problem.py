@@ -5,10 +5,17 @@ Holds no way to make problems (eval/tasks does) and no way to read them (layout.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 Span = tuple[int, int]
 """Half-open range of characters of a prompt."""
+
+
+SHOWN = {"shown": True}
+"""Marks a field that a head does not learn from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +34,32 @@ class Problem:
             pattern finds them, or where the answer has no places.
         weights: weight of each answer position's loss against the others, in the answer's order; empty for equal ones.
         where: where the problem was read ("my.csv row 3"), for messages.
+        steps: worked steps, each a symbol for every answer position, or for these and the context positions: what would
+            stand there after it, an empty symbol for what is not known yet. The last is the answer. Empty where there are none.
     """
 
     prompt: str
     answer: tuple[str, ...]
     path: tuple[str, ...] = ()
-    trace: str = ""
-    difficulty: int = 0
-    key: str = ""
+    trace: str = field(default="", metadata=SHOWN)
+    difficulty: int = field(default=0, metadata=SHOWN)
+    key: str = field(default="", metadata=SHOWN)
     spans: tuple[Span, ...] = ()
     weights: tuple[float, ...] = ()
-    where: str = ""
+    where: str = field(default="", metadata=SHOWN)
+    steps: tuple[tuple[str, ...], ...] = ()
+
+
+def digest(problems: Iterable[Problem], without: Collection[str] = ()) -> str:
+    """Return the SHA-256 of what a head may learn from problems; fields named in `without` are not taught.
+
+    A field added later counts where it is not at its default, so that a run of before goes on.
+    """
+    first = {"prompt", "answer", "path", "spans", "weights"}
+    later = [each for each in fields(Problem) if each.name not in {*first, *without} and not each.metadata.get("shown")]
+
+    def taught(p: Problem) -> tuple[Any, ...]:
+        further = [(each.name, getattr(p, each.name)) for each in later if getattr(p, each.name) != each.default]
+        return (p.prompt, p.answer, p.path, *p.spans, *p.weights, *further)
+
+    return hashlib.sha256(repr([taught(p) for p in problems]).encode()).hexdigest()

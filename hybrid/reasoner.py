@@ -6,7 +6,7 @@ Holds no LLM, no adapter and no loop over supervision steps (model.py answers wi
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -19,6 +19,7 @@ from hybrid.gradients import GRADIENTS, LastCycle
 from hybrid.halting import HALTING, Learned
 from hybrid.kinds import family_field, require
 from hybrid.recursion import State
+from hybrid.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -69,19 +70,28 @@ class Reasoner(nn.Module):
         """Return the initial states for a workspace (b, l, d)."""
         return tuple(row.to(x_bld.dtype).expand_as(x_bld) for row in self.initial)
 
-    def step(
-        self, state: State, x_bld: Tensor, mask_bl: Tensor | None, *, disturb: Callable[[State], State] | None = None
-    ) -> State:
-        """Run one supervision step on the workspace (b, l, d); `disturb` changes the states before each cycle, or solve.
+    def fit(self, state: State, x_bld: Tensor) -> State:
+        """Return the states for a workspace that has become longer or shorter; what is added or cut off is padding."""
+        length = x_bld.shape[1]
+        if state[0].shape[1] == length:
+            return state
+        fresh = self.start(x_bld.detach())
+        return tuple(
+            torch.cat([part[:, :length], new[:, part.shape[1] :]], dim=1) for part, new in zip(state, fresh, strict=True)
+        )
 
-        Under autocast workspace and states are of its dtype, as in the paper's code.
+    def step(self, state: State, workspace: Workspace, *, disturb: Callable[[State], State] | None = None) -> State:
+        """Run one supervision step on the workspace; `disturb` changes the states before each cycle, or solve.
+
+        Under autocast, workspace and states are cast to its dtype, as in the paper's code.
         """
-        x_bld, state = _in_autocast(x_bld), tuple(map(_in_autocast, state))
+        state = tuple(map(_in_autocast, state))
+        workspace = replace(workspace, x=_in_autocast(workspace.x))
         if disturb is None or self.gradient.whole:
             state = state if disturb is None else disturb(state)
-            return self.gradient.run(self.core, state, x_bld, mask_bl, self.config.num_cycles)
+            return self.gradient.run(self.core, state, workspace, self.config.num_cycles)
         for _ in range(self.config.num_cycles):
-            state = self.gradient.run(self.core, disturb(state), x_bld, mask_bl, 1)
+            state = self.gradient.run(self.core, disturb(state), workspace, 1)
         return state
 
     def halt_logits(self, read_bd: Tensor) -> Tensor:

@@ -63,16 +63,16 @@ def noisy(config: SearchConfig) -> Callable[[State, Tensor], State]:
     return disturb
 
 
-def search(head: Head, features: Features, halting: Halting, num_steps: int, num_outputs: int, config: SearchConfig) -> Thoughts:
+def search(head: Head, features: Features, halting: Halting, num_steps: int, config: SearchConfig) -> Thoughts:
     """Think `num_trajectories` times about each row of `features` and keep the chosen trajectory of each.
 
     `total_steps` of the result counts the steps of all trajectories.
     """
     count, rows = config.num_trajectories, len(features.num_answers)
     if count == 1:
-        return think(head, features, halting, num_steps, num_outputs)
-    repeated = features.select(torch.arange(rows, device=features.mask.device).repeat_interleave(count))
-    thoughts = think(head, repeated, halting, num_steps, num_outputs, disturb=noisy(config))
+        return think(head, features, halting, num_steps)
+    repeated = features.select(torch.arange(rows, device=features.num_answers.device).repeat_interleave(count))
+    thoughts = think(head, repeated, halting, num_steps, disturb=noisy(config))
     chosen = torch.tensor(
         [row * count + pick for row, pick in enumerate(_choices(thoughts, features, config, head.decoder.answer))]
     )

@@ -5,17 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from hybrid.adapters import DECODERS, ENCODERS
-from hybrid.backbone import Backbone
 from hybrid.config import HybridConfig
 from hybrid.cores import CORES
 from hybrid.halting import HALTING
 from hybrid.kinds import Kinds, to_dict
-from hybrid.quantization import num_bytes
 from hybrid.reasoner import Reasoner
 from hybrid.tuner import TUNERS
 
 
-def summary(config: HybridConfig, backbone: Backbone, head: Reasoner, weights: tuple[int, int]) -> str:
+def summary(config: HybridConfig, backbone: Any, head: Reasoner, weights: tuple[int, int]) -> str:
     """Return what reads, what thinks, what answers and what trains, one line each.
 
     Args:
@@ -25,14 +23,10 @@ def summary(config: HybridConfig, backbone: Backbone, head: Reasoner, weights: t
         weights: how many are trained, and how many there are.
     """
     reasoner = config.reasoner
-    layers, place = ", ".join(map(str, backbone.layers)), str(backbone.device)
-    kind, quantized = type(backbone.model).__name__, backbone.quantization
-    plain = str(backbone.dtype).removeprefix("torch.")
-    latent = getattr(reasoner.core, "num_latent_steps", None)
+    latent = head.core.num_latent_steps
     counts = f"T = {reasoner.num_cycles}" + (f", n = {latent}" if latent else "") + f", N = {reasoner.num_supervision_steps}"
     lines = {
-        "backbone": f"{backbone.name} ({kind}, {f'{quantized} with {plain}' if quantized else plain} on {place}), "
-        f"{num_bytes(backbone.model) / 1e6:,.1f} MB, layers {layers} of {backbone.num_layers}, {backbone.hidden_size} channels",
+        "backbone": str(backbone),
         "encoder": _kind(ENCODERS, config.encoder),
         "reasoner": f"core {CORES.name_of(reasoner.core)}, {counts}, width {reasoner.width}, "
         f"halting {HALTING.name_of(reasoner.halting)}",

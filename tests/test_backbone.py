@@ -10,7 +10,7 @@ import torch
 import hybrid
 from hybrid.backbone import Backbone, BackboneConfig
 from hybrid.errors import BackboneError, ConfigError, InputError
-from hybrid.offsets import Encoded
+from hybrid.offsets import Encoded, tokens_of_spans
 
 PROMPTS = ["Sort: 3 1 2", "Sort the numbers in ascending order: 9 8 7 6", "a"]
 
@@ -94,7 +94,8 @@ def test_reading_leaves_no_hook_behind_even_after_an_error(backbone):
 def test_features_of_tokens_are_those_of_each_prompt_alone_whatever_the_batches(backbone):
     encoded = backbone.encode(PROMPTS)
     for tokens_a_batch in (1, 30, 4096):
-        rows = backbone.features(encoded, None, tokens_a_batch=tokens_a_batch)
+        packed = backbone.pack(backbone.prepare(PROMPTS, None), tokens_a_batch=tokens_a_batch)
+        rows = [backbone.unpack(each) for each in packed]
         for row, tokens in zip(rows, encoded, strict=True):
             torch.testing.assert_close(row, reference(backbone, tokens.ids)[:, [0, 2]], rtol=0, atol=2e-5)
 
@@ -102,19 +103,19 @@ def test_features_of_tokens_are_those_of_each_prompt_alone_whatever_the_batches(
 def test_features_of_spans_are_means_over_their_tokens_each_normalised(backbone):
     prompt = "Sort: 31 2"
     encoded = backbone.encode([prompt])
-    (row,) = backbone.features(encoded, [[(6, 8), (9, 10)]])
+    (row,) = backbone.read(backbone.prepare([prompt], [[(6, 8), (9, 10)]]))
     states = reference(backbone, encoded[0].ids)[:, [0, 2]]
     normal = torch.nn.functional.layer_norm(states, (32,))
     first, second = (i for i, (a, b) in enumerate(encoded[0].offsets) if prompt[a:b] in ("3", "1"))
     torch.testing.assert_close(row[0], (normal[first] + normal[second]) / 2, rtol=0, atol=2e-4)
     torch.testing.assert_close(row[1], normal[-1], rtol=0, atol=2e-4)
-    (alone,) = backbone.features(encoded, [[(6, 7), (9, 10)]])
+    (alone,) = backbone.read(backbone.prepare([prompt], [[(6, 7), (9, 10)]]))
     assert torch.equal(alone, torch.stack([states[first], states[-1]])) or torch.allclose(alone[1], states[-1], atol=2e-5)
 
 
 def test_a_span_inside_a_token_gets_the_whole_token(backbone):
     encoded = Encoded([1, 2, 3], [(0, 4), (4, 9), (9, 10)])
-    assert backbone.tokens_of_spans(encoded, [(1, 2), (3, 5), (4, 9), (5, 10)]) == [(0, 1), (0, 2), (1, 2), (1, 3)]
+    assert tokens_of_spans(encoded, [(1, 2), (3, 5), (4, 9), (5, 10)]) == [(0, 1), (0, 2), (1, 2), (1, 3)]
 
 
 @pytest.mark.parametrize("word", ["Zoë", "🙂", "日本", "👩‍👩‍👧", "x"])
@@ -122,7 +123,7 @@ def test_spans_of_any_script_touch_exactly_their_own_tokens(backbone, word):
     prompt = f"🙂é {word} 7"
     (encoded,) = backbone.encode([prompt])
     start = prompt.index(word, 3)
-    ranges = backbone.tokens_of_spans(encoded, [(start, start + len(word)), (len(prompt) - 1, len(prompt))])
+    ranges = tokens_of_spans(encoded, [(start, start + len(word)), (len(prompt) - 1, len(prompt))])
     (first, end), (seven, _) = ranges
     assert word in backbone.tokenizer.decode(encoded.ids[first:end]) and end <= seven
     assert backbone.tokenizer.decode(encoded.ids[first:end]).strip() == word
@@ -131,12 +132,12 @@ def test_spans_of_any_script_touch_exactly_their_own_tokens(backbone, word):
 
 def test_special_tokens_belong_to_no_span(backbone):
     encoded = Encoded([0, 5, 0], [(0, 0), (0, 3), (0, 0)])
-    assert backbone.tokens_of_spans(encoded, [(0, 3)]) == [(1, 2)]
+    assert tokens_of_spans(encoded, [(0, 3)]) == [(1, 2)]
 
 
 def test_a_span_without_tokens_is_refused(backbone):
     with pytest.raises(InputError, match="no token of the prompt touches its characters 20 to 21"):
-        backbone.tokens_of_spans(Encoded([1], [(0, 3)]), [(20, 21)])
+        tokens_of_spans(Encoded([1], [(0, 3)]), [(20, 21)])
 
 
 @pytest.mark.parametrize("prompt", ["", " \n"])
@@ -291,15 +292,15 @@ def test_spans_of_a_tokenizer_without_offsets_are_read_and_impossible_ones_refus
     slow = Backbone(new_llama(len(tokenizer)), tokenizer, "slow")
     prompt = "🙂 ½: 3  4 7"
     encoded = slow.encode([prompt])
-    (row,) = slow.features(encoded, [[(prompt.index(c), prompt.index(c) + 1) for c in "347"]])
-    (every,) = slow.features(encoded, None)
+    (row,) = slow.read(slow.prepare([prompt], [[(prompt.index(c), prompt.index(c) + 1) for c in "347"]]))
+    (every,) = slow.read(slow.prepare([prompt], None))
     places = [tokenizer.convert_ids_to_tokens(encoded[0].ids).index(c) for c in "347"]
     assert torch.equal(row, every[places])
     tokenizer.convert_tokens_to_string = lambda tokens: "?"  # Decodes to something else than it read.
     (unsure,) = slow.encode([prompt])
-    assert unsure.offsets is None and len(slow.features([unsure], None)[0]) == len(unsure.ids)
+    assert unsure.offsets is None and len(slow.read(slow.prepare([prompt], None))[0]) == len(unsure.ids)
     with pytest.raises(InputError, match="gives no character offsets"):
-        slow.features([unsure], [[(0, 1)]])
+        slow.prepare([prompt], [[(0, 1)]])
 
 
 def test_output_rows_are_copies_of_the_output_matrix(backbone):

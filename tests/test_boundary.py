@@ -35,9 +35,9 @@ def total_losses(model, batch, config, num_steps):
     objective = one_step.Objective.of(config, model.head, tuned=True)
     carry = Carry.start(model.head.start(batch.features))
     for _ in range(num_steps):
-        out = one_step.forward(model.head, batch, carry)
-        carry = one_step.advance(carry, out, objective, torch.zeros(len(batch.labels)))
-        yield one_step.losses(out, batch, objective, None, carry.steps).total
+        out = one_step.forward(model.head, batch, carry, objective)
+        carry = one_step.advance(carry, out, objective, torch.zeros(len(carry.steps)))
+        yield one_step.losses(out, objective, None, carry.steps).total
 
 
 def test_the_boundary_gives_the_gradients_of_one_big_graph(config, problems):
@@ -129,9 +129,9 @@ def test_head_and_tuner_learn_together_and_the_base_stays(config, problems, tmp_
 def test_all_slots_begin_and_end_together(config, problems, tmp_path, monkeypatch):
     seen, real = [], Boundary.read
 
-    def read(self, data, indices):
+    def read(self, data, indices, num_positions):
         seen.append(list(indices))
-        return real(self, data, indices)
+        return real(self, data, indices, num_positions)
 
     monkeypatch.setattr(Boundary, "read", read)
     start(tuned_model(config), problems, tmp_path / "run")

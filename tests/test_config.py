@@ -68,5 +68,5 @@ def test_given_spans_are_enough_for_the_aligned_encoder(config):
 
 
 def test_more_slots_than_the_encoder_has_are_refused_at_once(config):
-    with pytest.raises(ConfigError, match=r"answers have 9 positions, but encoder.max_answers is 8; give at least 9"):
+    with pytest.raises(ConfigError, match=r"the answer has 9 places, but encoder.max_answers is 8; attach with a larger one"):
         replace(config, layout=LayoutConfig(num_answers=9), encoder=CrossAttention.Config(max_answers=8))

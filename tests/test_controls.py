@@ -24,6 +24,8 @@ def differing(name):
         ("deep, untied", {"reasoner"}),
         ("1 step", {"reasoner"}),
         ("pooled adapter", {"encoder"}),
+        ("no path labels", {"train"}),
+        ("no patterns", {"encoder"}),
         ("embedding layer only", {"layers"}),
         ("random-weight LLM", {"weights"}),
         ("no LLM", {"weights", "layers"}),

@@ -9,18 +9,19 @@ from hybrid.errors import ConfigError
 
 
 def features(states, answers=3):
-    return Features(states, torch.ones(states.shape[:2], dtype=torch.bool), torch.tensor([answers] * len(states)))
+    return Features.of(states, [states.shape[1]] * len(states), [answers] * len(states))
 
 
 def test_the_workspace_is_the_slots_alone():
-    x, mask = CrossAttention(CrossAttention.Config(max_answers=4), 2, 8, 16)(features(torch.randn(2, 7, 2, 8)))
-    assert x.shape == (2, 4, 16) and mask.sum(1).tolist() == [3, 3]
+    found = CrossAttention(CrossAttention.Config(max_answers=4), 2, 8, 16)(features(torch.randn(2, 7, 2, 8)))
+    assert found.x.shape == (2, 4, 16) and found.mask.sum(1).tolist() == [3, 3]
+    assert found.memory.states.shape == (2, 7, 16) and found.memory.mask is None
 
 
 def test_every_slot_reads_every_token_and_knows_its_place():
     encoder = CrossAttention(CrossAttention.Config(max_answers=3), 2, 8, 16)
     states = torch.randn(1, 5, 2, 8, requires_grad=True)
-    x, _ = encoder(features(states))
+    x = encoder(features(states)).x
     for slot in range(3):
         gradient = torch.autograd.grad(x[0, slot, 0], states, retain_graph=True)[0]
         assert (gradient[0].abs().sum((1, 2)) > 0).all()
@@ -30,16 +31,16 @@ def test_every_slot_reads_every_token_and_knows_its_place():
 def test_the_order_of_tokens_matters():
     encoder = CrossAttention(CrossAttention.Config(max_answers=3), 2, 8, 16)
     states = torch.randn(1, 5, 2, 8)
-    assert not torch.allclose(encoder(features(states))[0], encoder(features(states.flip(1)))[0], atol=1e-3)
+    assert not torch.allclose(encoder(features(states)).x, encoder(features(states.flip(1))).x, atol=1e-3)
 
 
 def test_surplus_slots_are_not_read_by_tokens():
     encoder = CrossAttention(CrossAttention.Config(max_answers=6), 2, 8, 16)
     states = torch.randn(1, 5, 2, 8)
-    before, _ = encoder(features(states))
+    before = encoder(features(states)).x
     with torch.no_grad():
         encoder.slots.table[3:] = 50.0
-    torch.testing.assert_close(encoder(features(states))[0][:, :3], before[:, :3])
+    torch.testing.assert_close(encoder(features(states)).x[:, :3], before[:, :3])
 
 
 def test_reading_keeps_the_reader_where_nothing_is_written():

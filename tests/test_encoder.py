@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from hybrid.adapters import ENCODERS, Features
-from hybrid.adapters.encoder import Positions, dense
+from hybrid.adapters.encoder import Positions
 from hybrid.errors import ConfigError, InputError
 
 K, H, D = 2, 8, 16
@@ -26,7 +26,7 @@ def test_padding_changes_nothing(kind):
     encoder = build(kind)
     short, padded = Features.pad(rows(4), [3]), Features.pad(rows(4), [3], 9)
     padded.states[:, 4:] = 99.0
-    (x, mask), (y, other) = encoder(short), encoder(padded)
+    (x, mask), (y, other) = ((w.x, w.mask) for w in (encoder(short), encoder(padded)))
     mask = torch.ones(x.shape[:2], dtype=torch.bool) if mask is None else mask
     other = torch.ones(y.shape[:2], dtype=torch.bool) if other is None else other
     torch.testing.assert_close(x[mask], y[other], rtol=0, atol=1e-5)
@@ -35,8 +35,8 @@ def test_padding_changes_nothing(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_row_is_encoded_alike_alone_and_in_a_batch(kind):
     encoder = build(kind)
-    alone, _ = encoder(Features.pad(rows(4), [3]))
-    batch, mask = encoder(Features.pad(rows(6, 4), [5, 3]))
+    alone, whole = encoder(Features.pad(rows(4), [3])).x, encoder(Features.pad(rows(6, 4), [5, 3]))
+    batch, mask = whole.x, whole.mask
     length = min(alone.shape[1], 4)
     torch.testing.assert_close(alone[0, :3], batch[1, :3], rtol=0, atol=1e-5)
     assert mask is not None and mask[1, :3].all() and length
@@ -44,14 +44,15 @@ def test_a_row_is_encoded_alike_alone_and_in_a_batch(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_answer_positions_come_first_and_are_all_there(kind):
-    _, mask = build(kind)(Features.pad(rows(4, 6), [2, 5]))
+    mask = build(kind)(Features.pad(rows(4, 6), [2, 5])).mask
     assert mask[0, :2].all() and mask[1, :5].all()
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_weight_gets_a_gradient(kind):
     encoder = build(kind)
-    x, mask = encoder(Features.pad(rows(4, 6), [3, 5]))
+    workspace = encoder(Features.pad(rows(4, 6), [3, 5]))
+    x, mask = workspace.x, workspace.mask
     mask = torch.ones(x.shape[:2], dtype=torch.bool) if mask is None else mask
     (x[mask] * torch.randn(D)).sum().backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in encoder.parameters())
@@ -88,7 +89,16 @@ def test_positions_are_the_first_of_a_table():
         table.first(6)
 
 
-def test_a_mask_without_padding_is_left_out():
-    assert dense(torch.ones(2, 3, dtype=torch.bool)) is None
-    mask = torch.tensor([[True, False]])
-    assert dense(mask) is mask
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_is_masked_where_nothing_is_padded(kind):
+    config = ENCODERS[kind].Config
+    fields = {"max_answers": 3} if "max_answers" in vars(config()) else {}
+    assert build(kind, **fields)(Features.pad(rows(4, 4), [3, 3])).mask is None
+
+
+def test_an_encoder_says_itself_what_it_cannot_take():
+    config = ENCODERS["concat"].Config(max_answers=4, max_tokens=9)
+    shortage = ENCODERS["concat"].shortage
+    assert shortage(config, 9, 4) == "" == ENCODERS["structured"].shortage(ENCODERS["structured"].Config(), 10**6, 10**6)
+    assert shortage(config, 10, 4) == "the prompt has 10 positions, but encoder.max_tokens is 9; attach with a larger one"
+    assert shortage(config, 9, 5) == "the answer has 5 places, but encoder.max_answers is 4; attach with a larger one"

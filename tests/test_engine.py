@@ -7,12 +7,12 @@ import torch
 
 from hybrid import BackboneConfig, attach, tuner
 from hybrid.cli.bench import BenchCommand
+from hybrid.codes import Codes
 from hybrid.errors import ConfigError
 from hybrid.eval.cost import text_cost
 from hybrid.eval.engines import ENGINES, ServerEngine, TransformersEngine
 from hybrid.eval.generation import Sampling, chat_text, generate
 from hybrid.flags import parse
-from hybrid.no_backbone import NoBackbone
 from hybrid.tuner import Lora
 
 CONVERSATIONS = [[{"role": "user", "content": text}] for text in ("Sort: 3 1 2", "red", "Sort these numbers: 9 8")]
@@ -74,7 +74,7 @@ def test_flags_that_name_no_engine_are_refused(flags, message):
 
 
 def test_a_backbone_without_text_of_its_own_needs_a_server():
-    alone = NoBackbone(("x", "y"))
+    alone = Codes(("x", "y"))
     with pytest.raises(ConfigError, match="give --engine server"):
         engine(alone)
     with pytest.raises(ConfigError, match="engine.same_backbone is true, but none writes no text"):

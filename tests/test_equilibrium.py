@@ -9,6 +9,7 @@ from hybrid.cores import CORES, TRM, Core
 from hybrid.equilibrium import SOLVERS, Implicit, Phantom, anderson, as_map, iterate, jacobian_norm, neumann
 from hybrid.errors import ConfigError
 from hybrid.gradients import GRADIENTS, Full
+from hybrid.workspace import Workspace
 
 D, ROWS, LENGTH = 6, 2, 3
 TIGHT = {"tolerance": 1e-13, "max_iterations": 300}
@@ -24,11 +25,11 @@ class Contraction(Core):
     def cycle(self):
         return [self.think, self.answer]
 
-    def think(self, state, x_bld, mask_bl):
+    def think(self, state, workspace):
         y, z = state
-        return y, torch.tanh(z @ self.weights[0] + y @ self.weights[1] + x_bld)
+        return y, torch.tanh(z @ self.weights[0] + y @ self.weights[1] + workspace.x)
 
-    def answer(self, state, x_bld, mask_bl):
+    def answer(self, state, workspace):
         y, z = state
         return torch.tanh(y @ self.weights[2] + z @ self.weights[3]), z
 
@@ -51,7 +52,7 @@ def through_cycles(core, x, cycles, *, first_with_gradient=0):
     """Run cycles one by one with autograd; those before `first_with_gradient` without."""
     joined = torch.cat(start(), dim=-1)
     for cycle in range(cycles):
-        joined = as_map(core, x, None)(joined)
+        joined = as_map(core, Workspace(x, None))(joined)
         if cycle < first_with_gradient:
             joined = joined.detach()
     return tuple(joined.chunk(2, dim=-1))
@@ -71,7 +72,7 @@ def close(found, expected, relative):
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_the_implicit_gradient_is_that_of_back_propagation_through_many_cycles(core, x, solver):
     rule = Implicit(Implicit.Config(solver=solver, max_adjoint_iterations=300, **TIGHT))
-    found, expected = rule.run(core, start(), x, None, 1), through_cycles(core, x, 80)
+    found, expected = rule.run(core, start(), Workspace(x, None), 1), through_cycles(core, x, 80)
     close(found, expected, 1e-10)
     close(gradients(found, core, x), gradients(expected, core, x), 1e-6)
     assert rule.residual < 1e-13 and rule.adjoint_residual < 1e-13
@@ -79,7 +80,7 @@ def test_the_implicit_gradient_is_that_of_back_propagation_through_many_cycles(c
 
 def test_the_implicit_gradient_agrees_with_finite_differences(core, x):
     def value():
-        y, _ = Implicit(Implicit.Config(max_adjoint_iterations=300, **TIGHT)).run(core, start(), x, None, 1)
+        y, _ = Implicit(Implicit.Config(max_adjoint_iterations=300, **TIGHT)).run(core, start(), Workspace(x, None), 1)
         return (y * torch.linspace(-1, 2, D)).sum()
 
     for tensor in (x, core.weights[1]):
@@ -97,7 +98,9 @@ def test_the_implicit_gradient_agrees_with_finite_differences(core, x):
 def test_a_gradient_of_one_state_alone_takes_both_states_into_account(core, x):
     rule = Implicit(Implicit.Config(max_adjoint_iterations=300, **TIGHT))
     for index in (0, 1):
-        found, expected = (state[index].sum() for state in (rule.run(core, start(), x, None, 1), through_cycles(core, x, 80)))
+        found, expected = (
+            state[index].sum() for state in (rule.run(core, start(), Workspace(x, None), 1), through_cycles(core, x, 80))
+        )
         (mine,), (theirs,) = torch.autograd.grad(found, x), torch.autograd.grad(expected, x)
         close([mine], [theirs], 1e-6)
 
@@ -105,7 +108,7 @@ def test_a_gradient_of_one_state_alone_takes_both_states_into_account(core, x):
 def test_without_an_adjoint_the_gradient_would_be_another(core, x):
     """The test above would not notice a hook that does nothing, were one cycle's gradient the same."""
     point = torch.cat(through_cycles(core, x, 80), dim=-1).detach()
-    once = as_map(core, x, None)(point).chunk(2, dim=-1)
+    once = as_map(core, Workspace(x, None))(point).chunk(2, dim=-1)
     mine, theirs = gradients(once, core, x)[0], gradients(through_cycles(core, x, 80), core, x)[0]
     assert float((mine - theirs).norm()) > 0.01 * float(theirs.norm())
 
@@ -134,7 +137,7 @@ def test_anderson_needs_far_fewer_iterations_than_plain_iteration():
 
 
 def test_both_solvers_agree_on_a_map_that_is_not_linear(core, x):
-    function = as_map(core, x.detach(), None)
+    function = as_map(core, Workspace(x.detach(), None))
     with torch.no_grad():
         plain, mixed = (solve(function, torch.cat(start(), dim=-1), **TIGHT) for solve in (iterate, anderson))
     torch.testing.assert_close(plain.value, mixed.value, rtol=0, atol=1e-12)
@@ -185,7 +188,9 @@ def test_far_from_rest_the_implicit_gradient_is_that_of_one_cycle(core, x):
         for weight in core.parameters():
             weight *= 40
     config = {"tolerance": 1e-9, "max_iterations": 1}
-    found = gradients(Implicit(Implicit.Config(max_adjoint_iterations=50, **config)).run(core, start(), x, None, 1), core, x)
+    found = gradients(
+        Implicit(Implicit.Config(max_adjoint_iterations=50, **config)).run(core, start(), Workspace(x, None), 1), core, x
+    )
     expected = gradients(through_cycles(core, x, 2, first_with_gradient=1), core, x)
     rows = [torch.allclose(one, other) for one, other in zip(found, expected, strict=True)]
     assert all(one.isfinite().all() for one in found) and any(rows)
@@ -193,9 +198,9 @@ def test_far_from_rest_the_implicit_gradient_is_that_of_one_cycle(core, x):
 
 def test_a_scheme_tells_the_residual_and_iterations_of_its_last_solve(core, x):
     for rule in (Implicit(Implicit.Config(tolerance=1e-30, max_iterations=5)), Phantom(Phantom.Config(max_iterations=1))):
-        rule.run(core, start(), x, None, 1)
+        rule.run(core, start(), Workspace(x, None), 1)
         joined = torch.cat(through_cycles(core, x, rule.config.max_iterations - 1), dim=-1)
-        image = as_map(core, x.detach(), None)(joined)
+        image = as_map(core, Workspace(x.detach(), None))(joined)
         assert rule.iterations == rule.config.max_iterations
         assert rule.residual == pytest.approx(
             ((image - joined).flatten(1).norm(dim=1) / image.flatten(1).norm(dim=1)).max().item()
@@ -210,9 +215,11 @@ def test_a_row_comes_to_rest_as_it_does_alone_whatever_stands_beside_it(core, x,
     mask = torch.ones(padded.shape[:2], dtype=torch.bool)
     mask[:, x.shape[1] :] = False
     state = tuple(torch.zeros_like(padded) for _ in range(2))
-    together = rule.run(core, state, padded, mask, 1)
+    together = rule.run(core, state, Workspace(padded, torch.ones(len(padded)), mask), 1)
     for row in range(len(x)):
-        alone = rule.run(core, tuple(z[row : row + 1, : x.shape[1]] for z in state), x[row : row + 1].detach(), None, 1)
+        alone = rule.run(
+            core, tuple(z[row : row + 1, : x.shape[1]] for z in state), Workspace(x[row : row + 1].detach(), None), 1
+        )
         for one, other in zip(together, alone, strict=True):
             torch.testing.assert_close(one[row : row + 1, : x.shape[1]], other, rtol=0, atol=1e-10)
 
@@ -220,15 +227,15 @@ def test_a_row_comes_to_rest_as_it_does_alone_whatever_stands_beside_it(core, x,
 @pytest.mark.parametrize("k", [1, 3])
 def test_phantom_without_damping_is_back_propagation_through_k_cycles_from_the_fixed_point(core, x, k):
     rule = Phantom(Phantom.Config(k=k, damping=1.0, **TIGHT))
-    found = rule.run(core, start(), x, None, 1)
+    found = rule.run(core, start(), Workspace(x, None), 1)
     expected = through_cycles(core, x, rule.iterations + k, first_with_gradient=rule.iterations)
     close(found, expected, 1e-12)
     close(gradients(found, core, x), gradients(expected, core, x), 1e-10)
 
 
 def test_damped_phantom_steps_move_only_part_of_the_way(core, x):
-    found = Phantom(Phantom.Config(k=2, damping=0.25, max_iterations=1)).run(core, start(), x, None, 1)
-    function = as_map(core, x, None)
+    found = Phantom(Phantom.Config(k=2, damping=0.25, max_iterations=1)).run(core, start(), Workspace(x, None), 1)
+    function = as_map(core, Workspace(x, None))
     joined = function(torch.cat(start(), dim=-1)).detach()
     for _ in range(2):
         joined = 0.75 * joined + 0.25 * function(joined)
@@ -237,8 +244,10 @@ def test_damped_phantom_steps_move_only_part_of_the_way(core, x):
 
 
 def test_many_phantom_steps_come_to_the_implicit_gradient(core, x):
-    exact = gradients(Implicit(Implicit.Config(max_adjoint_iterations=300, **TIGHT)).run(core, start(), x, None, 1), core, x)
-    many = gradients(Phantom(Phantom.Config(k=60, damping=0.8, **TIGHT)).run(core, start(), x, None, 1), core, x)
+    exact = gradients(
+        Implicit(Implicit.Config(max_adjoint_iterations=300, **TIGHT)).run(core, start(), Workspace(x, None), 1), core, x
+    )
+    many = gradients(Phantom(Phantom.Config(k=60, damping=0.8, **TIGHT)).run(core, start(), Workspace(x, None), 1), core, x)
     close(many, exact, 1e-6)
 
 
@@ -260,7 +269,7 @@ def test_the_graph_and_what_it_keeps_do_not_grow_with_the_iterations(core, x, sc
         packed = []
         with torch.autograd.graph.saved_tensors_hooks(lambda t, packed=packed: packed.append(t.nbytes) or t, lambda t: t):
             rule = scheme(scheme.Config(tolerance=1e-30, max_iterations=iterations))
-            y, _ = rule.run(core, start(), x, None, 1)
+            y, _ = rule.run(core, start(), Workspace(x, None), 1)
         assert rule.iterations == iterations
         sizes.append(graph_size(y))
         kept.append(sum(packed))
@@ -275,7 +284,9 @@ def test_padding_changes_no_answer_and_gets_no_gradient():
     for noise in (0.0, 5.0):
         torch.manual_seed(1)
         x = (torch.randn(1, 4, 16) + noise * ~mask[..., None]).requires_grad_()
-        y, _ = Implicit(Implicit.Config(tolerance=1e-6)).run(core, (torch.ones(1, 4, 16),) * 2, x, mask, 1)
+        y, _ = Implicit(Implicit.Config(tolerance=1e-6)).run(
+            core, (torch.ones(1, 4, 16),) * 2, Workspace(x, torch.ones(1), mask), 1
+        )
         (gradient,) = torch.autograd.grad(y[mask].square().sum() + y[mask].sum(), x)
         assert gradient[~mask].abs().max() == 0 and gradient[mask].abs().max() > 0
         found.append((y[mask], gradient[mask]))
@@ -289,7 +300,7 @@ def test_every_core_is_trained_by_the_implicit_schemes(kind, scheme):
     core = CORES.build(CORES[kind].Config(), AttentionBlock.Config(num_heads=2), 16)
     x = torch.randn(1, 3, 16, requires_grad=True)
     state = (torch.randn(1, 3, 16),) * core.num_states
-    found = GRADIENTS.build(GRADIENTS[scheme].Config()).run(core, state, x, None, 2)
+    found = GRADIENTS.build(GRADIENTS[scheme].Config()).run(core, state, Workspace(x, None), 2)
     assert len(found) == core.num_states
     found[0].square().mul(torch.linspace(0, 1, 16)).sum().backward()
     assert all(tensor.grad.isfinite().all() for tensor in (x, *core.parameters())) and x.grad.abs().sum() > 0
@@ -299,7 +310,7 @@ def test_a_core_without_recursion_gets_its_plain_gradient():
     core = CORES.build(CORES["feed_forward"].Config(), AttentionBlock.Config(num_heads=2), 16)
     x = torch.randn(1, 3, 16, requires_grad=True)
     weights = torch.linspace(0, 1, 16)
-    (y,) = Implicit(Implicit.Config()).run(core, (torch.zeros(1, 3, 16),), x, None, 1)
+    (y,) = Implicit(Implicit.Config()).run(core, (torch.zeros(1, 3, 16),), Workspace(x, None), 1)
     mine = torch.autograd.grad((y * weights).sum(), [x, *core.parameters()])
     theirs = torch.autograd.grad((core.network(x) * weights).sum(), [x, *core.parameters()])
     assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(mine, theirs, strict=True))
@@ -307,7 +318,7 @@ def test_a_core_without_recursion_gets_its_plain_gradient():
 
 def test_without_gradient_nothing_is_recorded(core, x):
     with torch.no_grad():
-        y, z = Implicit(Implicit.Config()).run(core, start(), x, None, 1)
+        y, z = Implicit(Implicit.Config()).run(core, start(), Workspace(x, None), 1)
     assert not y.requires_grad and not z.requires_grad
 
 
@@ -336,7 +347,7 @@ class DampedTRM(Core):
         self.trm = TRM(TRM.Config(num_layers=1, num_latent_steps=2), AttentionBlock.Config(num_heads=1), D)
 
     def cycle(self):
-        return [lambda s, x, m, call=call: tuple(0.1 * part for part in call(s, x, m)) for call in self.trm.cycle()]
+        return [lambda s, w, call=call: tuple(0.1 * part for part in call(s, w)) for call in self.trm.cycle()]
 
 
 @pytest.mark.parametrize("make", [Contraction, DampedTRM])
@@ -344,7 +355,10 @@ def test_implicit_gradients_equal_full_back_propagation_at_convergence(x, make):
     core = make().double()
     rule = Implicit(Implicit.Config(max_adjoint_iterations=300, **TIGHT))
     near = tuple(part.detach() for part in through_cycles(core, x, 100))
-    found, full = rule.run(core, near, x, None, 1), GRADIENTS.build(Full.Config()).run(core, near, x, None, 60)
+    found, full = (
+        rule.run(core, near, Workspace(x, None), 1),
+        GRADIENTS.build(Full.Config()).run(core, near, Workspace(x, None), 60),
+    )
     close(found, full, 1e-11)
     close(gradients(found, core, x), gradients(full, core, x), 1e-6)
 
@@ -356,9 +370,9 @@ def test_implicit_gradients_equal_those_of_torchdeq(x, make):
     solver = {"f_solver": "fixed_point_iter", "b_solver": "fixed_point_iter", "f_max_iter": 300, "b_max_iter": 300}
     deq = torchdeq.get_deq(ift=True, f_tol=1e-13, b_tol=1e-13, f_stop_mode="rel", b_stop_mode="rel", **solver)
     deq.train()
-    (point,), _ = deq(as_map(core, x, None), torch.cat(start(), dim=-1))
+    (point,), _ = deq(as_map(core, Workspace(x, None)), torch.cat(start(), dim=-1))
     theirs = tuple(point.chunk(2, dim=-1))
-    mine = Implicit(Implicit.Config(max_adjoint_iterations=300, **TIGHT)).run(core, start(), x, None, 1)
+    mine = Implicit(Implicit.Config(max_adjoint_iterations=300, **TIGHT)).run(core, start(), Workspace(x, None), 1)
     close(mine, theirs, 1e-10)
     close(gradients(mine, core, x), gradients(theirs, core, x), 1e-6)
 
@@ -370,10 +384,10 @@ def test_the_jacobian_norm_is_that_of_the_cycle_at_the_point():
         num_states = 1
 
         def cycle(self):
-            return [lambda state, x, mask: (state[0] @ matrix + x,)]
+            return [lambda state, workspace: (state[0] @ matrix + workspace.x,)]
 
     point, x = (torch.randn(400, LENGTH, D, dtype=torch.float64) for _ in range(2))
-    found = jacobian_norm(Linear(), point, x, None)
+    found = jacobian_norm(Linear(), point, Workspace(x, None))
     assert float(found) == pytest.approx(float(matrix.square().sum()) / D, rel=0.1)
 
 
@@ -383,7 +397,7 @@ def test_the_jacobian_penalty_makes_the_core_contract(x):
     optimizer = torch.optim.Adam(core.parameters(), lr=0.01)
     course = []
     for _ in range(60):
-        rule.run(core, start(), x.detach(), None, 1)
+        rule.run(core, start(), Workspace(x.detach(), None), 1)
         course.append(float(rule.penalty.detach()))
         optimizer.zero_grad()
         rule.penalty.backward()
@@ -393,10 +407,10 @@ def test_the_jacobian_penalty_makes_the_core_contract(x):
 
 def test_no_penalty_is_computed_where_none_is_asked_for_or_nothing_is_learned(core, x):
     rule = Implicit(Implicit.Config(max_iterations=3))
-    rule.run(core, start(), x, None, 1)
+    rule.run(core, start(), Workspace(x, None), 1)
     assert rule.penalty is None
     rule = Implicit(Implicit.Config(max_iterations=3, jacobian_weight=1.0))
     with torch.no_grad():
-        rule.run(core, start(), x, None, 1)
+        rule.run(core, start(), Workspace(x, None), 1)
     assert rule.penalty is None
     assert set(rule.figures()) == {"residual", "iterations", "adjoint_residual"}

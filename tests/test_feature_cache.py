@@ -1,6 +1,7 @@
 """The feature cache: the backbone runs once, files are whole or built again, processes agree."""
 
 import dataclasses
+import os
 import random
 import shutil
 from collections import namedtuple
@@ -10,9 +11,10 @@ import pytest
 import torch
 
 from hybrid.backbone import Backbone, BackboneConfig
+from hybrid.codec import Int8, Projected
 from hybrid.errors import StorageError
 from hybrid.train import feature_cache
-from hybrid.train.feature_cache import LiveFeatures, Reading, bytes_needed, cached_features, missing_readings
+from hybrid.train.feature_cache import LiveFeatures, cached_features, missing_readings
 from hybrid.train.processes import Team
 
 ROWS = 20
@@ -29,27 +31,26 @@ def readings(backbone, problems):
 
 
 def read(backbone, problems, spans):
-    encoded = backbone.encode([problem.prompt for problem in problems])
-    places = tuple((i, i + 1) for i in (6, 8, 10))
-    return [Reading(tokens, places if spans else None) for tokens in encoded]
+    places = [(i, i + 1) for i in (6, 8, 10)]
+    return backbone.prepare([problem.prompt for problem in problems], [places] * len(problems) if spans else None)
 
 
 @pytest.fixture
 def runs(monkeypatch):
     """Counts the rows that the backbone reads."""
     counted = []
-    real = Backbone.features
+    real = Backbone.pack
 
-    def features(self, encoded, spans, **options):
-        counted.append(len(encoded))
-        return real(self, encoded, spans, **options)
+    def pack(self, prepared, **options):
+        counted.append(len(prepared))
+        return real(self, prepared, **options)
 
-    monkeypatch.setattr(Backbone, "features", features)
+    monkeypatch.setattr(Backbone, "pack", pack)
     return counted
 
 
 def files(folder):
-    return sorted(path for path in folder.iterdir())
+    return sorted(path for path in folder.iterdir() if path.suffix != ".seen")
 
 
 def same(mine, theirs):
@@ -101,7 +102,7 @@ def test_no_single_flipped_byte_is_read_as_features(backbone, readings, tmp_path
     cached_features(backbone, readings[:2], folder=tmp_path)
     (file,) = files(tmp_path)
     data, draw, target = file.read_bytes(), random.Random(1), tmp_path / "flipped"
-    states, ends = feature_cache._open(file)
+    kept, ends = feature_cache._open(file)
     refused = 0
     for place in draw.sample(range(len(data)), 150):
         target.unlink(missing_ok=True)
@@ -109,8 +110,29 @@ def test_no_single_flipped_byte_is_read_as_features(backbone, readings, tmp_path
         found = feature_cache._open(target)
         refused += found is None
         # A flip in the padding of the header changes nothing.
-        assert found is None or (torch.equal(found[0], states) and found[1] == ends)
+        assert found is None or (torch.equal(found[0]["states"], kept["states"]) and found[1] == ends)
     assert refused > 140
+
+
+def test_a_digest_is_computed_once_and_again_when_the_file_has_changed(backbone, readings, tmp_path, monkeypatch):
+    cached_features(backbone, readings, folder=tmp_path)
+    hashed, real = [], feature_cache.tensors_digest
+    monkeypatch.setattr(feature_cache, "tensors_digest", lambda tensors: hashed.append(1) or real(tensors))
+    cached_features(backbone, readings, folder=tmp_path)
+    assert hashed == []
+    os.utime(files(tmp_path)[0], (1, 1))
+    assert same(cached_features(backbone, readings, folder=tmp_path), LiveFeatures(backbone, readings)) and hashed == [1]
+
+
+@pytest.mark.parametrize("codec", [Int8.Config(), Projected.Config(8)])
+@pytest.mark.parametrize("spans", [True, False])
+def test_a_codecs_numbers_are_the_same_live_and_from_the_cache(backbone, problems, tmp_path, codec, spans):
+    packed = backbone.reading(None, codec)
+    readings = read(packed, problems(ROWS), spans)
+    packed.fit(readings)
+    assert same(cached_features(packed, readings, folder=tmp_path), LiveFeatures(packed, readings))
+    sizes = sum(file.stat().st_size for file in files(tmp_path))
+    assert packed.bytes_of(readings) < backbone.bytes_of(readings) / 2 and packed.bytes_of(readings) < sizes
 
 
 def test_an_interrupted_build_goes_on_at_the_first_missing_shard(backbone, readings, tmp_path, runs, monkeypatch):
@@ -140,7 +162,7 @@ from safetensors.torch import save_file
 from hybrid.train import feature_cache
 feature_cache.SHARD_ROWS = 1
 backbone = hybrid.Backbone.load(hybrid.BackboneConfig({str(tiny_folder)!r}, layers=(0, 2)))
-readings = [feature_cache.Reading(tokens, None) for tokens in backbone.encode({prompts!r})]
+readings = backbone.prepare({prompts!r}, None)
 found = feature_cache.cached_features(backbone, readings, folder=Path({str(tmp_path / "cache")!r}))
 save_file({{str(i): row.clone() for i, row in enumerate(found.rows(range({ROWS})))}}, {str(tmp_path)!r} + "/" + NAME)
 """
@@ -153,7 +175,7 @@ save_file({{str(i): row.clone() for i, row in enumerate(found.rows(range({ROWS})
 
 def test_a_disk_that_is_too_small_is_refused_before_anything_is_written(backbone, readings, tmp_path, runs, monkeypatch):
     usage = namedtuple("usage", "total used free")
-    needed = bytes_needed(backbone, readings)
+    needed = backbone.bytes_of(readings)
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage(10**9, 0, needed))
     with pytest.raises(StorageError, match="set HYBRID_CACHE to another disk, or train with cache off"):
         cached_features(backbone, readings, folder=tmp_path)
@@ -165,7 +187,7 @@ def test_a_disk_that_is_too_small_is_refused_before_anything_is_written(backbone
 def test_the_size_is_said_before_and_is_that_of_the_files(backbone, readings, tmp_path):
     said, done = [], []
     cached_features(backbone, readings, folder=tmp_path, say=said.append, progress=done.append)
-    needed = bytes_needed(backbone, readings)
+    needed = backbone.bytes_of(readings)
     assert said == [f"features: {needed / 1e6:,.1f} MB in {tmp_path}"] and done == [8, 16, 20]
     sizes = sum(file.stat().st_size for file in files(tmp_path))
     assert needed == ROWS * 3 * 2 * 32 * 4 and needed < sizes < needed + 3 * 1000
@@ -220,8 +242,8 @@ class TestKey:
 
     def test_changes_with_prompt_and_spans(self, backbone, readings, problems):
         keys = {self.key(backbone, readings), self.key(backbone, readings[::-1]), self.key(backbone, readings[1:])}
-        moved = [dataclasses.replace(readings[0], spans=((6, 7),)), *readings[1:]]
-        whole = [dataclasses.replace(reading, spans=None) for reading in readings]
+        moved = [dataclasses.replace(readings[0], ranges=((3, 4),)), *readings[1:]]
+        whole = [dataclasses.replace(reading, ranges=None) for reading in readings]
         keys |= {
             self.key(backbone, moved),
             self.key(backbone, whole),
@@ -231,8 +253,6 @@ class TestKey:
 
 
 def test_the_default_folder_is_not_touched_by_these_tests():
-    import os
-
     assert Path(os.environ["HYBRID_CACHE"]) != Path.home() / ".cache"
 
 

@@ -28,9 +28,15 @@ def test_selecting_keeps_rows_together():
     assert kept.num_answers.tolist() == [2, 1] and kept.mask.sum(1).tolist() == [2, 1] and kept.states[0, 0, 0, 0] == 2
 
 
-def test_the_answer_mask_covers_the_first_positions_of_each_row():
-    mask = Features.pad(ROWS, [1, 3, 2]).answer_mask(4)
-    assert mask.int().tolist() == [[1, 0, 0, 0], [1, 1, 1, 0], [1, 1, 0, 0]]
+def test_which_slots_hold_an_answer_is_told_unless_all_do():
+    features = Features.pad(ROWS, [1, 3, 2])
+    assert features.answers(4).int().tolist() == [[1, 0, 0, 0], [1, 1, 1, 0], [1, 1, 0, 0]]
+    assert (features.fewest, features.most) == (1, 3)
+    assert features.answers(1) is None and Features.pad(ROWS, [2, 2, 2]).answers(2) is None
+
+
+def test_rows_of_one_length_have_no_mask():
+    assert Features.pad(ROWS[1:2] * 2, [1, 1]).mask is None and Features.pad(ROWS[1:2] * 2, [1, 1], 4).mask is not None
 
 
 def test_moving_moves_everything():

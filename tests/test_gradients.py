@@ -7,6 +7,7 @@ from hybrid.block import AttentionBlock
 from hybrid.cores import CORES, TRM, FeedForward
 from hybrid.errors import ConfigError
 from hybrid.gradients import GRADIENTS, Full, LastCycle, LastK, OneStep
+from hybrid.workspace import Workspace
 
 BLOCK = AttentionBlock.Config(num_heads=2)
 N, CYCLES = 2, 3
@@ -50,7 +51,7 @@ def gradients(run, core, inputs):
 )
 def test_a_scheme_equals_autograd_through_its_last_calls(core, inputs, scheme, num_calls):
     rule = GRADIENTS.build(scheme)
-    mine = gradients(lambda y, z, x: rule.run(core, (y, z), x, None, CYCLES), core, inputs)
+    mine = gradients(lambda y, z, x: rule.run(core, (y, z), Workspace(x, None), CYCLES), core, inputs)
     theirs = gradients(lambda y, z, x: unrolled(core, y, z, x, num_calls), core, inputs)
     for a, b in zip(mine, theirs, strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-10)
@@ -61,7 +62,7 @@ def test_full_agrees_with_finite_differences(core, inputs):
     weight = core.network.layers[0].mlp.down.weight
 
     def value():
-        out = GRADIENTS.build(Full.Config()).run(core, (y, z), x, None, CYCLES)
+        out = GRADIENTS.build(Full.Config()).run(core, (y, z), Workspace(x, None), CYCLES)
         return (out[0] * torch.linspace(0.5, 2, 16)).sum()
 
     (gradient,) = torch.autograd.grad(value(), weight)
@@ -77,14 +78,14 @@ def test_full_agrees_with_finite_differences(core, inputs):
 def test_every_scheme_gives_the_same_state(core, inputs):
     y, z, x = inputs
     schemes = (OneStep.Config(), LastCycle.Config(), LastK.Config(4), Full.Config())
-    states = [GRADIENTS.build(scheme).run(core, (y, z), x, None, CYCLES) for scheme in schemes]
+    states = [GRADIENTS.build(scheme).run(core, (y, z), Workspace(x, None), CYCLES) for scheme in schemes]
     assert all(torch.equal(a, b) for state in states[1:] for a, b in zip(state, states[0], strict=True))
 
 
 def test_one_step_reaches_both_states():
     core = TRM(TRM.Config(num_latent_steps=4), BLOCK, 16)
     assert OneStep(OneStep.Config()).num_calls(core, 99) == 2
-    y, z = GRADIENTS.build(OneStep.Config()).run(core, (torch.randn(1, 3, 16),) * 2, torch.randn(1, 3, 16), None, 2)
+    y, z = GRADIENTS.build(OneStep.Config()).run(core, (torch.randn(1, 3, 16),) * 2, Workspace(torch.randn(1, 3, 16), None), 2)
     assert y.requires_grad and z.requires_grad
 
 
@@ -94,7 +95,7 @@ def test_one_step_is_last_k_of_one_call_for_each_state(kind, calls):
     x, *state = (torch.randn(2, 4, 16, dtype=torch.float64) for _ in range(1 + core.num_states))
     results = []
     for scheme in (OneStep.Config(), LastK.Config(calls)):
-        out = GRADIENTS.build(scheme).run(core, tuple(state), x, None, CYCLES)
+        out = GRADIENTS.build(scheme).run(core, tuple(state), Workspace(x, None), CYCLES)
         total = sum((part * torch.linspace(0.5, 2, 16)).cos().sum() for part in out)
         results.append(torch.autograd.grad(total, list(core.parameters())))
     assert all(torch.equal(one, other) for one, other in zip(*results, strict=True))
@@ -103,7 +104,9 @@ def test_one_step_is_last_k_of_one_call_for_each_state(kind, calls):
 def test_schemes_serve_a_core_without_recursion():
     core = FeedForward(FeedForward.Config(), BLOCK, 16)
     for kind in ("one_step", "last_cycle", "last_k", "full"):
-        (y,) = GRADIENTS.build(GRADIENTS[kind].Config()).run(core, (torch.zeros(1, 3, 16),), torch.randn(1, 3, 16), None, 4)
+        (y,) = GRADIENTS.build(GRADIENTS[kind].Config()).run(
+            core, (torch.zeros(1, 3, 16),), Workspace(torch.randn(1, 3, 16), None), 4
+        )
         assert y.requires_grad
 
 

@@ -38,24 +38,23 @@ def features():
 
 @torch.no_grad()
 def test_the_steps_are_those_of_a_plain_loop(model, features):
-    thoughts = think(model.head, features, FIXED, 4, 5)
+    thoughts = think(model.head, features, FIXED, 4)
     head = model.head
-    x, mask = head.encode(features)
-    state = head.reasoner.start(x)
+    workspace = head.encode(features)
+    state = head.reasoner.start(workspace.x)
     for step in range(4):
-        out = head.step(x, mask, state, features, 5)
-        assert torch.equal(thoughts.symbols[:, step], out.logits.argmax(-1))
-        torch.testing.assert_close(thoughts.halt[:, step], out.halt.detach())
-        torch.testing.assert_close(thoughts.motion[:, step], relative_motion(state, out.state, mask))
-        state = out.state
-    torch.testing.assert_close(thoughts.logits, out.logits.detach())
+        before, state = state, head.step(workspace, state)
+        assert torch.equal(thoughts.symbols[:, step], head.decoder(state[0]).argmax(-1))
+        torch.testing.assert_close(thoughts.halt[:, step], head.halt(workspace, state))
+        torch.testing.assert_close(thoughts.motion[:, step], relative_motion(before, state, workspace.mask))
+    torch.testing.assert_close(thoughts.answers, state[0])
     assert thoughts.steps.tolist() == [4] * 4 and not thoughts.halted.any()
 
 
 def test_halted_rows_keep_their_answer(model, features):
-    whole = think(model.head, features, FIXED, 6, 5)
+    whole = think(model.head, features, FIXED, 6)
     plan = [2, 9, 4, 1]
-    thoughts = think(model.head, features, Plan(plan), 6, 5)
+    thoughts = think(model.head, features, Plan(plan), 6)
     assert thoughts.steps.tolist() == [2, 6, 4, 1] and thoughts.halted.tolist() == [True, False, True, True]
     for row, last in enumerate([2, 6, 4, 1]):
         for step in range(6):
@@ -63,29 +62,29 @@ def test_halted_rows_keep_their_answer(model, features):
             assert torch.equal(thoughts.symbols[row, step], whole.symbols[row, same])
             torch.testing.assert_close(thoughts.halt[row, step], whole.halt[row, same], rtol=0, atol=1e-5)
         assert (thoughts.motion[row, last:] == 0).all() and (thoughts.motion[row, :last] > 0).all()
-        alone = think(model.head, features, FIXED, last, 5).logits[row]
-        torch.testing.assert_close(thoughts.logits[row], alone, rtol=0, atol=1e-4)
+        alone = think(model.head, features, FIXED, last).answers[row]
+        torch.testing.assert_close(thoughts.answers[row], alone, rtol=0, atol=1e-4)
 
 
 def test_thinking_ends_when_all_rows_have_halted(model, features):
-    thoughts = think(model.head, features, Plan([1, 2, 2, 1]), 6, 5)
+    thoughts = think(model.head, features, Plan([1, 2, 2, 1]), 6)
     assert thoughts.symbols.shape[1] == 2 and thoughts.halted.all()
 
 
 def test_a_row_that_would_halt_at_the_last_step_counts_as_not_halted(model, features):
-    thoughts = think(model.head, features, Plan([3, 3, 3, 3]), 3, 5)
+    thoughts = think(model.head, features, Plan([3, 3, 3, 3]), 3)
     assert not thoughts.halted.any() and thoughts.steps.tolist() == [3] * 4
 
 
 def test_halted_rows_are_not_computed_any_more(model, features):
     sizes = []
     handle = model.head.reasoner.core.network.register_forward_hook(lambda module, args, out: sizes.append(len(out)))
-    think(model.head, features, Plan([1, 9, 1, 2]), 3, 5)
+    think(model.head, features, Plan([1, 9, 1, 2]), 3)
     handle.remove()
     calls = len(sizes) // 3
     assert sizes == [4] * calls + [2] * calls + [1] * calls
 
 
 def test_nothing_is_remembered_for_gradients(model, features):
-    thoughts = think(model.head, features, FIXED, 2, 5)
-    assert not thoughts.logits.requires_grad
+    thoughts = think(model.head, features, FIXED, 2)
+    assert not thoughts.answers.requires_grad

@@ -129,9 +129,9 @@ BYTES = {None: 538e6, "int8": 221e6, "nf4": 174e6}
 def test_a_quantised_model_is_smaller_and_says_nearly_the_same(smollm, name):
     packed = hybrid.Backbone.load(hybrid.BackboneConfig(name=PACKAGED, dtype="float32", quantization=name))
     assert num_bytes(packed.model) == pytest.approx(BYTES[name], rel=0.02) and 2 * num_bytes(smollm.model) > BYTES[None] * 0.99
-    encoded = smollm.encode(QUESTIONS)
+    prepared = smollm.prepare(QUESTIONS, None)
     with torch.no_grad():
-        found, plain = (torch.cat(each.features(encoded, None)).float() for each in (packed, smollm))
+        found, plain = (torch.cat(each.read(prepared)).float() for each in (packed, smollm))
     for layer in (1, 2):  # Token by token: the first is a hundred times longer than the rest.
         off = 1 - torch.cosine_similarity(found[:, layer], plain[:, layer], dim=-1)
         assert off.median() < {"int8": 0.01, "nf4": 0.05}[name]

@@ -66,7 +66,7 @@ def test_logits_are_those_of_all_steps_without_halting(model):
     with torch.no_grad():
         model.head.reasoner.halt.bias.fill_(50.0)
     features = model.read(PROMPTS)
-    expected = model.think(features, halting=Fixed.Config(), num_steps=2).logits
+    expected = model.head.decoder(model.think(features, halting=Fixed.Config(), num_steps=2).answers)
     assert torch.equal(model.logits(PROMPTS, num_steps=2), expected) and expected.shape == (3, 5, 10)
 
 

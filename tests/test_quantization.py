@@ -84,7 +84,7 @@ def test_bytes_are_those_of_all_weights_and_scales_with_shared_ones_once(backbon
 @NAMES
 def test_states_are_near_those_of_plain_weights_and_not_the_same(config, backbone, name):
     found, plain = quantized(config, name).backbone, backbone
-    states = [each.features(each.encode(PROMPTS), None)[0].float() for each in (found, plain)]
+    states = [each.read(each.prepare(PROMPTS, None))[0].float() for each in (found, plain)]
     off = (states[0] - states[1]).norm() / states[1].norm()
     assert torch.equal(states[0][:, 0], states[1][:, 0]) and 0 < off < {"int8": 0.05, "nf4": 0.5}[name]
 
@@ -102,8 +102,8 @@ def test_gradients_of_a_tuner_go_through_quantised_layers(config, problems, name
     model = quantized(config, name, tuner=Lora.Config(r=2))
     model.solve(PROMPTS)  # A call without gradient comes first.
     model.backbone.model.train()
-    encoded = model.backbone.encode(PROMPTS)
-    sum(row.square().sum() for row in model.backbone.features(encoded, None)).backward()
+    prepared = model.backbone.prepare(PROMPTS, None)
+    sum(row.square().sum() for row in model.backbone.read(prepared)).backward()
     lowest = [p.grad for key, p in model.backbone.model.named_parameters() if "layers.0." in key and "lora_" in key]
     assert len(lowest) == 14 and all(grad is not None and grad.abs().max() > 0 for grad in lowest)
 

@@ -7,6 +7,7 @@ from hybrid.block import MLPBlock
 from hybrid.cores import FeedForward
 from hybrid.errors import ConfigError
 from hybrid.reasoner import Reasoner, ReasonerConfig
+from hybrid.workspace import Workspace
 
 CONFIG = ReasonerConfig(width=16, num_cycles=2)
 
@@ -24,8 +25,8 @@ def test_a_step_is_t_cycles_of_the_core():
     state = reasoner.start(x)
     expected = state
     for call in reasoner.core.calls(2):
-        expected = call(expected, x, None)
-    for mine, theirs in zip(reasoner.step(state, x, None), expected, strict=True):
+        expected = call(expected, Workspace(x, None))
+    for mine, theirs in zip(reasoner.step(state, Workspace(x, None)), expected, strict=True):
         torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-6)
 
 
@@ -49,9 +50,9 @@ def test_counts_below_one_are_refused(name):
 def test_under_autocast_the_states_are_of_its_dtype_and_near_those_in_float32():
     reasoner = Reasoner(ReasonerConfig(width=16, num_cycles=2))
     x = torch.randn(2, 5, 16)
-    wide = reasoner.step(reasoner.start(x), x, None)
+    wide = reasoner.step(reasoner.start(x), Workspace(x, None))
     with torch.autocast("cpu", torch.bfloat16):
-        half = reasoner.step(reasoner.start(x), x, None)
+        half = reasoner.step(reasoner.start(x), Workspace(x, None))
     for a, b in zip(half, wide, strict=True):
         assert a.dtype == torch.bfloat16
         torch.testing.assert_close(a.float(), b, rtol=0, atol=0.2)

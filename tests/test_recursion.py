@@ -5,6 +5,7 @@ import torch
 
 from hybrid import recursion
 from hybrid.recursion import recur, relative_motion
+from hybrid.workspace import Workspace
 
 
 def reference(f, x, y, z, n, cycles):
@@ -24,7 +25,7 @@ def test_the_loop_equals_the_reference_with_values_and_gradients():
     x, y, z = (torch.randn(2, 5, 16, dtype=torch.float64) for _ in range(3))
     results = []
     for run in (
-        lambda x: recur(core.calls(2), (y, z), x, None, num_gradient_calls=4),
+        lambda x: recur(core.calls(2), (y, z), Workspace(x, None), num_gradient_calls=4),
         lambda x: reference(core.network, x, y, z, 3, 2),
     ):
         source = x.clone().requires_grad_()
@@ -48,7 +49,7 @@ def test_slices_of_a_batch_give_the_values_and_gradients_of_the_whole(monkeypatc
     for positions in (10_000, 12):
         monkeypatch.setattr(recursion, "SLICE", positions)
         source = x.clone().requires_grad_()
-        out = scheme.run(core, (y, z), source, mask, 2)
+        out = scheme.run(core, (y, z), Workspace(source, torch.full((rows,), 6), mask), 2)
         total = sum((part * torch.linspace(-1, 1, 16)).sum() for part in out)
         results.append((*out, *torch.autograd.grad(total, [source, *core.parameters()])))
     for whole, sliced in zip(*results, strict=True):
@@ -61,27 +62,25 @@ def attention():
     return AttentionBlock.Config(num_heads=2)
 
 
-def scale(state, x, mask):
-    return (state[0] * x,)
+def scale(state, workspace):
+    return (state[0] * workspace.x,)
 
 
 def test_only_the_last_calls_carry_gradient():
     x = torch.tensor([[[2.0]]], requires_grad=True)
     start = (torch.ones(1, 1, 1),)
     for calls, expected in ((0, None), (1, 4.0), (2, 8.0), (3, 12.0), (9, 12.0)):
-        (out,) = recur([scale] * 3, start, x, None, num_gradient_calls=calls)
+        (out,) = recur([scale] * 3, start, Workspace(x, None), num_gradient_calls=calls)
         assert out.item() == 8 and out.requires_grad == (expected is not None)
         if expected is not None:  # d/dx of x^k with the rest held fixed.
             assert torch.autograd.grad(out, x)[0].item() == expected
 
 
-def test_calls_get_the_mask():
+def test_calls_get_the_workspace():
     seen = []
-    mask = torch.tensor([[True]])
-    recur(
-        [lambda state, x, m: seen.append(m) or state] * 2, (torch.ones(1, 1, 1),), torch.ones(1, 1, 1), mask, num_gradient_calls=1
-    )
-    assert seen == [mask, mask]
+    workspace = Workspace(torch.ones(1, 1, 1), torch.ones(1), torch.tensor([[True]]))
+    recur([lambda state, given: seen.append(given) or state] * 2, (torch.ones(1, 1, 1),), workspace, num_gradient_calls=1)
+    assert seen[0] is seen[1] is workspace
 
 
 def test_motion_is_the_relative_change_of_all_states_of_a_row():

@@ -18,20 +18,19 @@ def features(model, problems):
 
 
 def run(model, features: Features, **fields):
-    outputs = int(features.num_answers.max())
-    return search(model.head, features, Fixed(Fixed.Config()), 3, outputs, SearchConfig(**fields))
+    return search(model.head, features, Fixed(Fixed.Config()), 3, SearchConfig(**fields))
 
 
 def test_one_trajectory_is_plain_thinking(model, features):
-    plain = think(model.head, features, Fixed(Fixed.Config()), 3, int(features.num_answers.max()))
-    assert torch.equal(run(model, features, num_trajectories=1).logits, plain.logits)
+    plain = think(model.head, features, Fixed(Fixed.Config()), 3)
+    assert torch.equal(run(model, features, num_trajectories=1).answers, plain.answers)
 
 
 def test_without_noise_every_trajectory_is_the_plain_one(model, features):
     plain = run(model, features, num_trajectories=1)
     for choose in ("halt", "majority"):
         same = run(model, features, num_trajectories=3, noise=0.0, choose=choose)
-        torch.testing.assert_close(same.logits, plain.logits)
+        torch.testing.assert_close(same.answers, plain.answers)
         assert torch.equal(same.symbols, plain.symbols)
 
 
@@ -40,7 +39,7 @@ def test_a_solve_counts_as_one_recursion_so_that_no_noise_is_the_plain_answer(ne
     model = new_model(reasoner=ReasonerConfig(width=16, num_cycles=2, num_supervision_steps=3, gradient=gradient))
     features = model.read([problem.prompt for problem in problems(4)])
     plain = run(model, features, num_trajectories=1)
-    torch.testing.assert_close(run(model, features, num_trajectories=2, noise=0.0).logits, plain.logits)
+    torch.testing.assert_close(run(model, features, num_trajectories=2, noise=0.0).answers, plain.answers)
 
 
 def test_a_head_in_half_precision_searches_too(model, features):
@@ -63,7 +62,7 @@ def test_the_halt_logit_chooses_the_surest_trajectory(model, features):
 
 def test_the_same_seed_gives_the_same_answers(model, features):
     first, again, other = (run(model, features, num_trajectories=4, noise=1.0, seed=seed) for seed in (1, 1, 2))
-    assert torch.equal(first.logits, again.logits)
+    assert torch.equal(first.answers, again.answers)
     assert not torch.equal(first.motion, other.motion)
 
 

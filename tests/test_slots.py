@@ -1,5 +1,6 @@
 """Slots: one stream of problems over all processes."""
 
+from dataclasses import fields
 from types import SimpleNamespace
 
 import pytest
@@ -37,8 +38,7 @@ def test_halted_slots_take_the_next_problems_and_the_others_stay(data):
     stream = DataOrder(11, 0).take(6)
     slots.refill(torch.tensor([False, True, False, True]))
     assert slots.indices == [stream[0], stream[4], stream[2], stream[5]]
-    assert torch.equal(slots.batch.labels, data.labels[slots.indices])
-    assert torch.equal(slots.batch.features.states, data.batch(slots.indices).features.states)
+    same(slots.batch, data.batch(slots.indices))
     slots.refill(torch.zeros(4, dtype=torch.bool))
     assert slots.order.position == 6
 
@@ -63,21 +63,38 @@ def test_the_state_brings_back_problems_order_and_draws(data):
     again = Slots(data, 4, 0, accelerator())
     again.load_state_dict(state)
     for _ in range(2):
-        assert again.indices == slots.indices and torch.equal(again.batch.labels, slots.batch.labels)
+        assert again.indices == slots.indices and torch.equal(again.batch.targets.labels, slots.batch.targets.labels)
         assert torch.equal(again.draw(), slots.draw())
         for each in (slots, again):
             each.refill(torch.tensor([False, True, True, False]))
 
 
-def test_rereading_computes_the_same_batch_again(data):
-    slots = Slots(data, 4, 0, accelerator())
-    before = slots.batch
-    slots.reread()
-    assert slots.batch is not before and torch.equal(slots.batch.features.states, before.features.states)
+def test_a_batch_grows_and_shrinks_with_its_longest_row(model, problems):
+    data = Dataset(model, [*problems(6), problems(1, length=40)[0], *problems(5, seed=2, length=4)])
+    slots, lengths = Slots(data, 3, 1, accelerator()), set()
+    for _ in range(12):
+        slots.refill(torch.tensor([True, False, True]))
+        same(slots.batch, data.batch(slots.indices))
+        lengths.add(slots.batch.features.states.shape[1])
+    assert lengths >= {4, 40}
+
+
+def test_all_processes_pad_alike(model, problems):
+    data = Dataset(model, [problems(1, length=40)[0], *problems(3)])
+    parts = [Slots(data, 4, 0, accelerator(rank, 2)) for rank in (0, 1)]
+    assert {part.batch.features.states.shape[1] for part in parts} == {40}
 
 
 def test_a_refill_leaves_the_dataset_as_it_was(data):
-    before = data.labels.clone()
+    before = data.batch(range(11))
     slots = Slots(data, 4, 0, accelerator())
     slots.refill(torch.ones(4, dtype=torch.bool))
-    assert torch.equal(data.labels, before)
+    same(data.batch(range(11)), before)
+
+
+def same(batch, other):
+    """Assert that two batches hold the same."""
+    for mine, theirs in ((batch.features, other.features), (batch.targets, other.targets)):
+        for field in fields(mine):
+            one, two = getattr(mine, field.name), getattr(theirs, field.name)
+            assert torch.equal(one, two) if isinstance(one, torch.Tensor) else one == two, field.name

@@ -11,7 +11,7 @@ SMALL = Setting(16, 2, torch.float32, positions=5, vocabulary=3, num_cycles=2, n
 
 
 def forward_flops(step):
-    return count_flops(lambda: step.reasoner.step(step.state, step.x, None))
+    return count_flops(lambda: step.reasoner.step(step.state, step.workspace))
 
 
 def test_useful_flops_are_the_forward_ones_and_twice_those_of_the_last_cycle():
@@ -26,7 +26,8 @@ def test_useful_flops_are_what_the_counter_sees_forward_and_backward():
 
     step = OneStep(SMALL)
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
-        step.reasoner.step(step.state, step.x.requires_grad_(), None)[0].sum().backward()
+        step.workspace.x.requires_grad_()
+        step.reasoner.step(step.state, step.workspace)[0].sum().backward()
     # The readout of z by the last answer is in both; only y's own way back is.
     assert counter.get_total_flops() == pytest.approx(step.flops, rel=0.02)
 

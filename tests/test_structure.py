@@ -21,16 +21,17 @@ PACKAGES = {
 
 LAYERS = [
     # The foundation: knows no adapter and no model.
-    "hybrid.errors hybrid.problem hybrid.recursion hybrid.fingerprint hybrid.product hybrid.device hybrid.solution",
-    "hybrid.taps hybrid.offsets hybrid.quantization",
-    "hybrid.faults hybrid.kinds hybrid.default_backbone hybrid.loading hybrid.carry hybrid.checkpoint",
-    "hybrid.layout hybrid.block hybrid.losses hybrid.halting hybrid.flags",
-    "hybrid.cores hybrid.backbone",
-    "hybrid.gradients hybrid.no_backbone hybrid.tuner",
+    "hybrid.errors hybrid.problem hybrid.rows hybrid.fingerprint hybrid.product hybrid.device hybrid.solution",
+    "hybrid.taps hybrid.offsets hybrid.quantization hybrid.workspace hybrid.reader",
+    "hybrid.recursion hybrid.faults hybrid.kinds hybrid.default_backbone hybrid.loading hybrid.checkpoint",
+    "hybrid.layout hybrid.block hybrid.losses hybrid.halting hybrid.flags hybrid.carry hybrid.codec",
+    "hybrid.cores hybrid.reading hybrid.codes",
+    "hybrid.gradients hybrid.backbone",
+    "hybrid.tuner",
     "hybrid.equilibrium",
     # Adapters.
-    "hybrid.adapters.features hybrid.adapters.layer_mix hybrid.adapters.decoder",
-    "hybrid.adapters.encoder",
+    "hybrid.adapters.features hybrid.adapters.layer_mix hybrid.adapters.targets",
+    "hybrid.adapters.encoder hybrid.adapters.decoder",
     "hybrid.adapters.aligned hybrid.adapters.concat hybrid.adapters.cross_attention hybrid.adapters.pooled",
     "hybrid.adapters.structured hybrid.adapters.classes hybrid.adapters.tokens",
     "hybrid.adapters",
@@ -64,6 +65,7 @@ COVERED = {
     "hybrid/__main__.py": "test_cli.py",
     "hybrid/solution.py": "test_model.py",
     "adapters/__init__.py": "test_structure.py",
+    "hybrid/reader.py": "test_codes.py",
     "train/__init__.py": "test_structure.py",
     "train/__main__.py": "test_processes.py",
     "train/config.py": "test_train_config.py",

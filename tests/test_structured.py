@@ -14,27 +14,27 @@ def build(**fields):
 
 
 def features(*rows):
-    return Features.pad([torch.tensor(row, dtype=torch.int16)[:, None, None] for row in rows], [len(row) for row in rows])
+    return Features.pad([torch.tensor(row, dtype=torch.uint8)[:, None, None] for row in rows], [len(row) for row in rows])
 
 
 def test_the_workspace_is_scaled_embeddings_behind_a_prefix():
     encoder = build(num_prefix=2, num_puzzles=1, puzzle_width=5)
     torch.nn.init.normal_(encoder.puzzles)
-    x, mask = encoder(features([2, 0, 1]))
+    x, mask = (found := encoder(features([2, 0, 1]))).x, found.mask
     torch.testing.assert_close(x[0, 2:], 2 * encoder.embedding[[2, 0, 1]])
     torch.testing.assert_close(x[0, :2].flatten(), 2 * torch.cat([encoder.puzzles[0], torch.zeros(3)]))
-    assert mask is None and encoder.num_prefix == 2 and not encoder.normalise
+    assert mask is None and found.num_prefix == 2 and not encoder.normalise
 
 
 def test_learned_positions_keep_the_variance():
     encoder = build(max_positions=3)
-    x, _ = encoder(features([1, 1]))
+    x = encoder(features([1, 1])).x
     expected = (encoder.embedding[[1, 1]] + encoder.positions[:2]) * math.sqrt(0.5) * 2
     torch.testing.assert_close(x[0], expected)
 
 
 def test_padding_is_masked_and_the_prefix_is_not():
-    _, mask = build(num_prefix=1)(features([0, 1, 2], [1]))
+    mask = build(num_prefix=1)(features([0, 1, 2], [1])).mask
     assert mask.tolist() == [[True] * 4, [True, True, False, False]]
 
 

@@ -31,4 +31,4 @@ def test_quantisation_and_tuner_are_shown(config):
 
 def test_a_model_without_a_language_model_is_shown_too(config):
     own = replace(config, encoder=Structured.Config(tuple("0123456789")), layout=LayoutConfig(num_answers=3, given=True))
-    assert "(backbone): none (Identity, int16 on cpu)" in repr(hybrid.attach("none", own))
+    assert "(backbone): none, 10 symbols as numbers" in repr(hybrid.attach("none", own))

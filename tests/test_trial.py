@@ -59,7 +59,7 @@ def test_a_run_takes_the_batch_that_fits_says_so_and_resumes_with_it(new_model, 
     real, sizes = TrialStep.__call__, []
 
     def step(self):
-        sizes.append(len(self.batch.labels))
+        sizes.append(len(self.batch.targets.labels))
         if sizes[-1] > 3:
             raise FULL[0]
         real(self)
@@ -179,7 +179,7 @@ class TestTunedModels:
         sizes, real = [], TrialStep.go_back
 
         def go_back(self):
-            sizes.append(len(self.batch.labels))
+            sizes.append(len(self.batch.targets.labels))
             if sizes[-1] > 4:
                 raise FULL[0]
             real(self)

@@ -1,7 +1,7 @@
 """`python -m hybrid.train` is the command `hybrid train`, for launchers that start a module in many processes."""
 
+import runpy
 import sys
 
-from hybrid.cli import main
-
-sys.exit(main(["train", *sys.argv[1:]]))
+sys.argv.insert(1, "train")
+runpy.run_module("hybrid", run_name="__main__", alter_sys=True)

@@ -48,10 +48,10 @@ class Boundary:
         finally:
             self.backbone.model.eval()
 
-    def read(self, data: Dataset, indices: Sequence[int]) -> Batch:
-        """Run the model with gradient on some problems; the features of the batch (b, p, k, h) are a leaf."""
+    def read(self, data: Dataset, indices: Sequence[int], num_positions: int | None = None) -> Batch:
+        """Run the model with gradient on some problems; the features of the batch, as `data.batch` pads them, are a leaf."""
         with self.training():
-            batch = data.batch(indices).to(self.accelerator.device)
+            batch = data.batch(indices, num_positions).to(self.accelerator.device)
         self.output = batch.features.states
         self.leaf = at_least_float32(self.output.detach()).clone().requires_grad_()  # Gradients of many steps add up in it.
         return replace(batch, features=replace(batch.features, states=self.leaf))

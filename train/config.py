@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from hybrid.kinds import family_field, require
+from hybrid.kinds import ADDED, family_field, require
 from hybrid.losses import LOSSES, Softmax
 from hybrid.train.optimizer import OPTIMIZERS, OptimizerConfig
 
@@ -36,7 +36,8 @@ class TrainConfig:
         backbone_learning_rate: peak rate of a tuner inside the language model; the optimizer's course holds for it too.
         gradient_checkpointing: let the tuned language model recompute its activations: less memory, more time.
         compile: compile the recursion's networks with torch.compile: a minute at the start, then faster steps.
-        cache: keep the backbone's features on disk; without, the backbone runs on the whole batch at every step.
+        cache: keep the backbone's features on disk; without, the backbone reads each problem when its turn comes.
+        worked_steps: teach supervision step k the k-th line of a problem's worked steps, the last one the answer.
         trackers: names of Accelerate trackers (tensorboard, wandb, ...).
     """
 
@@ -60,6 +61,7 @@ class TrainConfig:
     gradient_checkpointing: bool = False
     compile: bool = False
     cache: bool = True
+    worked_steps: bool = field(default=False, metadata=ADDED)
     mixed_precision: Literal["no", "bf16", "fp16"] = "no"
     trackers: tuple[str, ...] = ()
 

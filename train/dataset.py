@@ -1,74 +1,60 @@
-"""Problems as tensors: features from the backbone, labels from the answers.
+"""Problems as tensors: features from the reader, labels from the answers.
 
-Shapes: b batch, p positions of features, o output positions (answers first, then path).
+Shapes: b batch, p positions of features, n lines of a target, o output positions (answers first, then path).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from array import array
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from hybrid.adapters import Features
+from hybrid.adapters import ENCODERS, Features, Targets
 from hybrid.errors import InputError
 from hybrid.faults import Faults
 from hybrid.losses import IGNORE
 from hybrid.model import HybridModel
-from hybrid.offsets import Encoded
 from hybrid.problem import Problem
-from hybrid.train.feature_cache import CachedFeatures, LiveFeatures, Reading, cached_features
+from hybrid.reader import Store
+from hybrid.rows import Rows
+from hybrid.train.feature_cache import Held, LiveFeatures, cached_features
 from hybrid.train.processes import Team
+
+TOGETHER = 512
+"""Prompts made ready at once: their spans, a tuple for each symbol, are not kept."""
+
+SLACK = 16
+"""A batch takes the length of the longest row of the whole set if its own longest row is at most this much shorter."""
 
 
 @dataclass(frozen=True)
-class Batch:
-    """Features and labels of some problems.
-
-    Args:
-        features: of the prompts.
-        labels: (b, o) int64, IGNORE where a position has none.
-        weights: of each label's loss against its row's others, (b, o) float32.
-    """
+class Batch(Rows):
+    """Features of some problems, and what they should answer."""
 
     features: Features
-    labels: Tensor
-    weights: Tensor
-
-    def to(self, device: torch.device | str) -> Batch:
-        """Return the same batch on `device`."""
-        return Batch(self.features.to(device), self.labels.to(device), self.weights.to(device))
-
-    def select(self, rows: Tensor) -> Batch:
-        """Keep only some rows (index tensor)."""
-        return Batch(self.features.select(rows), self.labels[rows], self.weights[rows])
-
-    def replace(self, rows: Tensor, fresh: Batch) -> None:
-        """Overwrite the rows given by an index tensor, in place; shapes stay."""
-        self.features.states[rows] = fresh.features.states
-        self.features.mask[rows] = fresh.features.mask
-        self.features.num_answers[rows] = fresh.features.num_answers
-        self.labels[rows] = fresh.labels
-        self.weights[rows] = fresh.weights
-
-    def answer_labels(self) -> Tensor:
-        """Return the labels with path positions set to IGNORE."""
-        return self.labels.where(self.features.answer_mask(self.labels.shape[1]), torch.full_like(self.labels, IGNORE))
+    targets: Targets
 
 
 @dataclass(frozen=True)
 class Row:
-    """One problem as the dataset keeps it: what the backbone reads, answer positions, labels (answers, then path)."""
+    """One problem as the dataset keeps it: what the reader reads, answer positions, and a line of labels a supervision step."""
 
-    reading: Reading
+    prepared: Any
     num_answers: int
-    labels: list[int]
+    lines: list[list[int]]
 
 
 class Dataset:
-    """Problems with their features; rows are taken by index, padded to the longest problem of all.
+    """Problems with their features; rows are taken by index, padded to the longest of the batch.
+
+    Args:
+        worked_steps: let the first supervision steps answer with the lines of `Problem.steps`; else all with the answer.
 
     Raises:
         DataError: problems are empty, longer than the model's context or the encoder's room, or do not fit the layout;
@@ -81,6 +67,7 @@ class Dataset:
         problems: Sequence[Problem],
         *,
         cache: bool = True,
+        worked_steps: bool = False,
         say: Callable[[str], None] = lambda text: None,
         progress: Callable[[int], None] = lambda rows: None,
         team: Team | None = None,
@@ -88,86 +75,151 @@ class Dataset:
         if not problems:
             raise InputError("there are no problems to train on; give at least one")
         self.problems = tuple(problems)
-        rows = _checked(model, self.problems)
-        readings = [row.reading for row in rows]
-        self.num_positions = max(reading.num_positions for reading in readings)
-        self.num_answers = [row.num_answers for row in rows]
-        self.labels = torch.full((len(rows), max(len(row.labels) for row in rows)), IGNORE)
-        for place, row in zip(self.labels, rows, strict=True):
-            place[: len(row.labels)] = torch.tensor(row.labels)
-        self.weights = torch.ones(self.labels.shape)
-        for place, problem in zip(self.weights, self.problems, strict=True):
-            place[: len(problem.weights)] = torch.tensor(problem.weights)
-        self.features: CachedFeatures | LiveFeatures = (
-            cached_features(model.backbone, readings, say=say, progress=progress, team=team)
-            if cache
-            else LiveFeatures(model.backbone, readings)
-        )
+        reader: Any = model.backbone
+        prepared: Any = [] if reader.runs else bytearray()
+        keep = prepared.append if reader.runs else prepared.extend
+        self.num_answers, self.lengths, self._labels = array("i"), array("i"), _Labels()
+        for row in _checked(model, self.problems, worked_steps):
+            keep(row.prepared)
+            self.num_answers.append(row.num_answers)
+            self.lengths.append(len(row.prepared))
+            self._labels.add(row.lines)
+        self.longest = max(self.lengths)
+        self.features: Store
+        if not reader.runs:
+            self.features = Held(reader.flat(prepared).to(model.device), array("q", [0, *accumulate(self.lengths)]))
+        elif cache:
+            self.features = cached_features(reader, prepared, say=say, progress=progress, team=team)
+        else:
+            self.features = LiveFeatures(reader, prepared)
 
     def __len__(self) -> int:
         return len(self.problems)
 
-    def batch(self, indices: Sequence[int]) -> Batch:
-        """Return the problems at `indices` as one batch on the CPU, in the backbone's precision."""
-        rows = self.features.rows(indices)
-        features = Features.pad(rows, [self.num_answers[i] for i in indices], self.num_positions)
-        return Batch(features, self.labels[list(indices)], self.weights[list(indices)])
+    def num_positions(self, indices: Sequence[int]) -> int:
+        """Return the positions that a batch of these problems has."""
+        own = max(self.lengths[i] for i in indices)
+        return self.longest if self.longest - own <= SLACK else own
+
+    def batch(self, indices: Sequence[int], num_positions: int | None = None) -> Batch:
+        """Return the problems at `indices` as one batch, padded to `num_positions` or as `num_positions(indices)` says."""
+        counts = [self.num_answers[i] for i in indices]
+        length = num_positions or self.num_positions(indices)
+        features = Features.pad(self.features.rows(indices), counts, length)
+        labels = self._labels.rows(indices)
+        weights = torch.ones(len(labels), labels.shape[2])
+        for place, i in zip(weights, indices, strict=True):
+            if own := self.problems[i].weights:
+                place[: len(own)] = torch.tensor(own)
+        return Batch(features, Targets(labels, torch.tensor(counts), weights))
 
 
-def _checked(model: HybridModel, problems: Sequence[Problem]) -> list[Row]:
-    rows, faults = [], Faults()
-    for number, (problem, tokens) in enumerate(zip(problems, _encoded(model, problems), strict=True)):
+class _Labels:
+    """The labels of all problems, in as few bytes as they need."""
+
+    def __init__(self) -> None:
+        self.flat, self.ends, self.counts = array("b"), array("q", [0]), array("i")
+        self.shapes: set[tuple[int, int]] = set()
+
+    def add(self, lines: Sequence[Sequence[int]]) -> None:
+        """Append the lines of one problem, all of one length."""
+        top = max(map(max, lines))
+        for code, most in (("h", 127), ("i", 32767)):
+            if top > most and self.flat.itemsize < array(code).itemsize:
+                self.flat = array(code, self.flat)
+        for line in lines:
+            self.flat.extend(line)
+        self.ends.append(len(self.flat))
+        self.counts.append(len(lines))
+        self.shapes.add((len(lines), len(lines[0])))
+
+    def rows(self, indices: Sequence[int]) -> Tensor:
+        """Return the labels of some problems, (b, n, o): a short one's last line again, its further positions IGNORE."""
+        most_lines, most = (max(size) for size in zip(*self.shapes, strict=True))
+        labels = torch.full((len(indices), most_lines, most), IGNORE)
+        kind = {"b": torch.int8, "h": torch.int16, "i": torch.int32}[self.flat.typecode]
+        for place, i in zip(labels, indices, strict=True):
+            own = torch.frombuffer(self.flat[self.ends[i] : self.ends[i + 1]], dtype=kind).view(self.counts[i], -1)
+            place[: len(own), : own.shape[1]] = own
+            place[len(own) :, : own.shape[1]] = own[-1]
+        return labels
+
+
+def _checked(model: HybridModel, problems: Sequence[Problem], worked_steps: bool) -> Iterator[Row]:
+    faults = Faults()
+    cuts = (problems[start : start + TOGETHER] for start in range(0, len(problems), TOGETHER))
+    every = (ready for cut in cuts for ready in _prepared(model, cut))
+    for number, (problem, ready) in enumerate(zip(problems, every, strict=True)):
         try:
-            if isinstance(tokens, InputError):
-                raise tokens
-            rows.append(_row(model, problem, tokens))
+            if isinstance(ready, InputError):
+                raise ready
+            yield _row(model, problem, *ready, worked_steps)
         except InputError as error:
             faults.add(f"{problem.where or f'problem {number}'}: {error}")
     faults.check()
-    return rows
 
 
-def _encoded(model: HybridModel, problems: Sequence[Problem]) -> Sequence[Encoded | InputError]:
-    """Return the tokens of each prompt, or what is wrong with it."""
+def _prepared(model: HybridModel, problems: Sequence[Problem]) -> Sequence[tuple[Any, int] | InputError]:
+    """Return each prompt ready for the reader with its number of answer positions, or what is wrong with it."""
     try:
-        return model.backbone.encode([problem.prompt for problem in problems])
+        return model.prepare(problems)
     except InputError as error:
         if len(problems) == 1:
             return [error]
-        return [tokens for problem in problems for tokens in _encoded(model, [problem])]
+        middle = len(problems) // 2
+        return [*_prepared(model, problems[:middle]), *_prepared(model, problems[middle:])]
 
 
-def _row(model: HybridModel, problem: Problem, tokens: Encoded) -> Row:
-    layout, encoder = model.config.layout, model.head.encoder
-    answer, context = layout.spans(problem.prompt, problem.spans)
-    reads_spans = encoder.reads == "spans"
-    reading = Reading(tokens, answer + context if reads_spans else None)
-    if encoder.longest is not None and reading.num_positions > encoder.longest:
-        name = "max_positions" if reads_spans else "max_tokens"
-        raise InputError(f"{reading.num_positions} positions, but encoder.{name} is {encoder.longest}; attach with a larger one")
-    places, room = layout.length(answer), getattr(model.config.encoder, "max_answers", None)
-    if room is not None and places > room:
-        raise InputError(f"the answer has {places} places, but encoder.max_answers is {room}; attach with a larger one")
-    labels = answer_labels(model, problem, places)
+def _row(model: HybridModel, problem: Problem, prepared: Any, places: int, worked_steps: bool) -> Row:
+    encoder = model.config.encoder
+    short = ENCODERS[ENCODERS.name_of(encoder)].shortage(encoder, len(prepared), places)
+    if short:
+        raise InputError(short)
+    labels = answer_labels(model, problem.answer, places)
     if problem.weights and len(problem.weights) != len(labels):
         raise InputError(f"there are {len(problem.weights)} weights where the answer has {len(labels)} places")
     if any(not 0 <= weight < math.inf for weight in problem.weights):
         raise InputError(f"weights are {problem.weights}; give finite numbers of at least 0")
-    if reads_spans and context and problem.path:
-        if len(problem.path) != len(context):
-            raise InputError(f"there are {len(problem.path)} path symbols where the prompt has {len(context)} places")
-        labels += [model.head.decoder.index(symbol) for symbol in problem.path]
-    return Row(reading, places, labels)
+    path: list[int] = []
+    context = len(prepared) - places if model.head.encoder.reads == "spans" else 0
+    if context and problem.path:
+        if len(problem.path) != context:
+            raise InputError(f"there are {len(problem.path)} path symbols where the prompt has {context} places")
+        path = [model.head.decoder.index(symbol) for symbol in problem.path]
+    lines = list(_lines(model, problem, places, path)) if worked_steps else []
+    taught = [*lines[:-1], labels + path]  # The last worked step is the answer.
+    return Row(prepared, places, spread(taught, model.config.reasoner.num_supervision_steps))
 
 
-def answer_labels(model: HybridModel, problem: Problem, places: int) -> list[int]:
+def spread(lines: Sequence[list[int]], num_steps: int) -> list[list[int]]:
+    """Return at most `num_steps` of the lines, evenly chosen, so that the last supervision step is taught the last line.
+
+    Example:
+        >>> spread([[1], [2], [3], [4], [5]], 2)
+        [[3], [5]]
+    """
+    count = min(len(lines), num_steps)
+    return [list(lines[math.ceil((step + 1) * len(lines) / count) - 1]) for step in range(count)]
+
+
+def _lines(model: HybridModel, problem: Problem, places: int, path: list[int]) -> Iterator[list[int]]:
+    """Yield the labels of each worked step on the answer's places and the path; an empty symbol teaches nothing."""
+    size = len(problem.answer)
+    for step in problem.steps:
+        if len(step) not in (size, size + len(problem.path)):
+            raise InputError(f"a worked step has {len(step)} symbols; give {size}, one for each symbol of the answer")
+        labels = [model.head.decoder.index(symbol) if symbol else IGNORE for symbol in step]
+        yield [*labels[:size], *[IGNORE] * (places - size), *(labels[size:] if path and len(step) > size else path)]
+
+
+def answer_labels(model: HybridModel, answer: Sequence[str], places: int) -> list[int]:
     """Return one label a place; behind the END of an answer that is shorter stands IGNORE.
 
     Raises:
         InputError: the head cannot write the answer, or not in so many places.
     """
     decoder = model.head.decoder
-    labels = decoder.labels(problem.answer)
+    labels = decoder.labels(answer)
     if decoder.end is None and len(labels) != places:
         raise InputError(f"there are {len(labels)} answer symbols where the prompt has {places} places")
     if len(labels) > places:

@@ -90,6 +90,6 @@ def answered_batches(
     """Yield the place, the labels (b, a) and the answers, all on the CPU, of the batches that begin at `starts`."""
     device = head.reasoner.initial.device
     for start in starts:
-        batch = dataset.batch(range(start, min(start + batch_size, len(dataset)))).to(device)
-        labels = batch.answer_labels()[:, : int(batch.features.num_answers.max())].cpu()
-        yield start, labels, noisy_search(head, batch.features, rule, num_steps, labels.shape[1], search or SearchConfig())
+        batch = dataset.batch(range(start, min(start + batch_size, len(dataset))))
+        labels, features = batch.targets.answer[:, : batch.features.most], batch.features.to(device)
+        yield start, labels, noisy_search(head, features, rule, num_steps, search or SearchConfig())

@@ -9,6 +9,7 @@ memory-mapped: the cache may be larger than memory.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import shutil
@@ -20,74 +21,62 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from hybrid.backbone import Backbone
-from hybrid.checkpoint import whole_file
+from hybrid.checkpoint import whole_file, write_text
+from hybrid.codec import Packed
 from hybrid.default_backbone import cache_folder
 from hybrid.errors import StorageError
-from hybrid.offsets import Encoded
-from hybrid.problem import Span
+from hybrid.fingerprint import tensors_digest
+from hybrid.reading import LanguageReader, Reading
 from hybrid.train.processes import Team
 
 SHARD_ROWS = 256
-FORMAT = 2
+FORMAT = 3
 
-
-@dataclass(frozen=True)
-class Reading:
-    """A prompt ready for the backbone: its tokens and, where the encoder reads spans, the spans."""
-
-    encoded: Encoded
-    spans: tuple[Span, ...] | None
-
-    @property
-    def num_positions(self) -> int:
-        """Positions that the encoder gets."""
-        return len(self.encoded.ids) if self.spans is None else len(self.spans)
+Shard = tuple[dict[str, Tensor], list[int]]
 
 
 @dataclass(frozen=True)
 class CachedFeatures:
-    """Features of many problems, memory-mapped."""
+    """Features of many problems, memory-mapped: what the codec keeps of them, and where each ends in its shard."""
 
-    shards: Sequence[tuple[Tensor, list[int]]]
-
-    def row(self, index: int) -> Tensor:
-        """Return the features (p, k, h) of one problem."""
-        states, ends = self.shards[index // SHARD_ROWS]
-        place = index % SHARD_ROWS
-        return states[ends[place - 1] if place else 0 : ends[place]]
+    backbone: LanguageReader
+    shards: Sequence[Shard]
 
     def rows(self, indices: Sequence[int]) -> list[Tensor]:
-        """Return the features of several problems."""
-        return [self.row(index) for index in indices]
+        """Return the features (p, k, h) of some problems."""
+        return [self._row(*divmod(index, SHARD_ROWS)) for index in indices]
+
+    def _row(self, number: int, place: int) -> Tensor:
+        kept, ends = self.shards[number]
+        part = slice(ends[place - 1] if place else 0, ends[place])
+        return self.backbone.unpack({name: tensor[part] for name, tensor in kept.items()})
 
 
 @dataclass(frozen=True)
 class LiveFeatures:
     """The same without a cache: the backbone runs at every call."""
 
-    backbone: Backbone
-    readings: Sequence[Reading]
+    backbone: LanguageReader
+    prepared: Sequence[Reading]
 
     def rows(self, indices: Sequence[int]) -> list[Tensor]:
-        """Return the features of several problems."""
-        return run(self.backbone, [self.readings[index] for index in indices])
+        """Return the features of some problems."""
+        return self.backbone.read([self.prepared[index] for index in indices])
 
 
-def run(backbone: Backbone, readings: Sequence[Reading]) -> list[Tensor]:
-    """Run the backbone on some prompts and return the features (p, k, h) of each."""
-    spans = [reading.spans for reading in readings]
-    given = None if spans[0] is None else [s or () for s in spans]
-    return backbone.features([reading.encoded for reading in readings], given)
+@dataclass(frozen=True)
+class Held:
+    """Features that are small enough to be held on the device: all positions in one tensor, and where each problem's end."""
+
+    flat: Tensor
+    ends: Sequence[int]
+
+    def rows(self, indices: Sequence[int]) -> list[Tensor]:
+        """Return the features of some problems."""
+        return [self.flat[self.ends[index] : self.ends[index + 1]] for index in indices]
 
 
-def bytes_needed(backbone: Backbone, readings: Sequence[Reading]) -> int:
-    """Return the size in bytes of the features of these prompts on disk."""
-    positions = sum(reading.num_positions for reading in readings)
-    return positions * len(backbone.layers) * backbone.hidden_size * backbone.dtype.itemsize
-
-
-def missing_readings(backbone: Backbone, readings: Sequence[Reading], folder: Path | None = None) -> list[Reading]:
+def missing_readings(backbone: LanguageReader, readings: Sequence[Reading], folder: Path | None = None) -> list[Reading]:
     """Return those of `readings` that `cached_features` would have to compute; nothing is read but names."""
     folder = folder or cache_folder() / "features"
     cuts = [readings[i : i + SHARD_ROWS] for i in range(0, len(readings), SHARD_ROWS)]
@@ -95,7 +84,7 @@ def missing_readings(backbone: Backbone, readings: Sequence[Reading], folder: Pa
 
 
 def cached_features(
-    backbone: Backbone,
+    backbone: LanguageReader,
     readings: Sequence[Reading],
     *,
     folder: Path | None = None,
@@ -126,28 +115,26 @@ def cached_features(
     found = [_open(file) for file in files]
     missing = [cut for cut, shard in zip(cuts, found, strict=True) if shard is None]
     if missing:
-        _check_space(folder, sum(bytes_needed(backbone, cut) for cut in missing), say)
+        _check_space(folder, sum(backbone.bytes_of(cut) for cut in missing), say)
     if team.size > 1:
         for place in team.share(team.shared([place for place, shard in enumerate(found) if shard is None])):
             if found[place] is None:
-                _write(files[place], run(backbone, cuts[place]))
+                _write(files[place], backbone.pack(cuts[place]))
         team.wait()
         found = [shard or _open(file) for shard, file in zip(found, files, strict=True)]
     for place, (cut, file) in enumerate(zip(cuts, files, strict=True)):
         if found[place] is None:
-            _write(file, run(backbone, cut))
+            _write(file, backbone.pack(cut))
             found[place] = _open(file)
             if found[place] is None:
                 raise StorageError(f"{file} cannot be read back; check the disk")
         progress(min((place + 1) * SHARD_ROWS, len(readings)))
-    return CachedFeatures([shard for shard in found if shard is not None])
+    return CachedFeatures(backbone, [shard for shard in found if shard is not None])
 
 
-def _key(backbone: Backbone, readings: Sequence[Reading]) -> str:
-    content = [[reading.encoded.ids, reading.encoded.offsets, reading.spans] for reading in readings]
-    deciding = {part: value for part, value in backbone.fingerprint.items() if part != "landmarks"}  # The weights say them.
-    made_by = [FORMAT, deciding, backbone.settings, backbone.layers, torch.__version__]
-    return hashlib.sha256(json.dumps([made_by, content]).encode()).hexdigest()[:32]
+def _key(backbone: LanguageReader, readings: Sequence[Reading]) -> str:
+    content = [[reading.ids.tolist(), reading.ranges] for reading in readings]
+    return hashlib.sha256(json.dumps([FORMAT, backbone.identity, torch.__version__, content]).encode()).hexdigest()[:32]
 
 
 def _check_space(folder: Path, needed: int, say: Callable[[str], None]) -> None:
@@ -164,39 +151,52 @@ def _check_space(folder: Path, needed: int, say: Callable[[str], None]) -> None:
         )
 
 
-def _write(file: Path, rows: Sequence[Tensor]) -> None:
+def _write(file: Path, rows: Sequence[Packed]) -> None:
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    states = torch.cat(list(rows)).cpu().contiguous()
-    ends = torch.tensor([len(row) for row in rows]).cumsum(0)
+    tensors = {name: torch.cat([row[name] for row in rows]).cpu().contiguous() for name in rows[0]}
+    tensors["ends"] = torch.tensor([len(row[next(iter(row))]) for row in rows]).cumsum(0)
     with whole_file(file) as work:
         try:
-            save_file({"states": states, "ends": ends}, work, metadata={"sha256": _content_digest(states, ends)})
+            save_file(tensors, work, metadata={"sha256": tensors_digest(sorted(tensors.items()))})
         except SafetensorError as error:
             raise OSError(str(error)) from None
 
 
-def _open(file: Path) -> tuple[Tensor, list[int]] | None:
+def _open(file: Path) -> Shard | None:
+    """Return a shard, None where there is none or it is damaged; its digest is computed once, not at every opening."""
     from safetensors import SafetensorError, safe_open
 
     if not file.is_file():
         return None
     try:
         with safe_open(file, "pt") as shard:
-            states, ends = shard.get_tensor("states"), shard.get_tensor("ends")
-            intact = (shard.metadata() or {}).get("sha256") == _content_digest(states, ends)
+            tensors = {name: shard.get_tensor(name) for name in shard.keys()}  # noqa: SIM118 - not a dict
+            known = (shard.metadata() or {}).get("sha256")
+        intact = "ends" in tensors and (_is_marked(file) or known == tensors_digest(sorted(tensors.items())))
     except (SafetensorError, OSError):
         intact = False
     if not intact:
         warnings.warn(f"cache file {file} is damaged; it is built again", stacklevel=2)
         return None
-    return states, ends.tolist()
+    _mark(file)
+    ends: list[int] = tensors.pop("ends").tolist()
+    return tensors, ends
 
 
-def _content_digest(*tensors: Tensor) -> str:
-    digest = hashlib.sha256()
-    for tensor in tensors:
-        digest.update(f"{tuple(tensor.shape)} {tensor.dtype} ".encode())
-        digest.update(tensor.flatten().view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+def _stamp(file: Path) -> str:
+    found = file.stat()
+    return f"{found.st_size} {found.st_mtime_ns}"
+
+
+def _is_marked(file: Path) -> bool:
+    mark = file.with_suffix(".seen")
+    return mark.is_file() and mark.read_text(encoding="utf-8") == _stamp(file)
+
+
+def _mark(file: Path) -> None:
+    """Note a shard's size and time of writing beside it: unchanged, it needs no digest again."""
+    if not _is_marked(file):
+        with contextlib.suppress(StorageError):  # A cache that can only be read.
+            write_text(file.with_suffix(".seen"), _stamp(file))

@@ -83,7 +83,7 @@ class Resumable:
         from hybrid import checkpoint, tuner
 
         tensors = self.team.shared(checkpoint.load(self.folder.path).tensors if self.team.main else {})
-        checkpoint.restore(self.model.head, tensors, str(self.folder.path))
+        self.model.restore(tensors, self.folder.path)
         if self.model.backbone.tuned:
             weights = self.team.shared(tuner.read(self.folder.path) if self.team.main else {})
             tuner.restore(self.model.backbone, weights)

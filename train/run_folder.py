@@ -11,12 +11,13 @@ import json
 import os
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from hybrid.checkpoint import file_digest, write_text
 from hybrid.errors import ConfigError, StorageError
+from hybrid.kinds import is_other
 
 KEEP = 2
 """Checkpoints kept: the newest and one before it."""
@@ -31,26 +32,35 @@ class RunFolder:
         self.metrics = self.path / "metrics.jsonl"
         self.record = self.path / "run.json"
 
-    def open(self, record: dict[str, Any]) -> None:
+    def open(self, record: Mapping[str, Any]) -> None:
         """Claim the folder for the run that `record` describes, or find that it already is this run's.
+
+        Args:
+            record: plain data, or functions that give it as `kinds.to_dict` does. A field that the folder's run did not
+                know yet makes no other run while it is at its default.
 
         Raises:
             ConfigError: the folder holds another run.
             StorageError: it cannot be written.
         """
-        known, wanted = self.read_record(), json.loads(json.dumps(record))
+        known = self.read_record()
+        wanted, changed = (
+            json.loads(json.dumps({name: part(changed_only=short) if callable(part) else part for name, part in record.items()}))
+            for short in (False, True)
+        )
         if known is not None and not self._begun(known):
             self.record.unlink()  # A run that ended in an error before its first step, such as data that did not fit.
             known = None
         if known is None and self.record.exists():
             raise ConfigError(f"{self.record} is damaged, so this may be another run; give another --output, or --overwrite")
-        if known is not None and known["run"] != wanted:
-            differs = [key for key in known["run"] | wanted if known["run"].get(key) != wanted.get(key)]
+        old = {} if known is None else known["run"]
+        differs = [key for key in old | wanted if known and is_other(old.get(key), wanted.get(key), changed.get(key))]
+        if differs:
             raise ConfigError(
                 f"{self.path} holds another run ({', '.join(differs)} differ); give another --output, or --overwrite"
             )
         if known is None:
-            write_text(self.record, json.dumps({"run": record, "finished": None}, indent=2) + "\n")
+            write_text(self.record, json.dumps({"run": wanted, "finished": None}, indent=2) + "\n")
         self.check_writable()
 
     def _begun(self, known: dict[str, Any]) -> bool:

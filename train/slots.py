@@ -12,7 +12,9 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from torch import Tensor
+from torch.nn import functional as F
 
+from hybrid.adapters import Features, Targets
 from hybrid.train.dataset import Batch, Dataset
 
 FIRST_SHARE, NEXT_SHARE, GOOD_ENOUGH = 0.25, 0.02, 0.7
@@ -47,7 +49,7 @@ class DataOrder:
 
 
 class Slots:
-    """This process's share of the slots, with their problems' features and labels on the device."""
+    """The slots of all processes by their problems, and this one's share of them with features and targets on the device."""
 
     def __init__(
         self, dataset: Dataset, batch_size: int, seed: int, accelerator: Accelerator, *, curriculum: bool = False
@@ -60,8 +62,19 @@ class Slots:
         self.levels = [problem.difficulty for problem in dataset.problems]
         self.ranked = sorted(self.levels)
         self.share = FIRST_SHARE if curriculum else 1.0
-        self.indices = self.own(self.order.take(batch_size, self._allowed))
-        self.batch: Batch = dataset.batch(self.indices).to(accelerator.device)
+        self.everywhere = self.order.take(batch_size, self._allowed)
+        self.batch: Batch = self._read()
+
+    @property
+    def indices(self) -> list[int]:
+        """The problems of this process's slots."""
+        indices: list[int] = self.own(self.everywhere)
+        return indices
+
+    @property
+    def num_positions(self) -> int:
+        """Positions of the batch: of all processes alike, so that any number of them gives the same bits."""
+        return self.dataset.num_positions(self.everywhere)
 
     def own(self, values: Any) -> Any:
         """Return this process's part of what there is one of for every slot."""
@@ -78,23 +91,29 @@ class Slots:
 
     def refill(self, halted: Tensor, *, read: bool = True) -> None:
         """Give the next problems of the stream to the halted slots (local b,) bool; `read` their features too."""
-        everywhere = self.accelerator.gather(halted) if self.accelerator.num_processes > 1 else halted
-        flags = everywhere.tolist()
+        flags = (self.accelerator.gather(halted) if self.accelerator.num_processes > 1 else halted).tolist()
         fresh = iter(self.order.take(sum(flags), self._allowed))
-        places = self.own([next(fresh) if flag else -1 for flag in flags])
-        taken = [(slot, index) for slot, index in enumerate(places) if index >= 0]
-        if not taken:
-            return
-        for slot, index in taken:
-            self.indices[slot] = index
-        if not read:
-            return
-        rows = torch.tensor([slot for slot, _ in taken], device=halted.device)
-        self.batch.replace(rows, self.dataset.batch([index for _, index in taken]).to(halted.device))
+        self.everywhere = [next(fresh) if flag else index for flag, index in zip(flags, self.everywhere, strict=True)]
+        rows = [slot for slot, flag in enumerate(self.own(flags)) if flag]
+        if read and any(flags):
+            self._replace(rows)
 
-    def reread(self) -> None:
-        """Compute the features of all slots again: the backbone in the loop."""
-        self.batch = self.dataset.batch(self.indices).to(self.accelerator.device)
+    def _read(self) -> Batch:
+        return self.dataset.batch(self.indices, self.num_positions).to(self.accelerator.device)
+
+    def _replace(self, rows: list[int]) -> None:
+        """Read the problems of some local slots; the others keep their features, padded to the new length of the batch."""
+        length, data, indices, old = self.num_positions, self.dataset, self.indices, self.batch
+        states, labels, weights = old.features.states, old.targets.labels, old.targets.weights
+        if states.shape[1] != length:
+            states = F.pad(states, (0, 0, 0, 0, 0, length - states.shape[1])).contiguous()  # Or cut off, where it is less.
+        if rows:
+            fresh, places = data.batch([indices[row] for row in rows], length).to(states.device), torch.tensor(rows)
+            places = places.to(states.device)
+            states[places], labels[places] = fresh.features.states, fresh.targets.labels
+            weights[places] = fresh.targets.weights
+        features = Features.of(states, [data.lengths[i] for i in indices], [data.num_answers[i] for i in indices])
+        self.batch = Batch(features, Targets(labels, features.num_answers, weights))
 
     def draw(self) -> Tensor:
         """Return one uniform random number a local slot, the same for any number of processes."""
@@ -103,12 +122,9 @@ class Slots:
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return what a resumed run needs, as tensors: the slots of all processes."""
-        indices = torch.tensor(self.indices, device=self.accelerator.device)
-        if self.accelerator.num_processes > 1:
-            indices = self.accelerator.gather(indices)
         return {
             "position": torch.tensor(self.order.position),
-            "indices": indices.cpu(),
+            "indices": torch.tensor(self.everywhere),
             "draws": self.draws.get_state(),
             "share": torch.tensor(self.share, dtype=torch.float64),
         }
@@ -116,7 +132,7 @@ class Slots:
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Go on where `state_dict` was taken, by any number of processes."""
         self.order.position = int(state["position"])
-        self.indices = self.own(state["indices"].tolist())
+        self.everywhere = state["indices"].tolist()
         self.draws.set_state(state["draws"])
         self.share = float(state["share"])
-        self.batch = self.dataset.batch(self.indices).to(self.accelerator.device)
+        self.batch = self._read()

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from hybrid.carry import Carry
 from hybrid.halting import Halting
 from hybrid.head import Head, StepOutput
-from hybrid.losses import LOSSES, AnswerLoss, whole_answer_right
+from hybrid.losses import LOSSES, AnswerLoss
 from hybrid.train.config import TrainConfig
 from hybrid.train.dataset import Batch
 
@@ -60,24 +60,28 @@ class Objective:
         return cls(loss, reasoner.halting, *weights, most, config.deep_supervision, in_step)
 
 
-def losses(out: StepOutput, batch: Batch, objective: Objective, next_bk: Tensor | None, steps_b: Tensor) -> StepLosses:
-    """Return the losses of one supervision step on a batch; each is a mean over its rows.
+def forward(head: nn.Module, batch: Batch, carry: Carry, objective: Objective) -> StepOutput:
+    """Run the head on a batch from its carry, and score the answer against what the step is taught."""
+    goal = batch.targets.at(carry.steps + 1, objective.path_weight)
+    out: StepOutput = head(batch.features, carry.state, goal, objective.loss)
+    return out
+
+
+def losses(out: StepOutput, objective: Objective, next_bk: Tensor | None, steps_b: Tensor) -> StepLosses:
+    """Return the losses of one supervision step; each is a mean over the rows.
 
     Args:
         out: of the step.
-        batch: features and labels.
         objective: losses and weights.
         next_bk: halt logits one step later, for a halting rule that looks ahead.
         steps_b: steps taken, this one included, (b,).
     """
-    answers = batch.features.answer_mask(batch.labels.shape[1])
-    weights = torch.where(answers, 1.0, objective.path_weight) * batch.weights
-    right_b = whole_answer_right(out.logits.detach(), batch.answer_labels())
-    answer = objective.loss(out.logits, batch.labels, weights).mean()
+    assert out.loss is not None and out.right is not None
+    answer = out.loss.mean()
     last_b = steps_b >= objective.num_supervision_steps
-    halt = objective.halting.loss(out.halt, right_b, next_bk, last_b).mean()
+    halt = objective.halting.loss(out.halt, out.right, next_bk, last_b).mean()
     total = answer + objective.halt_weight * halt
-    return StepLosses(total if out.penalty is None else total + out.penalty, answer.detach(), halt.detach(), right_b)
+    return StepLosses(total if out.penalty is None else total + out.penalty, answer.detach(), halt.detach(), out.right)
 
 
 @torch.no_grad()
@@ -85,8 +89,7 @@ def look_ahead(head: nn.Module, batch: Batch, out: StepOutput, halting: Halting)
     """Return the halt logits one step later (b, k) where the halting rule asks for them."""
     if not halting.looks_ahead:
         return None
-    state = tuple(part.detach() for part in out.state)
-    later: StepOutput = head(batch.features, state, 1)
+    later: StepOutput = head(batch.features, tuple(part.detach() for part in out.state))
     return later.halt
 
 
@@ -96,9 +99,3 @@ def advance(carry: Carry, out: StepOutput, objective: Objective, draw_b: Tensor)
     rule = objective.halting
     halted = steps_b >= most if objective.in_step else rule.train_stop(out.halt.detach(), steps_b, draw_b, most)
     return carry.advance(out.state, halted)
-
-
-def forward(head: nn.Module, batch: Batch, carry: Carry) -> StepOutput:
-    """Run the head on a batch from its carry."""
-    out: StepOutput = head(batch.features, carry.state, batch.labels.shape[1])
-    return out

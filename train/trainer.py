@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from hybrid.device import widest
 from hybrid.head import Head, StepOutput
 from hybrid.kinds import require, to_dict
 from hybrid.model import HybridModel
-from hybrid.problem import Problem
+from hybrid.problem import Problem, digest
 from hybrid.train import processes, run_state, trial
 from hybrid.train import step as one_step
 from hybrid.train.boundary import Boundary
@@ -96,7 +97,7 @@ class Trainer(Resumable):
         )
         self.team = Team.current()
         self.model, self.config, self.folder = model, config, folder
-        twice = config.compile and getattr(model.config.reasoner.gradient, "jacobian_weight", 0) > 0
+        twice = config.compile and model.head.reasoner.gradient.twice
         require(not twice, "train.compile cannot differentiate twice, as gradient.jacobian_weight does; leave one of them out")
         self.show = show and self.team.main
 
@@ -127,9 +128,11 @@ class Trainer(Resumable):
             return Outcome(**finished)
         self.model.to(self.accelerator.device)
         with ProgressBar(self.config.num_steps, show=self.show, max_seconds=self.config.max_seconds) as self.bar:
+            self.model.fit_reader(train_problems)
             cache = self.config.cache and not self.model.backbone.tuned
-            self.data = Dataset(self.model, train_problems, cache=cache, say=self.bar.say, team=self.team)
-            self.dev = Dataset(self.model, dev_problems, cache=cache, say=self.bar.say, team=self.team)
+            options: Any = {"cache": cache, "say": self.bar.say, "team": self.team}
+            self.data = Dataset(self.model, train_problems, worked_steps=self.config.worked_steps, **options)
+            self.dev = Dataset(self.model, dev_problems, **options)
             stored = self._stored()
             if self.config.auto_batch_size:
                 self._choose_batch_size(stored)
@@ -150,15 +153,13 @@ class Trainer(Resumable):
         return outcome
 
     def _record(self, train_problems: Sequence[Problem], dev_problems: Sequence[Problem]) -> dict[str, Any]:
-        import hashlib
-
-        texts = repr([(p.prompt, p.answer, p.path, *p.spans, *p.weights) for p in (*train_problems, *dev_problems)])
+        taught = set() if self.config.worked_steps else {"steps"}
         started = {} if self.model.started_from is None else {"init": self.model.started_from}
         return started | {
-            "model": (self.model.trained_config or self.model.config).to_dict(),
-            "train": to_dict(self.config),
+            "model": partial(to_dict, self.model.trained_config or self.model.config),
+            "train": partial(to_dict, self.config),
             "backbone": self.model.backbone.fingerprint,
-            "data": hashlib.sha256(texts.encode()).hexdigest(),
+            "data": digest([*train_problems, *dev_problems], without=taught),
         }
 
     def _choose_batch_size(self, stored: dict[str, run_state.State] | None) -> None:
@@ -236,12 +237,9 @@ class Trainer(Resumable):
     def _one_step(self) -> None:
         config, head, objective = self.config, self.model.head, self.objective
         if self.step:
-            self.slots.refill(self.carry.halted, read=config.cache and self.boundary is None)
-        if self.boundary is not None:
-            if bool(self.carry.halted.all()):
-                self.slots.batch = self.boundary.read(self.data, self.slots.indices)
-        elif not config.cache:
-            self.slots.reread()
+            self.slots.refill(self.carry.halted, read=self.boundary is None)
+        if self.boundary is not None and bool(self.carry.halted.all()):
+            self.slots.batch = self.boundary.read(self.data, self.slots.indices, self.slots.num_positions)
         batch = self.slots.batch
         carry = self.carry.refill(head.reasoner.start(self.carry.state[0]))
         rate = config.optimizer.rate(self.step, self._progress())
@@ -250,7 +248,7 @@ class Trainer(Resumable):
         # Without deep supervision all slots go in step: either every row takes a loss or none does.
         learning = config.deep_supervision or bool(objective.supervises(carry.steps + 1).all())
         with torch.set_grad_enabled(learning):
-            out = one_step.forward(self.prepared, batch, carry)
+            out = one_step.forward(self.prepared, batch, carry, objective)
         self.carry = one_step.advance(carry, out, objective, self.slots.draw())
         if learning:
             self._learn(batch, out)
@@ -259,7 +257,7 @@ class Trainer(Resumable):
         """Take an optimizer step from the output of a supervision step, and count what the metrics tell."""
         carry = self.carry
         ahead = one_step.look_ahead(self.trained, batch, out, self.objective.halting)
-        result = one_step.losses(out, batch, self.objective, ahead, carry.steps)
+        result = one_step.losses(out, self.objective, ahead, carry.steps)
         self.accelerator.backward(result.total)
         self.model.head.reasoner.gradient.penalty = None  # Its graph is gone.
         self.accelerator.clip_grad_norm_(self.prepared.parameters(), self.config.optimizer.max_norm)

@@ -23,11 +23,12 @@ from hybrid.device import resident_peak
 from hybrid.errors import TrainingError
 from hybrid.halting import Fixed
 from hybrid.inference import think
+from hybrid.reading import Reading
 from hybrid.train import step as one_step
 from hybrid.train.boundary import Boundary
 from hybrid.train.config import TrainConfig
 from hybrid.train.dataset import Dataset
-from hybrid.train.feature_cache import LiveFeatures, Reading, bytes_needed, missing_readings
+from hybrid.train.feature_cache import LiveFeatures, missing_readings
 from hybrid.train.optimizer import OPTIMIZERS, trainable
 from hybrid.train.processes import Team, new_accelerator
 from hybrid.train.run_folder import KEEP
@@ -61,11 +62,14 @@ class TrialStep:
 
     def __call__(self) -> None:
         """Take one step."""
-        kind, half = self.batch.labels.device.type, torch.float16 if self.config.mixed_precision == "fp16" else torch.bfloat16
+        kind, half = (
+            self.batch.targets.labels.device.type,
+            torch.float16 if self.config.mixed_precision == "fp16" else torch.bfloat16,
+        )
         with torch.autocast(kind, half, enabled=self.config.mixed_precision != "no"):
-            out = one_step.forward(self.head, self.batch, self.carry)
+            out = one_step.forward(self.head, self.batch, self.carry, self.objective)
             ahead = one_step.look_ahead(self.head, self.batch, out, self.objective.halting)
-        result = one_step.losses(out, self.batch, self.objective, ahead, self.carry.steps + 1)
+        result = one_step.losses(out, self.objective, ahead, self.carry.steps + 1)
         result.total.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.head.parameters(), self.config.optimizer.max_norm)
         for optimizer in self.optimizers:
@@ -175,7 +179,7 @@ def survey(model: HybridModel, train_problems: Sequence[Problem], dev_problems: 
     model.to(accelerator.device)
     rows = config.batch_size // team.size
     sets = [Dataset(model, problems, cache=False) for problems in (train_problems, dev_problems)]
-    readings = [list(each.features.readings) for each in sets if isinstance(each.features, LiveFeatures)]
+    readings = [list(each.features.prepared) for each in sets if isinstance(each.features, LiveFeatures)]
     read_seconds, step = _seconds(lambda: TrialStep(model, sets[0], config, rows))
     step()
     step_seconds = sum(_seconds(step)[0] for _ in range(TIMED_STEPS)) / TIMED_STEPS
@@ -183,14 +187,14 @@ def survey(model: HybridModel, train_problems: Sequence[Problem], dev_problems: 
     peak = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else resident_peak()
     head, dev = step.head, sets[1].batch(range(min(EVALUATED_TOGETHER, len(sets[1])))).to(model.device)
     think_seconds, _ = _seconds(
-        lambda: think(head, dev.features, Fixed(Fixed.Config()), head.reasoner.config.num_supervision_steps, dev.labels.shape[1])
+        lambda: think(head, dev.features, Fixed(Fixed.Config()), head.reasoner.config.num_supervision_steps)
     )
-    token_seconds = read_seconds / sum(_tokens(readings[0][row % len(readings[0])]) for row in range(rows))
-    own = tuner.tuned_parameters(model.backbone)
+    own, runs = tuner.tuned_parameters(model.backbone), model.backbone.runs
     cached = config.cache and not own
+    token_seconds = read_seconds / sum(_tokens(readings[0][row % len(readings[0])]) for row in range(rows)) if runs else 0.0
     missing = [reading for each in readings for reading in missing_readings(model.backbone, each)] if cached else []
-    if not cached:  # A tuned language model goes forth and back once for all supervision steps of a batch.
-        step_seconds += (read_seconds + back_seconds) / (head.reasoner.config.num_supervision_steps if own else 1)
+    if runs and not cached:  # Each problem is read once, and a tuned language model goes back once, for all its steps.
+        step_seconds += (read_seconds + back_seconds) / head.reasoner.config.num_supervision_steps
         think_seconds += token_seconds * sum(map(_tokens, readings[1][:EVALUATED_TOGETHER]))
     train_seconds = min(config.num_steps * step_seconds, config.max_seconds or math.inf)
     evaluations = max(1, round(train_seconds / step_seconds / config.eval_every_steps))
@@ -199,8 +203,8 @@ def survey(model: HybridModel, train_problems: Sequence[Problem], dev_problems: 
     tuned = sum(weight.nbytes for weight in own)
     return Needs(
         weights=sum(weight.numel() for weight in (*trainable(head), *own)),
-        feature_bytes=sum(bytes_needed(model.backbone, each) for each in readings) if cached else 0,
-        missing_bytes=bytes_needed(model.backbone, missing),
+        feature_bytes=sum(model.backbone.bytes_of(each) for each in readings) if cached else 0,
+        missing_bytes=model.backbone.bytes_of(missing) if missing else 0,
         checkpoint_bytes=(KEEP + 1) * (moments + copies + 3 * tuned),  # Weights and two moments.
         peak_bytes=peak + 2 * tuned,
         slots=rows,
@@ -213,7 +217,7 @@ def survey(model: HybridModel, train_problems: Sequence[Problem], dev_problems: 
 
 
 def _tokens(reading: Reading) -> int:
-    return len(reading.encoded.ids)
+    return len(reading.ids)
 
 
 def _seconds(work: Callable[[], T]) -> tuple[float, T]:

@@ -47,7 +47,8 @@ class HeadMethod(Method):
 
     def _flops(self, problems: Sequence[Problem], solutions: Sequence[Solution]) -> list[float]:
         layout = self.model.config.layout
-        tokens = [len(encoded.ids) for encoded in self.model.backbone.encode([problem.prompt for problem in problems])]
+        backbone, prompts = self.model.backbone, [problem.prompt for problem in problems]
+        tokens = [len(encoded.ids) for encoded in backbone.encode(prompts)] if backbone.runs else [0] * len(prompts)
         spans = [layout.spans(problem.prompt, problem.spans) for problem in problems]
         reads_tokens = self.model.head.encoder.reads == "tokens"
         positions = tokens if reads_tokens else [len(answer) + len(context) for answer, context in spans]

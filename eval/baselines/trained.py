@@ -180,8 +180,8 @@ class _Disturbed(HeadMethod):
             places = torch.randint(len(self.donors), (len(problems),), generator=self.generator).tolist()
             return super().solutions([self.donors[place] for place in places])
         features, recursion = self.model.read(problems), self.model.config.reasoner
-        rule, most = HALTING.build(recursion.halting), int(features.num_answers.max())
-        thoughts = think(self.model.head, features, rule, recursion.num_supervision_steps, most, disturb=self._changed)
+        rule = HALTING.build(recursion.halting)
+        thoughts = think(self.model.head, features, rule, recursion.num_supervision_steps, disturb=self._changed)
         return self.model.write(thoughts, features)
 
     def _changed(self, state: State, rows: Tensor) -> State:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -140,7 +141,7 @@ class Tuned(Method):
     def _record(self, training: Sequence[Problem], dev: Sequence[Problem], budget: Budget) -> dict[str, Any]:
         texts = repr([(p.prompt, p.answer, p.trace) for p in (*training, *dev)])
         return {
-            "method": METHODS.to_dict(self.config),
+            "method": partial(METHODS.to_dict, self.config),
             "backbone": self.backbone.fingerprint,
             "data": hashlib.sha256(texts.encode()).hexdigest(),
             "budget": asdict(budget),

@@ -12,7 +12,7 @@ from typing import Literal
 from hybrid.eval.results import Record
 
 Group = Literal["hybrid", "controls", "text", "tuned text", "solver"]
-Role = Literal["prompt", "llm", "recursion", "latent", "adapter", "chance", ""]
+Role = Literal["prompt", "llm", "recursion", "latent", "adapter", "patterns", "chance", ""]
 
 GROUPS: dict[Group, str] = {
     "hybrid": "Hybrid",
@@ -29,6 +29,7 @@ _RULES: tuple[tuple[str, Group, Role], ...] = (
     (r"embedding|random weights?|no llm|without (a )?(llm|language model)|no language model", "controls", "llm"),
     (r"no recursion|feed forward|deep|untied|(1|one|single) step", "controls", "recursion"),
     (r"pooled", "controls", "adapter"),
+    (r"no path labels|no patterns", "controls", "patterns"),
     (r"majority|chance|guess|most frequent", "controls", "chance"),
     (r"^hybrid", "hybrid", ""),
     (r"solver|backtracking|dynamic programming", "solver", ""),

@@ -227,6 +227,14 @@ _QUESTIONS: dict[Role, _Question] = {
             "worse": "It need not on {tasks}: pooled, more is solved",
         },
     ),
+    "patterns": _Question(
+        "Does it need the patterns that we wrote, and the labels that they place?",
+        {
+            "better": "It does on {tasks}: with tokens as they come, or with the answer's labels alone, less is solved",
+            "open": "It is not shown to on {tasks}: without, it is not clearly worse",
+            "worse": "It does not on {tasks}: without, more is solved",
+        },
+    ),
     "chance": _Question(
         "Is it more than a guess?",
         {

@@ -143,6 +143,7 @@ class Arithmetic(Task):
             trace="\n".join([" ".join(steps), f"Answer: {answer[0]}"]),
             difficulty=len(operations),
             key=key,
+            steps=tuple((str(result),) for result in results[1:]),
         )
 
 

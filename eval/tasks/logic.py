@@ -155,13 +155,20 @@ class Logic(Task):
         known = hops(instance.edges, instance.root)
         path = way(instance.edges, instance.root, instance.target)
         steps = [self._sentence(edge, wording) for edge in pairwise(path)]
+        answer = (YES, NO, YES) if instance.swapped else (YES, YES, NO)
+        ends = [end for edge in instance.edges for end in edge]
+        waves = [
+            tuple(YES if known.get(place, wave + 1) <= wave else "" for place in (instance.root, *options, *ends))
+            for wave in range(1, len(path) - 1)
+        ]
         return Problem(
             prompt=" ".join([*told, wording.question.format(instance.root, *options)]),
-            answer=(YES, NO, YES) if instance.swapped else (YES, YES, NO),
-            path=tuple(YES if end in known else NO for edge in instance.edges for end in edge),
+            answer=answer,
+            path=tuple(YES if end in known else NO for end in ends),
             trace="\n".join([" ".join(steps), f"Answer: {instance.root} is a {instance.target}."]),
             difficulty=len(path) - 1,
             key=key,
+            steps=(*waves, answer),
         )
 
     @staticmethod

@@ -24,6 +24,7 @@ from hybrid.eval.tasks.maze_grid import (
     START,
     SYMBOLS,
     WALL,
+    distances,
     draw_maze,
     is_solution,
     marked,
@@ -32,7 +33,7 @@ from hybrid.eval.tasks.maze_grid import (
     shortest_path,
 )
 from hybrid.eval.tasks.show import Cell, Picture
-from hybrid.eval.tasks.task import TASKS, Task, changes
+from hybrid.eval.tasks.task import TASKS, Task, changes, worked
 from hybrid.kinds import require
 from hybrid.layout import LayoutConfig, SpanPattern
 from hybrid.problem import Problem
@@ -152,10 +153,13 @@ class Maze(Task):
     def _problem(self, instance: tuple[str, str], key: str, wording: str, rng: random.Random) -> Problem:
         maze, solved = instance
         answer = self.layout.write(solved)
+        far = distances(self.config.size, [symbol != WALL for symbol in maze], maze.index(START))
+        free = [cell for cell, symbol in enumerate(maze) if symbol == FREE]
         return Problem(
             prompt=wording.format(grid=self.layout.write(maze)),
             answer=tuple(solved),
             trace="\n".join([*search_steps(self.config.size, maze), "Answer:", answer]),
             difficulty=solved.count(PATH) + 1,
             key=key,
+            steps=worked(tuple(solved), sorted(free, key=lambda cell: far[cell])),
         )

@@ -199,13 +199,17 @@ class Reachability(Task):
         told = " ".join(rng.choice(forms).format(*road) for road in roads)
         answer = self._distances(towns, start, roads)
         far = dict(zip(towns, answer, strict=True))
+        path = tuple(far[town] for town in (start, *(end for road in roads for end in road)))
+        most = max(int(symbol) for symbol in answer if symbol != NONE)
+        waves = ({"", *map(str, range(wave + 1))} for wave in range(1, most))
         return Problem(
             prompt=f"{wording.intro.format(start, ', '.join(towns))} {told} {wording.question}",
             answer=answer,
-            path=tuple(far[town] for town in (start, *(end for road in roads for end in road))),
+            path=path,
             trace="\n".join([*_waves(far), f"Answer: {self.layout.write(answer)}"]),
-            difficulty=max(int(symbol) for symbol in answer if symbol != NONE),
+            difficulty=most,
             key=key,
+            steps=(*(tuple(s if s in known else "" for s in (*answer, *path)) for known in waves), answer),
         )
 
 

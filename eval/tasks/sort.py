@@ -13,7 +13,7 @@ from itertools import groupby
 from typing import ClassVar
 
 from hybrid.eval.answers import read_sequence
-from hybrid.eval.tasks.task import TASKS, Task
+from hybrid.eval.tasks.task import TASKS, Task, worked
 from hybrid.kinds import require
 from hybrid.layout import LayoutConfig, SpanPattern
 from hybrid.problem import Problem
@@ -106,6 +106,7 @@ class Sort(Task):
             trace=f"{' '.join(steps)}\nAnswer: {self.layout.write(answer)}",
             difficulty=len(instance),
             key=key,
+            steps=worked(answer, range(len(answer))),
         )
 
 

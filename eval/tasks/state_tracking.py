@@ -168,6 +168,7 @@ class StateTracking(Task):
             trace="\n".join([*steps, f"Answer: {self.layout.write(states[-1])}"]),
             difficulty=len(instance.swaps),
             key=key,
+            steps=tuple(states[1:]),
         )
 
 

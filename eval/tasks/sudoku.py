@@ -21,7 +21,7 @@ from hybrid.eval.tasks.sudoku_file import Table, read_table
 from hybrid.eval.tasks.sudoku_maker import MAX_BLANKS, draw_puzzle
 from hybrid.eval.tasks.sudoku_solver import BOXES, Grid, shape, solve
 from hybrid.eval.tasks.sudoku_symmetry import puzzle_key
-from hybrid.eval.tasks.task import TASKS, Task, changes
+from hybrid.eval.tasks.task import TASKS, Task, changes, worked
 from hybrid.kinds import require
 from hybrid.layout import LayoutConfig, SpanPattern
 from hybrid.problem import Problem
@@ -172,6 +172,7 @@ class Sudoku(Task):
             trace="\n".join([*steps, "Answer:", self.layout.write(answer)]),
             difficulty=puzzle.count(0),
             key=key,
+            steps=worked(answer, [step.cell for step in solved.steps]),
         )
 
     @property

@@ -219,3 +219,15 @@ def check_arguments(split: str, count: int | None, wording: str) -> None:
 
 
 TASKS: Kinds[Task] = Kinds("task")
+
+
+def worked(answer: Sequence[str], order: Sequence[int], lines: int = 4) -> tuple[tuple[str, ...], ...]:
+    """Return up to so many worked steps of an answer whose places become known in this order; all others are known at once.
+
+    Example:
+        >>> worked(("a", "b", "c"), [2, 0], 2)
+        (('', 'b', 'c'), ('a', 'b', 'c'))
+    """
+    place = {cell: number for number, cell in enumerate(order)}
+    shown = [-(-len(order) * line // lines) for line in range(1, lines + 1)]
+    return tuple(tuple(s if place.get(i, -1) < most else "" for i, s in enumerate(answer)) for most in dict.fromkeys(shown))

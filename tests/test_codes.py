@@ -1,4 +1,4 @@
-"""No language model: symbols of the prompt's spans."""
+"""Codes: symbols of the prompt's spans, without a language model."""
 
 import random
 from dataclasses import replace
@@ -8,9 +8,11 @@ import torch
 
 import hybrid
 from hybrid.adapters import Structured
+from hybrid.codes import NO_BACKBONE, Codes
 from hybrid.errors import ConfigError, InputError
-from hybrid.no_backbone import NO_BACKBONE, NoBackbone
 from hybrid.train import TrainConfig, train
+from hybrid.train.dataset import Dataset
+from hybrid.train.feature_cache import Held
 from hybrid.train.optimizer import OptimizerConfig
 
 
@@ -21,24 +23,37 @@ def bare(config):
 
 
 def test_features_are_the_numbers_of_the_symbols():
-    reader = NoBackbone(("x", "é", "🙂"))
-    (row,) = reader.features(reader.encode(["x🙂é"]), [[(1, 2), (0, 1), (2, 3)]])
-    assert row[:, 0, 0].tolist() == [2, 0, 1] and reader.hidden_size == 1 and reader.num_layers == 0
+    reader = Codes(("x", "é", "🙂"))
+    (row,) = reader.read(reader.prepare(["x🙂é"], [[(1, 2), (0, 1), (2, 3)]]))
+    assert row[:, 0, 0].tolist() == [2, 0, 1] and row.dtype == torch.uint8 and reader.width == 1 and not reader.runs
 
 
 def test_a_symbol_that_is_not_in_the_vocabulary_is_refused():
-    reader = NoBackbone(("x", "y"))
+    reader = Codes(("x", "y"))
     with pytest.raises(InputError, match=r'"z" is not in encoder\.vocabulary: x, y'):
-        reader.features(reader.encode(["z"]), [[(0, 1)]])
+        reader.prepare(["z"], [[(0, 1)]])
 
 
 def test_what_needs_a_language_model_is_refused_with_what_to_do():
-    reader = NoBackbone(("x", "y"))
+    reader = Codes(("x", "y"))
     with pytest.raises(ConfigError, match="goes with the structured encoder"):
-        reader.features(reader.encode(["x"]), None)
-    for call in (lambda: reader.token_id("x"), lambda: reader.output_rows(None)):
+        reader.prepare(["x"], None)
+    for call in (lambda: reader.token_id("x"), lambda: reader.output_rows(None), lambda: reader.token_text(3)):
         with pytest.raises(ConfigError, match="use the classes decoder"):
             call()
+
+
+def test_more_symbols_than_a_byte_numbers_are_refused():
+    with pytest.raises(ConfigError, match=r"encoder\.vocabulary has 300 symbols; give at most 256"):
+        Codes(list(map(str, range(300))))
+
+
+def test_a_dataset_of_codes_takes_a_byte_a_symbol(bare, problems):
+    data = Dataset(bare, problems(50))
+    assert isinstance(data.features, Held) and data.features.flat.nbytes == 150
+    batch = data.batch([7, 3])
+    assert batch.features.states.dtype == torch.uint8 and batch.features.mask is None
+    assert torch.equal(batch.features.states, bare.read([data.problems[i].prompt for i in (7, 3)]).states)
 
 
 def test_it_solves_saves_and_loads_like_any_other(bare, tmp_path):
@@ -87,7 +102,7 @@ def test_logits_are_bit_equal_after_a_reload(bare, tmp_path):
     bare.save_pretrained(tmp_path)
     prompts = ["Sort: 3 1 2", "Sort: 9 8"]
     again = hybrid.HybridModel.from_pretrained(tmp_path)
-    assert isinstance(again.backbone, NoBackbone) and again.config == bare.config
+    assert isinstance(again.backbone, Codes) and again.config == bare.config
     assert torch.equal(again.logits(prompts), bare.logits(prompts)) and again.solve(prompts) == bare.solve(prompts)
 
 

@@ -1,0 +1,172 @@
+"""Reading: how a language model's hidden states become the features of a prompt.
+
+Holds which positions are read and how they are kept; the model itself is backbone.py's, codecs are codec.py's.
+
+Shapes: s tokens, p positions, k chosen layers, h channels of the model, c channels kept.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from hybrid import offsets
+from hybrid.codec import Codec, Packed
+from hybrid.offsets import Encoded
+from hybrid.problem import Span
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A prompt ready for the backbone.
+
+    Args:
+        ids: its tokens, four bytes each.
+        ranges: half-open ranges of tokens whose mean states are read; None for every token.
+    """
+
+    ids: array[int]
+    ranges: tuple[tuple[int, int], ...] | None
+
+    def __len__(self) -> int:
+        return len(self.ids) if self.ranges is None else len(self.ranges)
+
+
+class LanguageReader:
+    """The reader's side of a language model; what it needs of the model, Backbone gives."""
+
+    model: Any
+    layers: tuple[int, ...]
+    codec: Codec
+    runs: ClassVar[bool] = True
+
+    @property
+    def hidden_size(self) -> int:
+        """H, channels of a hidden state."""
+        raise NotImplementedError
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of the hidden states."""
+        raise NotImplementedError
+
+    @property
+    def identity(self) -> list[Any]:
+        """What decides the features of a prompt, as plain data."""
+        raise NotImplementedError
+
+    def encode(self, prompts: Sequence[str]) -> list[Encoded]:
+        """Tokenize prompts with the character range of every token."""
+        raise NotImplementedError
+
+    def hidden_states(self, ids: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+        """Run the model on token ids and return (states (b, s, k, h), mask (b, s) bool) of the chosen layers."""
+        raise NotImplementedError
+
+    @property
+    def width(self) -> int:
+        """Channels of a feature: what the codec leaves of a hidden state."""
+        return self.codec.channels(self.hidden_size)
+
+    def prepare(self, prompts: Sequence[str], spans: Sequence[Sequence[Span]] | None) -> list[Reading]:
+        """Tokenize prompts for `read`, with the character spans that are read of each; None for every token.
+
+        Raises:
+            InputError: a prompt is empty or too long, no token touches a span, or tokens cannot be matched to the prompt.
+        """
+        every = [None] * len(prompts) if spans is None else spans
+        return [
+            Reading(array("i", tokens.ids), None if own is None else tuple(offsets.tokens_of_spans(tokens, own)))
+            for tokens, own in zip(self.encode(prompts), every, strict=True)
+        ]
+
+    def read(self, prepared: Sequence[Reading]) -> list[Tensor]:
+        """Return one tensor (p, k, c) a prompt: the mean state of each span, or the states of all tokens, as kept.
+
+        Gradient flows if the model is in training mode: to a tuner inside it.
+        """
+        return [self.unpack(row) for row in self.pack(prepared)]
+
+    def pack(self, prepared: Sequence[Reading], *, tokens_a_batch: int = 4096) -> list[Packed]:
+        """Run the model on prompts, longest first, up to so many tokens at once, and return what the codec keeps of each."""
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.model.training):
+            states = self._states(prepared, tokens_a_batch)
+            return [self._kept(*each) for each in zip(prepared, states, strict=True)]
+
+    def unpack(self, packed: Packed) -> Tensor:
+        """Return the features (p, k, c) of a prompt from what was kept."""
+        if "ids" not in packed:
+            return self.codec.unpack(packed, self.dtype)
+        rows = [self._table[packed["ids"].long()]]
+        if "codes" in packed:
+            rows += self.codec.unpack(packed, self.dtype).unbind(1)
+        place = self.layers.index(0)
+        return torch.stack([*rows[1 : place + 1], rows[0], *rows[place + 1 :]], dim=1)
+
+    def fit(self, prepared: Sequence[Reading]) -> None:
+        """Fit the codec to the states of some prompts."""
+        with torch.no_grad():
+            self.codec.fit(self._states(prepared, 4096))
+        self.__dict__.pop("_table", None)
+
+    def bytes_of(self, prepared: Sequence[Reading]) -> int:
+        """Return the bytes that the features of these prompts take in a cache."""
+        each = self.codec.bytes_a_state(self.hidden_size, self.dtype.itemsize)
+        looked = [self._looks_up(reading) for reading in prepared]
+        return sum(len(r) * (each * (len(self.layers) - up) + 4 * up) for r, up in zip(prepared, looked, strict=True))
+
+    def _kept(self, reading: Reading, states_pkh: Tensor) -> Packed:
+        if not self._looks_up(reading):
+            return self.codec.pack(states_pkh)
+        ids, place = {"ids": torch.tensor(reading.ids, dtype=torch.int32)}, self.layers.index(0)
+        others = [layer for layer in range(len(self.layers)) if layer != place]
+        return ids | self.codec.pack(states_pkh[:, others], others) if others else ids
+
+    def _looks_up(self, reading: Reading) -> bool:
+        """Say whether the embedding layer's states are kept as token ids: for whole prompts, if they are rows of its table."""
+        return not self.codec.lossless and reading.ranges is None and 0 in self.layers and self._embeds
+
+    @cached_property
+    def _embeds(self) -> bool:
+        weight = self.model.get_input_embeddings().weight
+        probe = torch.arange(min(8, len(weight))).repeat(2)
+        states = self.hidden_states([probe.tolist()])[0][0, :, self.layers.index(0)]
+        return states.shape[-1] == weight.shape[-1] and torch.equal(states, weight[probe.to(weight.device)])
+
+    @cached_property
+    def _table(self) -> Tensor:
+        """What unpacking gives for each token's embedding, (v, c)."""
+        weight = self.model.get_input_embeddings().weight.detach()
+        place = self.layers.index(0)
+        return torch.cat([self.codec.reduced(part[:, None], [place])[:, 0].to(self.dtype) for part in weight.split(8192)])
+
+    def _states(self, prepared: Sequence[Reading], tokens_a_batch: int) -> list[Tensor]:
+        order = sorted(range(len(prepared)), key=lambda i: -len(prepared[i].ids))
+        rows: list[Tensor] = [torch.empty(0)] * len(prepared)
+        while order:
+            count = max(1, tokens_a_batch // len(prepared[order[0]].ids))
+            now, order = order[:count], order[count:]
+            states, _ = self.hidden_states([prepared[i].ids for i in now])
+            for state, i in zip(states, now, strict=True):
+                ranges = prepared[i].ranges
+                rows[i] = state[: len(prepared[i].ids)].clone() if ranges is None else self.gather(state, ranges)
+        return rows
+
+    def gather(self, state_skh: Tensor, ranges: Sequence[tuple[int, int]]) -> Tensor:
+        """Return the mean of `state_skh` over each range of tokens, (p, k, h).
+
+        Several tokens are normalised one by one before the mean: the states of a first token are a hundred times longer
+        than the rest in many models, and would drown them.
+        """
+        if all(end - start == 1 for start, end in ranges):
+            return state_skh[[start for start, _ in ranges]]
+        longest = max(end for _, end in ranges)
+        normal_skh = F.layer_norm(state_skh[:longest].float(), state_skh.shape[-1:])
+        return torch.stack([normal_skh[start:end].mean(0) for start, end in ranges]).to(state_skh.dtype)
