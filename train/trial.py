@@ -177,6 +177,7 @@ def survey(model: HybridModel, train_problems: Sequence[Problem], dev_problems: 
     """Measure a few steps at the real batch size and return what the whole run will need; see `hybrid.train.train`."""
     accelerator, team = new_accelerator(config.batch_size, mixed_precision=config.mixed_precision), Team.current()
     model.to(accelerator.device)
+    model.fit_reader(train_problems)
     rows = config.batch_size // team.size
     sets = [Dataset(model, problems, cache=False) for problems in (train_problems, dev_problems)]
     readings = [list(each.features.prepared) for each in sets if isinstance(each.features, LiveFeatures)]
