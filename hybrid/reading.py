@@ -46,6 +46,7 @@ class LanguageReader:
     layers: tuple[int, ...]
     codec: Codec
     runs: ClassVar[bool] = True
+    _made: tuple[dict[str, Tensor], Tensor] | None = None
 
     @property
     def hidden_size(self) -> int:
@@ -104,7 +105,7 @@ class LanguageReader:
         """Return the features (p, k, c) of a prompt from what was kept."""
         if "ids" not in packed:
             return self.codec.unpack(packed, self.dtype)
-        rows = [self._table[packed["ids"].long()]]
+        rows = [self._table()[packed["ids"].long()]]
         if "codes" in packed:
             rows += self.codec.unpack(packed, self.dtype).unbind(1)
         place = self.layers.index(0)
@@ -114,7 +115,6 @@ class LanguageReader:
         """Fit the codec to the states of some prompts."""
         with torch.no_grad():
             self.codec.fit(self._states(prepared, 4096))
-        self.__dict__.pop("_table", None)
 
     def bytes_of(self, prepared: Sequence[Reading]) -> int:
         """Return the bytes that the features of these prompts take in a cache."""
@@ -140,12 +140,13 @@ class LanguageReader:
         states = self.hidden_states([probe.tolist()])[0][0, :, self.layers.index(0)]
         return states.shape[-1] == weight.shape[-1] and torch.equal(states, weight[probe.to(weight.device)])
 
-    @cached_property
     def _table(self) -> Tensor:
-        """What unpacking gives for each token's embedding, (v, c)."""
-        weight = self.model.get_input_embeddings().weight.detach()
-        place = self.layers.index(0)
-        return torch.cat([self.codec.reduced(part[:, None], [place])[:, 0].to(self.dtype) for part in weight.split(8192)])
+        """Return what unpacking gives for each token's embedding, (v, c), made once for what the codec has learned."""
+        if self._made is None or self._made[0] is not self.codec.learned:
+            weight, place = self.model.get_input_embeddings().weight.detach(), self.layers.index(0)
+            rows = [self.codec.reduced(part[:, None], [place])[:, 0].to(self.dtype) for part in weight.split(8192)]
+            self._made = (self.codec.learned, torch.cat(rows))
+        return self._made[1]
 
     def _states(self, prepared: Sequence[Reading], tokens_a_batch: int) -> list[Tensor]:
         order = sorted(range(len(prepared)), key=lambda i: -len(prepared[i].ids))

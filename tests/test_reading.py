@@ -50,3 +50,14 @@ def test_a_head_on_packed_states_trains_saves_and_answers_alike_after_a_reload(n
     assert again.config.backbone.codec == codec
     assert torch.equal(again.logits(PROMPTS), model.logits(PROMPTS))
     assert model.head.encoder.mix.project.in_features == (8 if isinstance(codec, Projected.Config) else 32)
+
+
+def test_another_projection_is_unpacked_with_its_own_table(backbone):
+    packed = backbone.reading(None, Projected.Config(4))
+    prepared = packed.prepare(PROMPTS, None)
+    packed.fit(prepared)
+    before = packed.read(prepared)[0]
+    packed.codec.learned = {name: -tensor for name, tensor in packed.codec.learned.items()} | {
+        "mean": packed.codec.learned["mean"]
+    }
+    torch.testing.assert_close(packed.read(prepared)[0], -before)
