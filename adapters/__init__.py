@@ -13,6 +13,7 @@ from hybrid.adapters.pooled import Pooled as Pooled
 from hybrid.adapters.structured import Structured as Structured
 from hybrid.adapters.targets import Targets as Targets
 from hybrid.adapters.tokens import Tokens as Tokens
+from hybrid.adapters.words import Words as Words
 
 if __name__ != "hybrid.adapters":
     raise ImportError("import hybrid.adapters, not " + __name__)

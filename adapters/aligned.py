@@ -18,7 +18,7 @@ from hybrid.workspace import Workspace
 class Aligned(Encoder):
     """Workspace = layer mix of each span + learned position + learned role (answer or context)."""
 
-    reads: ClassVar[Literal["spans", "tokens"]] = "spans"
+    reads: ClassVar[Literal["spans", "tokens", "words"]] = "spans"
     limits: ClassVar = ("max_positions", None)
 
     @dataclass(frozen=True)

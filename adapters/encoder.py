@@ -19,15 +19,17 @@ from hybrid.workspace import Workspace
 class Encoder(nn.Module):
     """Base of the family.
 
-    `reads` says what the reader must hand over: the state of each span, or of every prompt token. `normalise` says whether
-    the workspace is scaled to root mean square 1, `gives_memory` whether it comes with a memory. `limits` names the config
+    `reads` says what the reader must hand over: the state of each span, of every prompt token, or of every word. `normalise`
+    says whether the workspace is scaled to root mean square 1, `gives_memory` and `gives_links` whether it comes with a
+    memory and with links. `limits` names the config
     fields that bound the feature positions and the answer slots, None for no bound.
     Members are built as cls(config, num_layers, backbone_width, width).
     """
 
-    reads: ClassVar[Literal["spans", "tokens"]] = "tokens"
+    reads: ClassVar[Literal["spans", "tokens", "words"]] = "tokens"
     normalise: ClassVar[bool] = True
     gives_memory: ClassVar[bool] = False
+    gives_links: ClassVar[bool] = False
     limits: ClassVar[tuple[str | None, str | None]] = (None, None)
 
     def forward(self, features: Features) -> Workspace:
@@ -58,8 +60,7 @@ class Positions(nn.Module):
 
     def first(self, length: int) -> Tensor:
         """Return the first `length` vectors; raise InputError where the table is shorter."""
-        if length > len(self.table):
-            raise InputError(f"{length} positions, but encoder.{self.name} is {len(self.table)}; attach with a larger one")
+        check_room(length, len(self.table), self.name)
         return self.table[:length]
 
     def slots(self, features: Features) -> tuple[Tensor, Tensor | None]:
@@ -73,3 +74,9 @@ def check_counts(config: Any) -> None:
     """Raise ConfigError where a `max_*` or `num_*` field of an encoder's config is under 1."""
     for name, value in vars(config).items():
         require(not isinstance(value, int) or value >= 1, f"encoder.{name} is {value}; give at least 1")
+
+
+def check_room(length: int, room: int, name: str) -> None:
+    """Raise InputError where so many positions do not fit into the room of the config field `name`."""
+    if length > room:
+        raise InputError(f"{length} positions, but encoder.{name} is {room}; attach with a larger one")

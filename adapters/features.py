@@ -25,6 +25,7 @@ class Features(Rows):
         mask: (b, p) bool, True at real positions; None where nothing is padded.
         num_answers: answer positions of each row, (b,) int64.
         fewest, most: bounds of `num_answers`, known without asking the device.
+        links: numbers of each position's word and sentence, (b, p, 2) int32; None where the reader gives none.
     """
 
     states: Tensor
@@ -32,26 +33,44 @@ class Features(Rows):
     num_answers: Tensor
     fewest: int
     most: int
+    links: Tensor | None = None
 
     @classmethod
-    def of(cls, states: Tensor, lengths: Sequence[int], num_answers: Sequence[int]) -> Features:
-        """Describe states (b, p, k, h) of rows of these lengths, with these numbers of answer positions."""
+    def of(cls, states: Tensor, lengths: Sequence[int], num_answers: Sequence[int], links: Tensor | None = None) -> Features:
+        """Describe states (b, p, k, h) of rows of these lengths, with these numbers of answer positions, and these links."""
         device, positions = states.device, states.shape[1]
         padded = min(lengths) < positions
         mask = torch.arange(positions) < torch.tensor(list(lengths))[:, None] if padded else None
         counts = torch.tensor(list(num_answers)).to(device)
-        return cls(states, mask if mask is None else mask.to(device), counts, min(num_answers), max(num_answers))
+        bounds = min(num_answers), max(num_answers)
+        return cls(
+            states, mask if mask is None else mask.to(device), counts, *bounds, links if links is None else links.to(device)
+        )
 
     @classmethod
-    def pad(cls, rows: Sequence[Tensor], num_answers: Sequence[int], num_positions: int | None = None) -> Features:
-        """Stack rows (p_i, k, h) of different lengths, padded with zeros to `num_positions` or to the longest."""
+    def pad(
+        cls,
+        rows: Sequence[Tensor],
+        num_answers: Sequence[int],
+        num_positions: int | None = None,
+        links: Sequence[Sequence[int]] | None = None,
+    ) -> Features:
+        """Stack rows (p_i, k, h) of different lengths, and links of 2 p_i numbers, padded to `num_positions` or the longest."""
         lengths = [len(row) for row in rows]
         longest = num_positions or max(lengths)
         states = torch.stack([F.pad(row, (0, 0, 0, 0, 0, longest - len(row))) for row in rows])
-        return cls.of(states, lengths, num_answers)
+        return cls.of(states, lengths, num_answers, None if links is None else padded_links(links, longest))
 
     def answers(self, num_slots: int) -> Tensor | None:
         """Return which of the first positions hold an answer, (b, num_slots) bool; None where all do."""
         if self.fewest >= num_slots:
             return None
         return torch.arange(num_slots, device=self.num_answers.device) < self.num_answers[:, None]
+
+
+def padded_links(rows: Sequence[Sequence[int]], num_positions: int) -> Tensor:
+    """Return links (b, num_positions, 2) int32 from one sequence a row, of two numbers a position; -1 behind its end."""
+    links = torch.full((len(rows), 2 * num_positions), -1, dtype=torch.int32)
+    for place, row in zip(links, rows, strict=True):
+        place[: len(row)] = torch.tensor(row, dtype=torch.int32)
+    return links.view(len(rows), num_positions, 2)

@@ -27,7 +27,7 @@ class Structured(Encoder):
     Every problem reads puzzle 0: conditioning comes from the prompt, never from a puzzle's number.
     """
 
-    reads: ClassVar[Literal["spans", "tokens"]] = "spans"
+    reads: ClassVar[Literal["spans", "tokens", "words"]] = "spans"
     normalise: ClassVar[bool] = False
 
     @dataclass(frozen=True)

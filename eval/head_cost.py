@@ -50,7 +50,8 @@ def head_cost(model: HybridModel, problem: Problem, trajectories: int = 1) -> He
     disturb = None if trajectories == 1 else lambda state: state
 
     def of_length(length: int) -> Features:
-        return Features.of(features.states[:, :length], [length], [min(features.most, length)])
+        links = None if features.links is None else features.links[:, :length]
+        return Features.of(features.states[:, :length], [length], [min(features.most, length)], links)
 
     def encode(length: int) -> int:
         return count_flops(lambda: head.encode(of_length(length)))

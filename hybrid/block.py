@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from hybrid.kinds import ADDED, Kinds, require
 from hybrid.product import Linear
+from hybrid.sight import sight
 from hybrid.workspace import Memory, Workspace
 
 EPSILON = 1e-5
@@ -60,13 +61,13 @@ def linear(width_in: int, width_out: int) -> nn.Linear:
     return layer
 
 
-def attention(q_bnlh: Tensor, k_bnlh: Tensor, v_bnlh: Tensor, mask_bl: Tensor | None) -> Tensor:
-    """Return softmax(q k / sqrt(h)) v (b, n, l, h), over the positions where the mask is True.
+def attention(q_bnlh: Tensor, k_bnlh: Tensor, v_bnlh: Tensor, mask: Tensor | None) -> Tensor:
+    """Return softmax(q k / sqrt(h)) v (b, n, l, h), over the positions where the mask (b, l) or (b, n, l, l) is True.
 
     By torch's kernel; but in half precision on a CPU, of at most SHORT positions, by two products with the weights between
     them: at 97 positions that takes a third of the kernel's time forward, a sixth with the way back.
     """
-    mask = None if mask_bl is None else mask_bl[:, None, None, :]
+    mask = mask if mask is None or mask.ndim == 4 else mask[:, None, None, :]
     half = q_bnlh.device.type == "cpu" and q_bnlh.dtype in (torch.bfloat16, torch.float16)
     if not half or q_bnlh.shape[-2] > SHORT:
         return F.scaled_dot_product_attention(q_bnlh, k_bnlh, v_bnlh, attn_mask=mask)
@@ -153,7 +154,14 @@ class Block(nn.Module):
         """Say whether a block of this config reads the memory."""
         return False
 
-    def forward(self, x_bld: Tensor, mask_bl: Tensor | None = None, memory: Memory | None = None) -> Tensor:
+    @classmethod
+    def asks_links(cls, config: Any) -> bool:
+        """Say whether a block of this config follows the workspace's links."""
+        return False
+
+    def forward(
+        self, x_bld: Tensor, mask_bl: Tensor | None = None, memory: Memory | None = None, links_bl2: Tensor | None = None
+    ) -> Tensor:
         """Update every position; positions where the mask is False are never read by others."""
         raise NotImplementedError
 
@@ -179,6 +187,8 @@ class AttentionBlock(Block):
                 content see each other from the first step on. Looking up by content (who holds what, which word is
                 the same) is then found in hundreds of steps instead of thousands; the weights are free to part.
             reads: the workspace alone, or at each call also the `memory` that the encoder leaves beside it.
+            word_heads: heads in which a position looks at the other places of its own word alone, where there are any.
+            sentence_heads: heads in which it looks at its own sentence alone. An answer slot looks at everything in all heads.
         """
 
         num_heads: int = 4
@@ -188,12 +198,19 @@ class AttentionBlock(Block):
         max_positions: int = 1024
         matched_heads: int = 0
         reads: Literal["workspace", "memory"] = field(default="workspace", metadata=ADDED)
+        word_heads: int = field(default=0, metadata=ADDED)
+        sentence_heads: int = field(default=0, metadata=ADDED)
 
         def __post_init__(self) -> None:
             require(
                 0 <= self.matched_heads <= self.num_heads, f"block.matched_heads is {self.matched_heads}; give 0 to num_heads"
             )
             require(self.num_heads >= 1, f"block.num_heads is {self.num_heads}; give at least 1")
+            linked = (self.word_heads, self.sentence_heads)
+            require(
+                min(linked) >= 0 and sum(linked) <= self.num_heads,
+                f"block.word_heads and sentence_heads are {linked[0]} and {linked[1]} of {self.num_heads} heads; give fewer",
+            )
             require(self.expansion > 0, f"block.expansion is {self.expansion}; give a positive number")
             require(self.multiple_of >= 1, f"block.multiple_of is {self.multiple_of}; give at least 1")
             require(self.max_positions >= 1, f"block.max_positions is {self.max_positions}; give at least 1")
@@ -205,6 +222,7 @@ class AttentionBlock(Block):
             f"width {width} does not split into {config.num_heads} heads of even width; change width or block.num_heads",
         )
         self.num_heads = config.num_heads
+        self.linked_heads = (config.word_heads, config.sentence_heads)
         self.qkv = linear(width, 3 * width)
         matched = config.matched_heads * (width // config.num_heads)
         with torch.no_grad():
@@ -221,20 +239,29 @@ class AttentionBlock(Block):
         """See Block.asks_memory."""
         return bool(config.reads == "memory")
 
-    def attend(self, x_bld: Tensor, mask_bl: Tensor | None) -> Tensor:
+    @classmethod
+    def asks_links(cls, config: Any) -> bool:
+        """See Block.asks_links."""
+        return bool(config.word_heads + config.sentence_heads)
+
+    def attend(self, x_bld: Tensor, mask_bl: Tensor | None, links_bl2: Tensor | None = None) -> Tensor:
         """Return the attention output (b, l, d) before the residual sum."""
         qkv_blmh = self.qkv(x_bld).unflatten(-1, (3 * self.num_heads, -1))
         qk_blmh, v_blnh = qkv_blmh.split([2 * self.num_heads, self.num_heads], dim=2)
         if self.rotary is not None:
             qk_blmh = self.rotary(qk_blmh)
         q_bnlh, k_bnlh = qk_blmh.transpose(1, 2).chunk(2, dim=1)
-        out_bnlh = attention(q_bnlh, k_bnlh, v_blnh.transpose(1, 2), mask_bl)
+        mask = mask_bl if links_bl2 is None else sight(links_bl2, mask_bl, self.linked_heads, self.num_heads)
+        out_bnlh = attention(q_bnlh, k_bnlh, v_blnh.transpose(1, 2), mask)
         out_bld: Tensor = self.out(out_bnlh.transpose(1, 2).flatten(2))
         return out_bld
 
-    def forward(self, x_bld: Tensor, mask_bl: Tensor | None = None, memory: Memory | None = None) -> Tensor:
+    def forward(
+        self, x_bld: Tensor, mask_bl: Tensor | None = None, memory: Memory | None = None, links_bl2: Tensor | None = None
+    ) -> Tensor:
         """See Block.forward."""
-        x_bld = rms_norm(x_bld + self.attend(x_bld, mask_bl))
+        links_bl2 = links_bl2 if any(self.linked_heads) else None
+        x_bld = rms_norm(x_bld + self.attend(x_bld, mask_bl, links_bl2))
         if self.memory is not None and memory is not None:
             x_bld = rms_norm(x_bld + self.memory.read(x_bld, memory.states, memory.mask))
         return rms_norm(x_bld + self.mlp(x_bld))
@@ -274,7 +301,9 @@ class MLPBlock(Block):
         self.mix = SwiGLU(config.num_positions, config.expansion, config.multiple_of, config.inner_positions)
         self.mlp = SwiGLU(width, config.expansion, config.multiple_of)
 
-    def forward(self, x_bld: Tensor, mask_bl: Tensor | None = None, memory: Memory | None = None) -> Tensor:
+    def forward(
+        self, x_bld: Tensor, mask_bl: Tensor | None = None, memory: Memory | None = None, links_bl2: Tensor | None = None
+    ) -> Tensor:
         """See Block.forward; raises ConfigError for more positions than `num_positions`."""
         length = x_bld.shape[1]
         require(
@@ -301,7 +330,7 @@ class Network(nn.Module):
 
     def forward(self, x_bld: Tensor, workspace: Workspace | None = None) -> Tensor:
         """Apply the blocks one after another to (b, l, d); None stands for nothing padded and no memory."""
-        seen = (None, None) if workspace is None else (workspace.mask, workspace.memory)
+        seen = () if workspace is None else (workspace.mask, workspace.memory, workspace.links)
         for layer in self.layers:
             x_bld = layer(x_bld, *seen)
         return x_bld

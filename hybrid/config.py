@@ -49,7 +49,7 @@ class HybridConfig:
         require(enough, f"symbols has {len(self.symbols)} entries; an answer vocabulary needs at least 2{hint}")
         require(len(set(self.symbols)) == len(self.symbols), "symbols repeats an entry; give each symbol once")
         encoder = ENCODERS[ENCODERS.name_of(self.encoder)]
-        spans = self.layout.aligned or encoder.reads == "tokens"
+        spans = self.layout.aligned or encoder.reads != "spans"
         require(spans, "the aligned encoder needs layout.answer; give a pattern, or use cross_attention")
         ends = is_open or END in self.symbols
         require(not (ends and self.layout.aligned), "answers that end early need slots: layout.num_answers and no spans")
@@ -59,6 +59,12 @@ class HybridConfig:
         require(
             encoder.gives_memory or not reads_memory,
             f"block.reads is memory, which the encoder {ENCODERS.name_of(self.encoder)} does not give; choose cross_attention",
+        )
+        linked = BLOCKS[BLOCKS.name_of(self.reasoner.block)].asks_links(self.reasoner.block)
+        require(
+            encoder.gives_links or not linked,
+            f"block.word_heads and sentence_heads need links, which the encoder {ENCODERS.name_of(self.encoder)} does not give; "
+            "choose words, or set both to 0",
         )
         require(
             self.tuner is None or CODECS[CODECS.name_of(self.backbone.codec)].lossless,

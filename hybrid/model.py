@@ -110,20 +110,20 @@ class HybridModel(nn.Module):
         """
         ready = self.prepare([prompt if isinstance(prompt, Problem) else Problem(prompt, ()) for prompt in prompts])
         rows = self.backbone.read([prepared for prepared, _ in ready])
-        return Features.pad(rows, [count for _, count in ready]).to(self.device)
+        links = [each.links for each, _ in ready] if self.head.encoder.gives_links else None
+        return Features.pad(rows, [count for _, count in ready], links=links).to(self.device)
 
     def prepare(self, problems: Sequence[Problem]) -> list[tuple[Any, int]]:
         """Return each prompt ready for the backbone's `read`, with its number of answer positions; raises as `read`."""
-        layout, reads_spans = self.config.layout, self.head.encoder.reads == "spans"
-        spans = [layout.spans(problem.prompt, problem.spans) for problem in problems]
-        places = [answer + context for answer, context in spans] if reads_spans else None
+        spans = [self.config.layout.spans(problem.prompt, problem.spans) for problem in problems]
+        places: Any = {"tokens": None, "words": "words"}.get(self.head.encoder.reads, [own + context for own, context in spans])
         prepared = self.backbone.prepare([problem.prompt for problem in problems], places)
-        return [(each, layout.length(answer)) for each, (answer, _) in zip(prepared, spans, strict=True)]
+        return [(each, self.config.layout.length(answer)) for each, (answer, _) in zip(prepared, spans, strict=True)]
 
     def fit_reader(self, problems: Sequence[Problem]) -> None:
         """Fit what the codec of the hidden states learns to the first prompts, once; `train` does it by itself."""
         if not self.backbone.codec.fitted:
-            self.backbone.fit([prepared for prepared, _ in self.prepare(problems[:FITTED_TO])])
+            self.backbone.fit([ready for ready, _ in self.prepare(problems[:FITTED_TO])])
 
     def think(
         self, features: Features, *, halting: Any = None, num_steps: int | None = None, search: SearchConfig | None = None
@@ -170,9 +170,8 @@ class HybridModel(nn.Module):
         for row, (steps, length) in enumerate(zip(thoughts.steps.tolist(), features.num_answers.tolist(), strict=True)):
             trail = tuple(self.head.decoder.answer(step[:length]) for step in trails[row][:steps])
             motion = tuple(thoughts.motion[row, :steps].tolist())
-            text = self.config.layout.write(trail[-1])
-            halted, total = bool(thoughts.halted[row]), int(thoughts.total_steps[row])
-            solutions.append(Solution(text, trail[-1], steps, halted, confidence[row], trail, motion, total))
+            text, total = self.config.layout.write(trail[-1]), int(thoughts.total_steps[row])
+            solutions.append(Solution(text, trail[-1], steps, bool(thoughts.halted[row]), confidence[row], trail, motion, total))
         return solutions
 
     def logits(self, prompts: Sequence[str], *, num_steps: int | None = None) -> Tensor:

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from hybrid import offsets
+from hybrid import offsets, words
 from hybrid.codec import Codec, Packed
 from hybrid.offsets import Encoded
 from hybrid.problem import Span
@@ -30,10 +30,12 @@ class Reading:
     Args:
         ids: its tokens, four bytes each.
         ranges: half-open ranges of tokens whose mean states are read; None for every token.
+        links: numbers of each word and its sentence (words.links), where words are read.
     """
 
     ids: array[int]
     ranges: tuple[tuple[int, int], ...] | None
+    links: array[int] | None = None
 
     def __len__(self) -> int:
         return len(self.ids) if self.ranges is None else len(self.ranges)
@@ -76,12 +78,16 @@ class LanguageReader:
         """Channels of a feature: what the codec leaves of a hidden state."""
         return self.codec.channels(self.hidden_size)
 
-    def prepare(self, prompts: Sequence[str], spans: Sequence[Sequence[Span]] | None) -> list[Reading]:
-        """Tokenize prompts for `read`, with the character spans that are read of each; None for every token.
+    def prepare(self, prompts: Sequence[str], spans: Sequence[Sequence[Span]] | Literal["words"] | None) -> list[Reading]:
+        """Tokenize prompts for `read`, with the character spans that are read of each, or their words; None for every token.
 
         Raises:
             InputError: a prompt is empty or too long, no token touches a span, or tokens cannot be matched to the prompt.
         """
+        if spans == "words":
+            found = [words.spans(prompt) for prompt in prompts]
+            linked = zip(self.prepare(prompts, found), prompts, found, strict=True)
+            return [replace(reading, links=words.links(prompt, own)) for reading, prompt, own in linked]
         every = [None] * len(prompts) if spans is None else spans
         return [
             Reading(array("i", tokens.ids), None if own is None else tuple(offsets.tokens_of_spans(tokens, own)))

@@ -36,6 +36,7 @@ class Workspace(Rows):
         mask: (b, l) bool, True at real positions; None where nothing is padded.
         memory: for blocks that read it; None for none.
         num_prefix: positions in front of the answers.
+        links: numbers of each position's word and sentence, (b, l, 2) int32, -1 for none; for heads that look at these alone.
     """
 
     x: Tensor
@@ -43,6 +44,7 @@ class Workspace(Rows):
     mask: Tensor | None = None
     memory: Memory | None = None
     num_prefix: int = 0
+    links: Tensor | None = None
 
     def split(self, size: int) -> list[Workspace]:
         """Cut the batch into parts of `size` rows."""

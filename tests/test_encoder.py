@@ -67,6 +67,8 @@ def test_every_weight_gets_a_gradient(kind):
         ("cross_attention", "max_tokens"),
         ("cross_attention", "max_answers"),
         ("pooled", "max_answers"),
+        ("words", "max_words"),
+        ("words", "max_answers"),
     ],
 )
 def test_what_does_not_fit_is_refused_with_the_field_to_raise(kind, field):

@@ -22,7 +22,7 @@ PACKAGES = {
 LAYERS = [
     # The foundation: knows no adapter and no model.
     "hybrid.errors hybrid.problem hybrid.rows hybrid.fingerprint hybrid.product hybrid.device hybrid.solution",
-    "hybrid.taps hybrid.offsets hybrid.quantization hybrid.workspace hybrid.reader",
+    "hybrid.taps hybrid.offsets hybrid.words hybrid.sight hybrid.quantization hybrid.workspace hybrid.reader",
     "hybrid.recursion hybrid.faults hybrid.kinds hybrid.default_backbone hybrid.loading hybrid.checkpoint",
     "hybrid.layout hybrid.block hybrid.losses hybrid.halting hybrid.flags hybrid.carry hybrid.codec",
     "hybrid.cores hybrid.reading hybrid.codes",
@@ -33,7 +33,7 @@ LAYERS = [
     "hybrid.adapters.features hybrid.adapters.layer_mix hybrid.adapters.targets",
     "hybrid.adapters.encoder hybrid.adapters.decoder",
     "hybrid.adapters.aligned hybrid.adapters.concat hybrid.adapters.cross_attention hybrid.adapters.pooled",
-    "hybrid.adapters.structured hybrid.adapters.classes hybrid.adapters.tokens",
+    "hybrid.adapters.structured hybrid.adapters.words hybrid.adapters.classes hybrid.adapters.tokens",
     "hybrid.adapters",
     # The model.
     "hybrid.reasoner",
@@ -66,6 +66,7 @@ COVERED = {
     "hybrid/solution.py": "test_model.py",
     "adapters/__init__.py": "test_structure.py",
     "hybrid/reader.py": "test_codes.py",
+    "hybrid/sight.py": "test_words.py",
     "train/__init__.py": "test_structure.py",
     "train/__main__.py": "test_processes.py",
     "train/config.py": "test_train_config.py",

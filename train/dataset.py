@@ -79,15 +79,19 @@ class Dataset:
         prepared: Any = [] if reader.runs else bytearray()
         keep = prepared.append if reader.runs else prepared.extend
         self.num_answers, self.lengths, self._labels = array("i"), array("i"), _Labels()
+        self._links: array[int] | None = array("i") if model.head.encoder.gives_links else None
         for row in _checked(model, self.problems, worked_steps):
             keep(row.prepared)
             self.num_answers.append(row.num_answers)
             self.lengths.append(len(row.prepared))
+            if self._links is not None:
+                self._links.extend(row.prepared.links)
             self._labels.add(row.lines)
         self.longest = max(self.lengths)
+        self._ends = array("q", [0, *accumulate(self.lengths)])
         self.features: Store
         if not reader.runs:
-            self.features = Held(reader.flat(prepared).to(model.device), array("q", [0, *accumulate(self.lengths)]))
+            self.features = Held(reader.flat(prepared).to(model.device), self._ends)
         elif cache:
             self.features = cached_features(reader, prepared, say=say, progress=progress, team=team)
         else:
@@ -101,11 +105,16 @@ class Dataset:
         own = max(self.lengths[i] for i in indices)
         return self.longest if self.longest - own <= SLACK else own
 
+    def links(self, indices: Sequence[int]) -> list[array[int]] | None:
+        """Return the links of some problems, two numbers a position; None where the encoder takes none."""
+        flat, ends = self._links, self._ends
+        return None if flat is None else [flat[2 * ends[i] : 2 * ends[i + 1]] for i in indices]
+
     def batch(self, indices: Sequence[int], num_positions: int | None = None) -> Batch:
         """Return the problems at `indices` as one batch, padded to `num_positions` or as `num_positions(indices)` says."""
         counts = [self.num_answers[i] for i in indices]
         length = num_positions or self.num_positions(indices)
-        features = Features.pad(self.features.rows(indices), counts, length)
+        features = Features.pad(self.features.rows(indices), counts, length, self.links(indices))
         labels = self._labels.rows(indices)
         weights = torch.ones(len(labels), labels.shape[2])
         for place, i in zip(weights, indices, strict=True):

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from hybrid.adapters import Features, Targets
+from hybrid.adapters.features import padded_links
 from hybrid.train.dataset import Batch, Dataset
 
 FIRST_SHARE, NEXT_SHARE, GOOD_ENOUGH = 0.25, 0.02, 0.7
@@ -112,7 +113,10 @@ class Slots:
             places = places.to(states.device)
             states[places], labels[places] = fresh.features.states, fresh.targets.labels
             weights[places] = fresh.targets.weights
-        features = Features.of(states, [data.lengths[i] for i in indices], [data.num_answers[i] for i in indices])
+        own = data.links(indices)
+        links = None if own is None else padded_links(own, length)
+        counts = [data.num_answers[i] for i in indices]
+        features = Features.of(states, [data.lengths[i] for i in indices], counts, links)
         self.batch = Batch(features, Targets(labels, features.num_answers, weights))
 
     def draw(self) -> Tensor:

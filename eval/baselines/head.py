@@ -46,16 +46,13 @@ class HeadMethod(Method):
         return self._cost
 
     def _flops(self, problems: Sequence[Problem], solutions: Sequence[Solution]) -> list[float]:
-        layout = self.model.config.layout
         backbone, prompts = self.model.backbone, [problem.prompt for problem in problems]
         tokens = [len(encoded.ids) for encoded in backbone.encode(prompts)] if backbone.runs else [0] * len(prompts)
-        spans = [layout.spans(problem.prompt, problem.spans) for problem in problems]
-        reads_tokens = self.model.head.encoder.reads == "tokens"
-        positions = tokens if reads_tokens else [len(answer) + len(context) for answer, context in spans]
-        cost = self.cost(problems, positions)
+        ready = self.model.prepare(problems)
+        cost = self.cost(problems, [len(prepared) for prepared, _ in ready])
         return [
-            cost.flops(tokens=n, positions=p, answers=layout.length(answer), steps=solution.total_steps)
-            for n, p, (answer, _), solution in zip(tokens, positions, spans, solutions, strict=True)
+            cost.flops(tokens=n, positions=len(prepared), answers=answers, steps=solution.total_steps)
+            for n, (prepared, answers), solution in zip(tokens, ready, solutions, strict=True)
         ]
 
     def solutions(self, problems: Sequence[Problem]) -> list[Solution]:

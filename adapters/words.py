@@ -1,0 +1,79 @@
+"""Words encoder: the workspace holds learned answer slots and, behind them, every word of the prompt, linked to its like."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hybrid.adapters.encoder import ENCODERS, Encoder, Positions, check_counts, check_room
+from hybrid.adapters.features import Features
+from hybrid.block import at_least_float32, linear, rms_norm
+from hybrid.workspace import Workspace
+
+ALONE = -1
+"""The number of what is linked to nothing: an answer slot, padding."""
+
+
+@ENCODERS.register("words")
+class Words(Encoder):
+    """Workspace = [answer slots; a map of each word's layers, side by side, + its place in its sentence]; l = a + p.
+
+    For prompts in plain language: no pattern says where anything stands. The workspace's links say which words are the
+    same and which share a sentence, for the block's `word_heads` and `sentence_heads`.
+    """
+
+    reads: ClassVar[Literal["spans", "tokens", "words"]] = "words"
+    gives_links: ClassVar = True
+    limits: ClassVar = ("max_words", "max_answers")
+
+    @dataclass(frozen=True)
+    class Config:
+        """Sizes of the encoder.
+
+        Args:
+            max_answers: answer slots.
+            max_words: longest prompt, in words and marks.
+            max_places: words of a sentence with a learned place of their own; those behind share the last one.
+        """
+
+        max_answers: int = 16
+        max_words: int = 1000
+        max_places: int = 64
+
+        def __post_init__(self) -> None:
+            check_counts(self)
+
+    def __init__(self, config: Config, num_layers: int, backbone_width: int, width: int) -> None:
+        super().__init__()
+        self.project = linear(num_layers * backbone_width, width)
+        self.slots = Positions(config.max_answers, width, "max_answers")
+        self.places = nn.Parameter(torch.randn(config.max_places, width) * width**-0.5)
+        self.max_words = config.max_words
+
+    def forward(self, features: Features) -> Workspace:
+        """See Encoder.forward; l = max_answers + p."""
+        states_bpkh, links_bp2 = features.states, features.links
+        if links_bp2 is None:
+            links_bp2 = states_bpkh.new_zeros(*states_bpkh.shape[:2], 2, dtype=torch.int32)
+        check_room(states_bpkh.shape[1], self.max_words, "max_words")
+        slots_bad, answers_ba = self.slots.slots(features)
+        normal_bpkh = F.layer_norm(at_least_float32(states_bpkh), states_bpkh.shape[-1:]).to(self.project.weight.dtype)
+        read_bpd = rms_norm(self.project(normal_bpkh.flatten(2)))
+        words_bpd = read_bpd + self.places[places(links_bp2[..., 1]).clamp(max=len(self.places) - 1)]
+        parts = ((answers_ba, slots_bad), (features.mask, words_bpd))
+        whole = answers_ba is None and features.mask is None
+        masks = [part.new_ones(part.shape[:2], dtype=torch.bool) if mask is None else mask for mask, part in parts]
+        x_bld = torch.cat([slots_bad.to(words_bpd.dtype), words_bpd], dim=1)
+        links_bl2 = F.pad(links_bp2, (0, 0, slots_bad.shape[1], 0), value=ALONE)
+        return Workspace(x_bld, features.num_answers, None if whole else torch.cat(masks, dim=1), links=links_bl2)
+
+
+def places(sentences_bp: Tensor) -> Tensor:
+    """Return the place of each word within its sentence, counted from 0, (b, p) int64."""
+    every_p = torch.arange(sentences_bp.shape[1], device=sentences_bp.device)
+    begins_bp = F.pad(sentences_bp[:, 1:] != sentences_bp[:, :-1], (1, 0), value=True)
+    return every_p - torch.where(begins_bp, every_p, 0).cummax(dim=1).values
