@@ -32,6 +32,7 @@ class TrainConfig:
         target: share of right dev answers that `patience` waits for.
         curriculum: take the easiest quarter of the problems first, and harder ones whenever 70% of the problems that end
             are right (curriculum learning, Bengio et al. 2009).
+        group_by_length: let problems of like length come together, so that batches are little padded.
         deep_supervision: a loss at every supervision step; without, at a problem's last one only.
         backbone_learning_rate: peak rate of a tuner inside the language model; the optimizer's course holds for it too.
         gradient_checkpointing: let the tuned language model recompute its activations: less memory, more time.
@@ -56,6 +57,7 @@ class TrainConfig:
     patience: int | None = None
     target: float = 1.0
     curriculum: bool = False
+    group_by_length: bool = field(default=False, metadata=ADDED)
     deep_supervision: bool = True
     backbone_learning_rate: float = 1e-4
     gradient_checkpointing: bool = False

@@ -6,7 +6,7 @@ takes the next of the stream, so that two processes with half the slots each see
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -22,13 +22,23 @@ FIRST_SHARE, NEXT_SHARE, GOOD_ENOUGH = 0.25, 0.02, 0.7
 """A curriculum begins with the easiest quarter and takes 2% more when 70% of the problems that end are right."""
 
 
-class DataOrder:
-    """The endless stream of problem indices: every epoch a new permutation, decided by (seed, epoch)."""
+STRETCH = 16
+"""Batches whose problems are sorted by length together."""
 
-    def __init__(self, num_problems: int, seed: int, position: int = 0) -> None:
+
+class DataOrder:
+    """The endless stream of problem indices: every epoch a new permutation, decided by (seed, epoch).
+
+    With `lengths`, problems of like length come together, `together` at a time, so that a batch is little padded.
+    """
+
+    def __init__(
+        self, num_problems: int, seed: int, position: int = 0, *, lengths: Sequence[int] = (), together: int = 1
+    ) -> None:
         self.num_problems = num_problems
         self.seed = seed
         self.position = position
+        self.lengths, self.together = lengths, together
         self._known: tuple[int, list[int]] = (-1, [])
 
     def take(self, count: int, allowed: Callable[[int], bool] = lambda index: True) -> list[int]:
@@ -45,20 +55,37 @@ class DataOrder:
     def _permutation(self, epoch: int) -> list[int]:
         if self._known[0] != epoch:
             generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
-            self._known = (epoch, torch.randperm(self.num_problems, generator=generator).tolist())
+            order = torch.randperm(self.num_problems, generator=generator).tolist()
+            self._known = (epoch, self._grouped(order, generator) if self.lengths else order)
         return self._known[1]
+
+    def _grouped(self, order: list[int], generator: torch.Generator) -> list[int]:
+        """Sort stretches of a permutation by length, cut them into batches, and shuffle these."""
+        size, stretch = self.together, STRETCH * self.together
+        cuts = [sorted(order[start : start + stretch], key=self.lengths.__getitem__) for start in range(0, len(order), stretch)]
+        batches = [cut[start : start + size] for cut in cuts for start in range(0, len(cut), size)]
+        places = torch.randperm(len(batches), generator=generator).tolist()
+        return [index for place in places for index in batches[place]]
 
 
 class Slots:
     """The slots of all processes by their problems, and this one's share of them with features and targets on the device."""
 
     def __init__(
-        self, dataset: Dataset, batch_size: int, seed: int, accelerator: Accelerator, *, curriculum: bool = False
+        self,
+        dataset: Dataset,
+        batch_size: int,
+        seed: int,
+        accelerator: Accelerator,
+        *,
+        curriculum: bool = False,
+        group_by_length: bool = False,
     ) -> None:
         ranks = accelerator.num_processes
         self.dataset, self.accelerator, self.rank = dataset, accelerator, accelerator.process_index
         self.local_size, self.batch_size = batch_size // ranks, batch_size
-        self.order = DataOrder(len(dataset), seed)
+        lengths = dataset.lengths if group_by_length else ()
+        self.order = DataOrder(len(dataset), seed, lengths=lengths, together=batch_size)
         self.draws = torch.Generator().manual_seed(seed)
         self.levels = [problem.difficulty for problem in dataset.problems]
         self.ranked = sorted(self.levels)

@@ -193,7 +193,12 @@ class Trainer(Resumable):
         if self.average is not None:
             processes.shard_like(self.average.module, self.accelerator)
         self.slots = Slots(
-            self.data, self.config.batch_size, self.config.seed, self.accelerator, curriculum=self.config.curriculum
+            self.data,
+            self.config.batch_size,
+            self.config.seed,
+            self.accelerator,
+            curriculum=self.config.curriculum,
+            group_by_length=self.config.group_by_length,
         )
         self.carry = Carry.start(head.start(self.slots.batch.features))
         device = self.accelerator.device

@@ -6,14 +6,15 @@ Holds the settings and the judgement of single rows; what only shows when rows a
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import blake2b
 from typing import Any, Literal
 
+from hybrid import words
 from hybrid.errors import InputError
 from hybrid.eval.tasks.table_source import Record
-from hybrid.kinds import require
+from hybrid.kinds import ADDED, require
 from hybrid.layout import END, SpanPattern
 from hybrid.problem import Problem, Span
 
@@ -35,6 +36,8 @@ class TableConfig:
             symbol (in a CSV, as JSON). Prompts to solve must then bring theirs along, or be read by `item`.
         trace_column: column of worked steps in words, from which chains of thought are shown and learned; the answer is
             written behind them.
+        difficulty_column: column of whole numbers by which a curriculum orders rows and reports cut them; none takes the words
+            of the prompt.
         item: regular expression of the answer symbols' places in a prompt, its first group where it has one.
         region: regular expression of the stretches of a prompt in which `item` is looked for.
         unit: what an answer's symbols are: its words, its characters, the whole answer as one class, or the language
@@ -51,6 +54,7 @@ class TableConfig:
     answer_column: str = "answer"
     spans_column: str | None = None
     trace_column: str | None = None
+    difficulty_column: str | None = field(default=None, metadata=ADDED)
     item: str | None = None
     region: str = "(?s).+"
     unit: Unit = "word"
@@ -80,7 +84,7 @@ class TableConfig:
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of all columns that are read."""
-        named = (self.prompt_column, self.answer_column, self.spans_column, self.trace_column)
+        named = (self.prompt_column, self.answer_column, self.spans_column, self.trace_column, self.difficulty_column)
         return tuple(name for name in named if name is not None)
 
     @property
@@ -140,11 +144,20 @@ class RowReader:
             prompt,
             answer,
             trace=self._trace(record, answer),
-            difficulty=len(answer),
+            difficulty=self._difficulty(record, prompt),
             key=key_of(prompt),
             spans=spans,
             where=f"{source} {record.place}",
         )
+
+    def _difficulty(self, record: Record, prompt: str) -> int:
+        name = self.config.difficulty_column
+        if name is None:
+            return len(words.spans(prompt))
+        value = _scalar(record.values.get(name), name)
+        if not value.isdecimal():
+            raise InputError(f'"{name}" is {value[:40]!r}; give a whole number of at least 0')
+        return int(value)
 
     def _trace(self, record: Record, answer: tuple[str, ...]) -> str:
         """Return the row's worked steps with the answer behind them; nothing where the table has none."""
