@@ -48,7 +48,7 @@ LAYERS = [
     "hybrid.train.claim",
     "hybrid.train.config hybrid.train.feature_cache hybrid.train.run_state",
     "hybrid.train.dataset",
-    "hybrid.train.slots hybrid.train.step hybrid.train.evaluate hybrid.train.boundary",
+    "hybrid.train.slots hybrid.train.step hybrid.train.evaluate hybrid.train.boundary hybrid.train.floor hybrid.train.recipe",
     "hybrid.train.resumable hybrid.train.trial hybrid.train.calibration",
     "hybrid.train.trainer",
     "hybrid.train",

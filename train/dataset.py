@@ -110,6 +110,10 @@ class Dataset:
         flat, ends = self._links, self._ends
         return None if flat is None else [flat[2 * ends[i] : 2 * ends[i + 1]] for i in indices]
 
+    def answers(self) -> Iterator[tuple[str, ...]]:
+        """Return the answer of each problem."""
+        return (problem.answer for problem in self.problems)
+
     def batch(self, indices: Sequence[int], num_positions: int | None = None) -> Batch:
         """Return the problems at `indices` as one batch, padded to `num_positions` or as `num_positions(indices)` says."""
         counts = [self.num_answers[i] for i in indices]

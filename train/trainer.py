@@ -32,6 +32,7 @@ from hybrid.train.config import TrainConfig
 from hybrid.train.dataset import Batch, Dataset
 from hybrid.train.ema import averaged
 from hybrid.train.evaluate import Evaluation, evaluate
+from hybrid.train.floor import floor
 from hybrid.train.interrupt import Interrupt
 from hybrid.train.optimizer import OPTIMIZERS
 from hybrid.train.processes import Team
@@ -133,6 +134,7 @@ class Trainer(Resumable):
             options: Any = {"cache": cache, "say": self.bar.say, "team": self.team}
             self.data = Dataset(self.model, train_problems, worked_steps=self.config.worked_steps, **options)
             self.dev = Dataset(self.model, dev_problems, **options)
+            self._tell_floor()
             stored = self._stored()
             if self.config.auto_batch_size:
                 self._choose_batch_size(stored)
@@ -151,6 +153,12 @@ class Trainer(Resumable):
         if interrupt.asked:
             raise KeyboardInterrupt
         return outcome
+
+    def _tell_floor(self) -> None:
+        """Say what the simplest readers score where prompts are read without patterns; a tuned model's states move."""
+        reads = self.model.head.encoder.reads
+        if self.team.main and self.show and reads != "spans" and not self.model.backbone.tuned:
+            self.bar.say(str(floor(self.data, self.dev)))
 
     def _record(self, train_problems: Sequence[Problem], dev_problems: Sequence[Problem]) -> dict[str, Any]:
         taught = set() if self.config.worked_steps else {"steps"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hybrid.adapters import DECODERS, ENCODERS, Aligned, Classes
 from hybrid.backbone import BackboneConfig
@@ -12,6 +12,12 @@ from hybrid.kinds import family_field, require
 from hybrid.reasoner import ReasonerConfig
 from hybrid.train.config import TrainConfig
 from hybrid.tuner import TUNERS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hybrid.layout import LayoutConfig
+    from hybrid.problem import Problem
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,18 @@ class TrainCommand:
             count = getattr(self, name)
             require(count is None or count >= 1, f"{name} is {count}; give at least 1")
 
+    def _filled(self, layout: LayoutConfig, problems: Sequence[Problem]) -> tuple[Any, ReasonerConfig, TrainConfig]:
+        """Return encoder, reasoner and training; where answers have no places and no encoder is named, a recipe fills them."""
+        from hybrid.train.processes import Team
+        from hybrid.train.recipe import fill, plain_language
+
+        if layout.aligned or self.encoder != Aligned.Config():
+            return self.encoder, self.reasoner, self.train
+        recipe = plain_language(problems, layout.num_answers or 1)
+        if Team.current().main and not self.quiet:
+            print("chosen from the data; a flag of your own replaces each:", *recipe.reasons, sep="\n  ")
+        return recipe.encoder, fill(self.reasoner, recipe.reasoner), fill(self.train, recipe.train)
+
     def run(self) -> None:
         """Train and print the outcome."""
         import torch
@@ -69,20 +87,21 @@ class TrainCommand:
 
         task = TASKS.build(self.task)
         named = TASKS.to_dict(self.task)
-        parts = (self.backbone, self.encoder, self.reasoner, self.decoder)
-        config = HybridConfig(task.layout, task.symbols, *parts, named, self.tuner)
         problems = task.problems("train", self.num_train), task.problems("dev", self.num_dev)
+        encoder, reasoner, recipe = self._filled(task.layout, problems[0])
+        parts = (self.backbone, encoder, reasoner, self.decoder)
+        config = HybridConfig(task.layout, task.symbols, *parts, named, self.tuner)
         take_device(spread=self.backbone.device_map is not None)
         torch.manual_seed(self.train.seed)
         model = hybrid.attach(None, config)
         if self.init is not None:
             model.start_from(self.init)
         if self.dry_run:
-            needs = survey(model, *problems, self.train)
+            needs = survey(model, *problems, recipe)
             if Team.current().main:
                 print(needs.text(self.output))
             return leave()
-        outcome = train(model, *problems, self.train, self.output, overwrite=self.overwrite, show=not self.quiet)
+        outcome = train(model, *problems, recipe, self.output, overwrite=self.overwrite, show=not self.quiet)
         if Team.current().main:
             if self.calibrate:
                 calibrate(model, problems[1], cache=self.train.cache)
