@@ -33,6 +33,16 @@ def test_the_stream_does_not_depend_on_how_it_is_taken():
     assert DataOrder(7, seed=2).take(40) != whole
 
 
+def test_problems_of_like_length_come_together():
+    lengths = [(7 * i) % 40 for i in range(200)]
+    order = DataOrder(200, seed=1, lengths=lengths, together=8)
+    first, second = order.take(200), order.take(200)
+    spread = [max(own) - min(own) for own in ([lengths[i] for i in first[s : s + 8]] for s in range(0, 200, 8))]
+    assert sorted(first) == sorted(second) == list(range(200)) and first != second
+    assert sum(spread) / len(spread) < 5 and len({lengths[i] for i in first[:40]}) > 8
+    assert DataOrder(200, 1, 150, lengths=lengths, together=8).take(50) == first[150:]
+
+
 def test_halted_slots_take_the_next_problems_and_the_others_stay(data):
     slots = Slots(data, 4, 0, accelerator())
     stream = DataOrder(11, 0).take(6)

@@ -190,3 +190,24 @@ def test_a_training_row_that_stands_in_another_split_is_named_with_its_twin(tmp_
     lines = faults(tmp_path / "train.csv", [NO, MORE, LAST], dev=str(tmp_path / "dev.csv"))
     assert lines[1].startswith("train.csv row 1: its prompt stands in") and "dev.csv row 2 too" in lines[1]
     assert lines[2].startswith("train.csv row 2: ") and "dev.csv row 3" in lines[2] and len(lines) == 3
+
+
+def test_duplicates_are_dropped_where_that_is_asked_for_and_counted(tmp_path):
+    from collections import Counter
+
+    train = [{"prompt": f"Is {i} odd?", "answer": ("no", "yes")[i % 2]} for i in range(20)]
+    dev = [train[3], {"prompt": "Is 50 odd?", "answer": "no"}]
+    paths = (
+        write(tmp_path / "train.jsonl", [*train, {"prompt": "Is 4 odd?", "answer": "yes"}]),
+        write(tmp_path / "dev.jsonl", dev),
+    )
+    with pytest.raises(DataError, match="stands in"):
+        Table(Table.Config(*paths)).problems("train")
+    task = Table(Table.Config(*paths, duplicates="drop"))
+    with pytest.warns(UserWarning, match="dropped") as told:
+        kept = Counter(problem.prompt for split in ("train", "test") for problem in task.problems(split))
+    said = " ".join(str(each.message) for each in told)
+    assert "train.jsonl: 1 prompts stand in another split" in said and "1 rows repeat a prompt" in said
+    assert set(kept.values()) == {1} and kept.keys() == {row["prompt"] for row in train} - {"Is 3 odd?"}
+    assert {problem.answer for problem in task.problems("train") if problem.prompt == "Is 4 odd?"} <= {("no",)}
+    assert len(task.problems("dev")) == 2

@@ -290,3 +290,32 @@ print(*peaks)
     assert ended.code == 0, ended.err
     warm, small, large = map(int, ended.out.split())
     assert large - small < 40e6 and large - warm < 60e6
+
+
+# What is found where nothing is said.
+
+
+@pytest.mark.parametrize(
+    ("answers", "unit"),
+    [
+        (["upper left", "lower right"] * 30, "whole"),
+        ([str(i * 37) for i in range(100)], "character"),
+        ([f"{i} {i + 1}" for i in range(100)], "word"),
+        (["a", "b", "c"], "word"),
+    ],
+)
+def test_the_unit_of_answers_is_found_in_them(tmp_path, answers, unit):
+    rows = [{"prompt": f"number {i}", "answer": answer} for i, answer in enumerate(answers)]
+    task = table(tmp_path / "a.jsonl", rows)
+    assert task.config.unit == unit and TASKS.to_dict(task.config)["unit"] == unit
+    assert task.problems("train", 1)[0].answer
+
+
+def test_difficulty_is_a_column_or_the_words_of_the_prompt(tmp_path):
+    rows = [{**GOOD, "hops": 4}, {**NO, "hops": 2}]
+    found = table(tmp_path / "a.jsonl", rows, dev=write(tmp_path / "d.jsonl", [GOOD | {"prompt": "Other?"}])).problems("train")
+    assert {problem.difficulty for problem in found} == {4}  # Is, 3, odd, ?
+    named = table(tmp_path / "a.jsonl", rows, difficulty_column="hops")
+    assert {p.difficulty for split in ("train", "dev", "test") for p in named.up_to(split, 2)} == {4, 2}
+    with pytest.raises(InputError, match="\"hops\" is 'many'; give a whole number"):
+        table(tmp_path / "b.jsonl", [{**GOOD, "hops": "many"}, NO | {"hops": 1}], difficulty_column="hops").problems("train")

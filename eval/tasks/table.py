@@ -16,7 +16,7 @@ from typing import ClassVar
 from hybrid.errors import InputError
 from hybrid.eval.answers import read_text, said
 from hybrid.eval.tasks.table_row import TableConfig
-from hybrid.eval.tasks.table_survey import Survey, good_rows, sources, survey
+from hybrid.eval.tasks.table_survey import Survey, good_rows, sources, survey, with_unit
 from hybrid.eval.tasks.task import TASKS, USUAL_COUNT, Split, Task, Wording, check_arguments
 from hybrid.faults import Faults
 from hybrid.layout import END, LayoutConfig
@@ -40,8 +40,13 @@ class Table(Task):
     wordings: ClassVar = {"train": (None,), "held_out": ()}
 
     def __init__(self, config: TableConfig) -> None:
-        self.config = config
+        self._given = config
         self._sources = sources(config)
+
+    @cached_property
+    def config(self) -> TableConfig:
+        """The settings, with the unit that was found where it was left to the rows."""
+        return with_unit(self._given)
 
     @cached_property
     def survey(self) -> Survey:
@@ -127,10 +132,18 @@ class Table(Task):
         return _draw(self._rows(split), count, f"{split} {seed}")
 
     def _rows(self, split: Split) -> Iterator[Problem]:
-        own = self._sources
-        faults = Faults()
-        for problem in good_rows(self.config, own.get(split, self.config.train), faults):
-            if problem is not None and ((split in own and split != "train") or self.split_of(problem.key) == split):
+        own, faults = self._sources, Faults()
+        source = own.get(split, self.config.train)
+        dropped = self.survey.dropped.get(source, frozenset())
+        seen: set[int] = set()
+        for problem in good_rows(self.config, source, faults):
+            if problem is None or (dropped and int(problem.key, 16) in dropped):
+                continue
+            if (split in own and split != "train") or self.split_of(problem.key) == split:
+                if self.config.duplicates == "drop":
+                    if int(problem.key, 16) in seen:
+                        continue
+                    seen.add(int(problem.key, 16))
                 yield problem
         faults.check()  # The source changed since it was surveyed.
 

@@ -18,7 +18,7 @@ from hybrid.kinds import ADDED, require
 from hybrid.layout import END, SpanPattern
 from hybrid.problem import Problem, Span
 
-Unit = Literal["word", "character", "whole", "token"]
+Unit = Literal["auto", "word", "character", "whole", "token"]
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,12 @@ class TableConfig:
         item: regular expression of the answer symbols' places in a prompt, its first group where it has one.
         region: regular expression of the stretches of a prompt in which `item` is looked for.
         unit: what an answer's symbols are: its words, its characters, the whole answer as one class, or the language
-            model's own tokens (an open vocabulary, any text; with --decoder tokens --decoder.whole true).
+            model's own tokens (an open vocabulary, any text; with --decoder tokens --decoder.whole true). auto takes whole
+            answers where a few are given again and again, characters of many different single words, else words.
         separator: what stands between two words of an answer; none for blanks.
         symbols: the closed vocabulary; empty to take the symbols of all answers.
+        duplicates: what happens to a prompt that stands in two splits, or twice with two answers: an error, or the row is
+            dropped: from train before dev before test, and all but the first in one split.
         num_answers: slots of an answer where it has no places in the prompt; none takes the longest answer, for tokens 16.
     """
 
@@ -57,9 +60,10 @@ class TableConfig:
     difficulty_column: str | None = field(default=None, metadata=ADDED)
     item: str | None = None
     region: str = "(?s).+"
-    unit: Unit = "word"
+    unit: Unit = "auto"
     separator: str | None = None
     symbols: tuple[str, ...] = ()
+    duplicates: Literal["error", "drop"] = field(default="error", metadata=ADDED)
     num_answers: int | None = None
 
     def __post_init__(self) -> None:
@@ -73,7 +77,7 @@ class TableConfig:
         require(not (is_open and self.symbols), "table.unit token has an open vocabulary; leave out table.symbols")
         require(len(self.symbols) != 1, "table.symbols has 1 entry; give at least 2")
         require(self.separator != "", "table.separator is empty; choose table.unit character")
-        words = self.separator is None or self.unit == "word"
+        words = self.separator is None or self.unit in ("auto", "word")
         require(words, f"table.separator goes with table.unit word, not {self.unit}; leave one of them out")
         require(
             len(self.columns) == len(set(self.columns)), f"table's columns are {', '.join(self.columns)}; name different ones"
@@ -100,7 +104,7 @@ class TableConfig:
     @property
     def between(self) -> str:
         """What is written between two symbols."""
-        return (self.separator or " ") if self.unit == "word" else ""
+        return (self.separator or " ") if self.unit in ("auto", "word") else ""
 
 
 def key_of(prompt: str) -> str:
@@ -174,7 +178,7 @@ class RowReader:
             symbols = tuple(_scalar(item, name) for item in value)
         else:
             text = _scalar(value, name)
-            if unit == "word":
+            if unit in ("auto", "word"):
                 symbols = tuple(part.strip() for part in text.split(self.config.separator)) if text else ()
             else:
                 symbols = tuple(text) if unit == "character" else (text,) if text else ()

@@ -5,9 +5,11 @@ One pass over each source. A row costs 17 bytes of memory (digests of prompt and
 
 from __future__ import annotations
 
+import warnings
 from array import array
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 
 import numpy as np
@@ -31,12 +33,14 @@ class Survey:
         symbols: all symbols of the answers, in a fixed order; empty for an open vocabulary.
         shortest: symbols of the shortest answer.
         longest: symbols of the longest answer.
+        dropped: digests of the prompts that are left out of a source, as they stand in another.
     """
 
     rows: Mapping[str, int]
     symbols: tuple[str, ...]
     shortest: int
     longest: int
+    dropped: Mapping[str, frozenset[int]] = field(default_factory=dict)
 
 
 @dataclass
@@ -98,12 +102,18 @@ def survey(config: TableConfig) -> Survey:
                 if config.unit != "token" and len(symbols) <= MAX_SYMBOLS:
                     symbols.update(problem.answer)
         seen.append(rows)
-    _check_twins(seen, faults)
+    twins = _twins(seen)
+    dropped: dict[str, set[int]] = {}
+    if config.duplicates == "drop":
+        dropped = _dropped(seen, twins)
+    else:
+        _check_twins(seen, twins, faults)
     if faults.count == 0 and config.unit != "token" and not config.symbols:
         _check_symbols(symbols, config, faults)
     faults.check()
     ordered = config.symbols or tuple(sorted(symbols, key=_order))
-    return Survey({rows.source: rows.good for rows in seen}, ordered, min(lengths), max(lengths))
+    kept = {source: frozenset(digests) for source, digests in dropped.items()}
+    return Survey({rows.source: rows.good for rows in seen}, ordered, min(lengths), max(lengths), kept)
 
 
 def _order(symbol: str) -> tuple[bool, int, str]:
@@ -122,8 +132,33 @@ def _check_symbols(symbols: set[str], config: TableConfig, faults: Faults) -> No
         faults.add(f"{config.train}: all answers are {', '.join(symbols)!r}; there is nothing to learn")
 
 
-def _check_twins(seen: list[_Seen], faults: Faults) -> None:
-    """Note rows with the same prompt that stand in two sources, or in one with two answers."""
+FEW_ANSWERS, AGAIN = 64, 10
+"""At most so many different answers, each given so many times on average, are classes."""
+
+
+def with_unit(config: TableConfig) -> TableConfig:
+    """Return the settings with what the training answers are cut into, where `unit` is auto."""
+    if config.unit != "auto":
+        return config
+    plain = replace(config, unit="word")
+    if config.aligned or config.separator is not None or config.symbols:
+        return plain
+    answers: Counter[str] = Counter()
+    rows = good_rows(plain, config.train, Faults())
+    for problem in rows:
+        if problem is not None:
+            answers[" ".join(problem.answer)] += 1
+        if len(answers) > MAX_SYMBOLS:
+            break
+    single = not any(" " in answer for answer in answers)
+    if len(answers) <= FEW_ANSWERS and answers.total() >= AGAIN * len(answers):
+        return replace(config, unit="whole")
+    many = len(answers) > FEW_ANSWERS and answers.total() < AGAIN * len(answers)
+    return replace(config, unit="character") if many and single else plain
+
+
+def _twins(seen: list[_Seen]) -> list[tuple[int, int]]:
+    """Return pairs of rows, counted over all sources, with the same prompt in two sources, or in one with two answers."""
     ends = np.cumsum([len(rows.prompts) for rows in seen])
     prompts, answers = (
         np.concatenate([np.frombuffer(getattr(rows, side), dtype=np.uint64) for rows in seen]) for side in ("prompts", "answers")
@@ -133,9 +168,32 @@ def _check_twins(seen: list[_Seen], faults: Faults) -> None:
     twins = np.flatnonzero((ordered[1:] == ordered[:-1]) & (ordered[1:] != 0))
     first, second = order[twins], order[twins + 1]
     elsewhere = np.searchsorted(ends, first, side="right") != np.searchsorted(ends, second, side="right")
-    for a, b in sorted(
-        zip(*(row[elsewhere | (answers[first] != answers[second])].tolist() for row in (first, second)), strict=True)
-    ):
+    chosen = elsewhere | (answers[first] != answers[second])
+    return sorted(zip(first[chosen].tolist(), second[chosen].tolist(), strict=True))
+
+
+def _dropped(seen: list[_Seen], twins: list[tuple[int, int]]) -> dict[str, set[int]]:
+    """Return the digests of prompts that are left out of each source, and tell how many: train's go before dev's and test's."""
+    ends = np.cumsum([len(rows.prompts) for rows in seen])
+    dropped: dict[str, set[int]] = {}
+    again = 0
+    for a, b in twins:
+        (one, row), (other, _) = (_place(seen, ends, each) for each in (a, b))
+        if one is other:
+            again += 1
+        else:
+            dropped.setdefault(one.source, set()).add(one.prompts[row - 1])
+    for source, digests in dropped.items():
+        warnings.warn(f"{source}: {len(digests)} prompts stand in another split too and are dropped here", stacklevel=2)
+    if again:
+        warnings.warn(f"{again} rows repeat a prompt of their file with another answer and are dropped", stacklevel=2)
+    return dropped
+
+
+def _check_twins(seen: list[_Seen], twins: list[tuple[int, int]], faults: Faults) -> None:
+    """Note each pair as a fault."""
+    ends = np.cumsum([len(rows.prompts) for rows in seen])
+    for a, b in twins:
         (one, one_row), (other, other_row) = (_place(seen, ends, row) for row in (a, b))
         if one is other:
             faults.add(f"{one.source} row {other_row}: the prompt of row {one_row} with another answer; keep one of them")
