@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
+
+import fsspec
 
 from hybrid.errors import InputError
 from hybrid.eval.tasks.graph import hops
 from hybrid.eval.tasks.logic_maker import Edge, Family
-from hybrid.eval.tasks.rows import OPENERS, UNREADABLE
 
 
 def read_families(source: str, parts: Callable[[str], tuple[list[Edge], str, list[str]]]) -> list[Family]:
@@ -27,7 +27,7 @@ def read_families(source: str, parts: Callable[[str], tuple[list[Edge], str, lis
         InputError: the file cannot be read, or a row is no such problem; the message names the row, counted from 1.
     """
     families = []
-    for number, row in enumerate(_rows(Path(source)), 1):
+    for number, row in enumerate(_rows(source), 1):
         try:
             families.append(_family(row, parts))
         except InputError as error:
@@ -37,18 +37,15 @@ def read_families(source: str, parts: Callable[[str], tuple[list[Edge], str, lis
     return families
 
 
-def _rows(path: Path) -> list[Any]:
+def _rows(source: str) -> list[Any]:
     try:
-        with OPENERS.get(path.suffix.lower(), open)(path, "rt", encoding="utf-8-sig") as file:
+        with fsspec.open(source, "rt", encoding="utf-8-sig", compression="infer") as file:
             text = file.read()
-        if text.lstrip().startswith("["):
-            rows: list[Any] = json.loads(text)
-            return rows
-        return [json.loads(line) for line in text.splitlines() if line.strip()]
-    except UNREADABLE as error:
-        raise InputError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}; give a readable file") from None
+        return list(json.loads(text) if text.lstrip().startswith("[") else map(json.loads, filter(str.strip, text.splitlines())))
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is no JSON in UTF-8: {str(error)[:100]}") from None
+        raise InputError(f"{source} is no JSON in UTF-8: {str(error)[:100]}") from None
+    except Exception as error:  # Every kind of packed file raises its own class.
+        raise InputError(f"{source} cannot be read: {getattr(error, 'strerror', None) or error}; give a readable file") from None
 
 
 def _family(row: Any, parts: Callable[[str], tuple[list[Edge], str, list[str]]]) -> Family:
