@@ -28,6 +28,7 @@ from hybrid.eval.suite_folder import (
     write_problems,
     write_suite,
 )
+from hybrid.eval.tasks.show import Picture
 from hybrid.eval.tasks.task import Task, Wording
 from hybrid.model import HybridModel
 from hybrid.problem import Problem
@@ -192,12 +193,11 @@ def _ratios(model: HybridModel, problems: Sequence[Problem], measured: Sequence[
 
 def drawn(model: HybridModel, task: Task, problem: Problem, index: int) -> Drawn:
     """Return a problem with the head's answer after every step, drawn, and a caption that counts what is wrong."""
-    captions, pictures = [], []
+    pictures: list[Picture] = []
     previous: tuple[str, ...] | None = None
     for number, symbols in enumerate(model.solve([problem])[0].trajectory, 1):
-        pictures.append(task.picture(problem.prompt, symbols, previous))
         wrong = sum(a != b for a, b in zip_longest(symbols, problem.answer))
         said = "right" if task.right(symbols, problem) else f"{wrong} wrong" if wrong else "wrong"
-        captions.append(f"step {number}: {said}")
+        pictures.append(replace(task.picture(problem.prompt, symbols, previous), caption=f"step {number}: {said}"))
         previous = symbols
-    return Drawn(index, tuple(captions), tuple(pictures))
+    return Drawn(index, tuple(pictures))

@@ -193,7 +193,7 @@ def _drawn(own, index):
         )
         for r, (line, right) in enumerate(zip(grid, answer, strict=True))
     )
-    return Drawn(index, ("step 1: 3 wrong", "step 2: right"), (Picture(rows, (2, 2)), Picture(rows, (2, 2))))
+    return Drawn(index, tuple(Picture(rows, (2, 2), caption) for caption in ("step 1: 3 wrong", "step 2: right")))
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ from hybrid.eval.report.tables import (
     not_run,
 )
 from hybrid.eval.report.visible import cut, visible
-from hybrid.eval.results import Record
+from hybrid.eval.results import Record, as_markdown
 from hybrid.eval.suite_folder import SuiteFolder
 
 _CELL_LENGTH = 300
@@ -72,7 +72,7 @@ def _headline_table(tasks: Sequence[TaskResults]) -> str:
     for row in headline_rows(tasks):
         rows += [[f"**{row.heading}**", *("" for _ in tasks)]] if row.heading else []
         rows.append([_escaped(row.method), *map(_share, row.shares)])
-    return _table(head, rows)
+    return as_markdown(head, rows)
 
 
 def _share(share: Share) -> str:
@@ -82,7 +82,7 @@ def _share(share: Share) -> str:
 
 def _cost(tasks: Sequence[TaskResults]) -> list[str]:
     rows = [[_escaped(method), *cells] for method, cells in cost_rows(tasks)]
-    table = _table(["method", *(_escaped(task.name) for task in tasks)], rows)
+    table = as_markdown(["method", *(_escaped(task.name) for task in tasks)], rows)
     return ["## Cost of a problem, as multiples of the hybrid's", table, COST_NOTE] if rows else []
 
 
@@ -93,15 +93,11 @@ def _task_table(task: TaskResults, verdicts: Verdicts) -> str:
     for entry in task.measured:
         exact = f"**{exact_text(entry)}**" if entry.method in best else exact_text(entry)
         rows.append([_escaped(entry.method), exact, *(_escaped(column.cell(entry)) for column in columns)])
-    return _table(head, rows)
+    return as_markdown(head, rows)
 
 
 def _picture(task: TaskResults, chart: Chart) -> str:
     return f"![{_escaped(chart.title)}]({plot_file(task, chart)})\n\n{_escaped(chart.caption)}"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows))
 
 
 def _findings(title: str, found: Sequence[Finding]) -> list[str]:
