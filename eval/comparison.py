@@ -9,12 +9,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
+from statistics import median
 
 from hybrid.backbone import Backbone
 from hybrid.errors import InputError
 from hybrid.eval.baselines import HeadMethod, Method
 from hybrid.eval.benchmark import Measured, forward_seconds, measure
-from hybrid.eval.cost import percentile
 from hybrid.eval.report import write_suite_report
 from hybrid.eval.results import Record, write_results
 from hybrid.eval.suite_folder import (
@@ -178,7 +178,7 @@ def _ratios(model: HybridModel, problems: Sequence[Problem], measured: Sequence[
         return []
     own, sentences = heads[0].latency_p50_seconds, []
     if model.backbone.runs:
-        forward = percentile(forward_seconds(model.backbone, problems), 0.5)
+        forward = median(forward_seconds(model.backbone, problems))
         sentences.append(
             f"One prompt takes the {heads[0].method} {own * 1e3:.1f} ms (p50), the language model's forward pass over it alone "
             f"{forward * 1e3:.1f} ms: {own / forward:.2f} times."

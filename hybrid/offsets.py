@@ -205,8 +205,8 @@ def _parts(places: list[int], count: int) -> list[list[int]] | None:
     Every stretch of places has a token at least: with as many stretches as tokens, each has exactly one.
     """
     runs = [[place for _, place in run] for _, run in groupby(enumerate(places), key=lambda pair: pair[1] - pair[0])]
-    ways = ([places], runs, [[place] for place in places], [[] for _ in range(0 if places else count)])
-    return next((way for way in ways if len(way) == count), None)
+    ways = ([places], runs, [[place] for place in places])
+    return next((way for way in ways if len(way) == count), None) if places else [[]] * count
 
 
 def _only_way(text: str, words: Sequence[str]) -> list[int] | None:
