@@ -11,8 +11,7 @@ from pathlib import Path
 
 from hybrid.eval.baselines.method import Attempt
 from hybrid.eval.intervals import wilson
-from hybrid.eval.report.entries import Entry, TaskResults
-from hybrid.eval.report.groups import group_of
+from hybrid.eval.report.entries import Entry, TaskResults, group_of
 from hybrid.eval.results import Record
 from hybrid.eval.suite_folder import (
     CellResult,

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from hybrid.eval.report.entries import TaskResults
-from hybrid.eval.report.groups import Group
+from hybrid.eval.report.entries import Group, TaskResults
 from hybrid.eval.report.visible import cut, visible
 from hybrid.eval.tasks.show import as_html
 

@@ -1,6 +1,6 @@
 """The tables of a report as plain rows: the headline, the full figures of a task, what was not run, the environment.
 
-Holds no HTML and no Markdown, which page.py and markdown.py make of the same rows.
+Holds no HTML and no Markdown, which pages.py makes of the same rows.
 """
 
 from __future__ import annotations
@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from hybrid.eval.report.entries import Entry, TaskResults, all_methods
-from hybrid.eval.report.groups import GROUPS, Group
+from hybrid.eval.report.entries import GROUPS, Entry, Group, TaskResults, all_methods
 from hybrid.eval.report.sentences import Verdicts, p_value, times
 from hybrid.eval.results import percent, significant, size
 from hybrid.eval.suite_folder import NOT_YET, SuiteFolder
