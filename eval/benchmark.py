@@ -11,11 +11,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from hybrid.backbone import Backbone
 from hybrid.eval.baselines.method import Attempt, Method
-from hybrid.eval.cost import PeakMemory, percentile, seconds_each, stopwatch
+from hybrid.eval.cost import PeakMemory, seconds_each, stopwatch
 from hybrid.eval.energy import Energy
 from hybrid.eval.intervals import wilson
 from hybrid.eval.results import Record, versions
@@ -74,8 +75,8 @@ def measure(
         tokens_generated_mean=sum(a.tokens for a in attempts) / n,
         reasoner_steps_mean=sum(a.steps for a in attempts) / n,
         flops_mean=sum(a.flops for a in attempts) / n,
-        latency_p50_seconds=percentile(single, 0.5),
-        latency_p95_seconds=percentile(single, 0.95),
+        latency_p50_seconds=float(np.quantile(single, 0.5)),
+        latency_p95_seconds=float(np.quantile(single, 0.95)),
         throughput_per_second=best.count / best.seconds,
         peak_memory_bytes=best.peak_bytes,
         trainable_parameters=method.trainable_parameters,

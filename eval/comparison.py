@@ -9,12 +9,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
+from statistics import median
 
 from hybrid.backbone import Backbone
 from hybrid.errors import InputError
 from hybrid.eval.baselines import HeadMethod, Method
 from hybrid.eval.benchmark import Measured, forward_seconds, measure
-from hybrid.eval.cost import percentile
 from hybrid.eval.report import write_suite_report
 from hybrid.eval.results import Record, write_results
 from hybrid.eval.suite_folder import (
@@ -28,6 +28,7 @@ from hybrid.eval.suite_folder import (
     write_problems,
     write_suite,
 )
+from hybrid.eval.tasks.show import Picture
 from hybrid.eval.tasks.task import Task, Wording
 from hybrid.model import HybridModel
 from hybrid.problem import Problem
@@ -177,7 +178,7 @@ def _ratios(model: HybridModel, problems: Sequence[Problem], measured: Sequence[
         return []
     own, sentences = heads[0].latency_p50_seconds, []
     if model.backbone.runs:
-        forward = percentile(forward_seconds(model.backbone, problems), 0.5)
+        forward = median(forward_seconds(model.backbone, problems))
         sentences.append(
             f"One prompt takes the {heads[0].method} {own * 1e3:.1f} ms (p50), the language model's forward pass over it alone "
             f"{forward * 1e3:.1f} ms: {own / forward:.2f} times."
@@ -192,12 +193,11 @@ def _ratios(model: HybridModel, problems: Sequence[Problem], measured: Sequence[
 
 def drawn(model: HybridModel, task: Task, problem: Problem, index: int) -> Drawn:
     """Return a problem with the head's answer after every step, drawn, and a caption that counts what is wrong."""
-    captions, pictures = [], []
+    pictures: list[Picture] = []
     previous: tuple[str, ...] | None = None
     for number, symbols in enumerate(model.solve([problem])[0].trajectory, 1):
-        pictures.append(task.picture(problem.prompt, symbols, previous))
         wrong = sum(a != b for a, b in zip_longest(symbols, problem.answer))
         said = "right" if task.right(symbols, problem) else f"{wrong} wrong" if wrong else "wrong"
-        captions.append(f"step {number}: {said}")
+        pictures.append(replace(task.picture(problem.prompt, symbols, previous), caption=f"step {number}: {said}"))
         previous = symbols
-    return Drawn(index, tuple(captions), tuple(pictures))
+    return Drawn(index, tuple(pictures))

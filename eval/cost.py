@@ -12,12 +12,12 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
-import itertools
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -194,51 +194,32 @@ def _ids(backbone: Backbone, length: int) -> Tensor:
     return torch.ones(1, length, dtype=torch.int64, device=backbone.device)
 
 
-def laps(work: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[float]:
-    """Yield the wall seconds of `work(item)` for every item, from an idle device until it is idle again."""
-    for item in items:
-        _wait_for_device()
-        began = time.perf_counter()
-        work(item)
-        _wait_for_device()
-        yield time.perf_counter() - began
-
-
 def seconds_each(work: Callable[[Any], Any], items: Sequence[Any], *, warmup: int = 1) -> list[float]:
     """Return the wall seconds of `work(item)` for every item, after `warmup` uncounted calls on the first."""
     for item in list(items[:1]) * warmup:
         work(item)
-    return list(laps(work, items))
+    taken = []
+    for item in items:
+        with stopwatch() as seconds:
+            work(item)
+        taken += seconds
+    return taken
 
 
 def seconds_of(work: Callable[[], Any], *, least_seconds: float = 2.0, least_runs: int = 3) -> float:
     """Return the median wall seconds of `work` over enough runs, after one that is not counted."""
     work()
     taken: list[float] = []
-    for seconds in laps(lambda _: work(), itertools.repeat(None)):
-        taken.append(seconds)
-        if len(taken) >= least_runs and sum(taken) >= least_seconds:
-            break
-    return percentile(taken, 0.5)
+    while len(taken) < least_runs or sum(taken) < least_seconds:
+        with stopwatch() as seconds:
+            work()
+        taken += seconds
+    return median(taken)
 
 
 def _wait_for_device() -> None:
     if torch.accelerator.is_available():
         torch.accelerator.synchronize()
-
-
-def percentile(values: Sequence[float], share: float) -> float:
-    """Return the value below which a `share` of `values` lies, interpolated.
-
-    Example:
-        >>> percentile([1.0, 2.0, 3.0], 0.5)
-        2.0
-    """
-    ordered = sorted(values)
-    place = share * (len(ordered) - 1)
-    low = int(place)
-    high = min(low + 1, len(ordered) - 1)
-    return ordered[low] + (ordered[high] - ordered[low]) * (place - low)
 
 
 class PeakMemory:
@@ -285,7 +266,7 @@ def _resident_peak() -> int:
 
 @contextlib.contextmanager
 def stopwatch() -> Iterator[list[float]]:
-    """Yield a list that holds the wall seconds of the block once it has ended."""
+    """Yield a list that holds the wall seconds of the block once it has ended, from an idle device until it is idle again."""
     seconds: list[float] = []
     _wait_for_device()
     began = time.perf_counter()

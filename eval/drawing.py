@@ -1,4 +1,4 @@
-"""How a plot of accuracy is drawn as SVG: its figure, its axes, labels that keep out of each other's way, its text.
+"""How a plot of accuracy is drawn as SVG: its figure, its axes, its legend, its text.
 
 Holds no record and no choice of what is drawn, which is plots.py's. The SVG is one element that an HTML page can hold as
 it is: text stays text, lines and letters take the page's own colour, each series' colour is a CSS variable (`--series-1` to
@@ -13,12 +13,12 @@ import io
 import re
 import warnings
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -112,132 +112,26 @@ def plain_axis(axes: Axes, values: Sequence[float], caption: str) -> None:
 
 
 def cost_axis(axes: Axes, costs: Sequence[float], caption: str, unit: str) -> None:
-    """Make the horizontal axis a logarithmic one of costs above 0, with room on the right for a label."""
+    """Make the horizontal axis a logarithmic one of costs above 0."""
     from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
 
     low, high = min(costs, default=1.0), max(costs, default=1.0)
     axes.set_xscale("log")
     # A decade at least, so that there are ticks.
     room = max(2.0, 4.0 * (low / high) ** 0.5)
-    axes.set_xlim(low / room, high * room * (high / low) ** 0.3)
+    axes.set_xlim(low / room, high * room)
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0,) if high / low > 50 else (1.0, 3.0)))
     axes.xaxis.set_major_formatter(EngFormatter(unit))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel(caption)
 
 
-@dataclass(frozen=True)
-class End:
-    """The end of a line: its name, where it ends, and its colour."""
-
-    name: str
-    x: float
-    y: float
-    colour: str
-
-
-def label_ends(axes: Axes, ends: Sequence[End]) -> None:
-    """Write each line's name right of its end, moved up or down where two would overlap, with a thread back to the line."""
-    gap = min(7.5, 100 / max(len(ends), 1))
-    last = -100.0
-    heights: list[float] = []
-    order = sorted(ends, key=lambda end: end.y)
-    for end in order:
-        last = max(end.y, last + gap)
-        heights.append(last)
-    # The stack has grown upwards only; the part above the top is pushed back down.
-    top = 100.0
-    for place in reversed(range(len(heights))):
-        heights[place] = min(heights[place], top)
-        top = heights[place] - gap
-    for end, height in zip(order, heights, strict=True):
-        axes.annotate(
-            end.name,
-            (end.x, end.y),
-            (1.03, height),
-            textcoords=axes.get_yaxis_transform(),
-            verticalalignment="center",
-            color=end.colour,
-            parse_math=False,
-            arrowprops={"arrowstyle": "-", "color": end.colour, "linewidth": 0.5, "alpha": 0.55, "shrinkA": 0, "shrinkB": 0},
-        )
-
-
-_Box = tuple[float, float, float, float]
-
-
-@dataclass(frozen=True)
-class Point:
-    """A mark with its interval, in data coordinates; `label` is empty for none."""
-
-    x: float
-    y: float
-    low: float
-    high: float
-    label: str
-    colour: str
-
-
-def label_points(figure: Figure, axes: Axes, points: Sequence[Point]) -> None:
-    """Write each label at the place near its point that covers the least of all that is drawn already."""
-    figure.draw_without_rendering()
-    inside = axes.get_window_extent()
-    frame = (inside.x0, inside.y0, inside.x1, inside.y1)
-    taken: list[_Box] = []
-    for point in points:
-        x, low = axes.transData.transform((point.x, point.low))
-        _, y = axes.transData.transform((point.x, point.y))
-        _, high = axes.transData.transform((point.x, point.high))
-        taken += [(x - 5, y - 5, x + 5, y + 5), (x - 3, low, x + 3, high)]
-    for number, point in enumerate(points):
-        if not point.label:
-            continue
-        width, height = _extent(axes, point.label)
-        x, y = (taken[2 * number][side] + 5 for side in (0, 1))
-        choices = list(_places(x, y, width, height))
-        costs = [_cost(box, taken, frame) + 2 * rank for rank, box in enumerate(choices)]
-        box = choices[costs.index(min(costs))]
-        taken.append(box)
-        centre = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
-        far = abs(centre[1] - y) > 18
-        axes.annotate(
-            point.label,
-            (x, y),
-            centre,
-            xycoords="figure pixels",
-            textcoords="figure pixels",
-            horizontalalignment="center",
-            verticalalignment="center",
-            color=point.colour,
-            parse_math=False,
-            arrowprops={"arrowstyle": "-", "color": point.colour, "linewidth": 0.6, "shrinkB": 5} if far else None,
-        )
-
-
-def _extent(axes: Axes, text: str) -> tuple[float, float]:
-    probe = axes.text(0, 0, text, parse_math=False)
-    box = probe.get_window_extent()
-    probe.remove()
-    return box.width + 4, box.height
-
-
-def _places(x: float, y: float, width: float, height: float) -> Iterator[_Box]:
-    """Yield boxes for a label around a point, the best looking ones first."""
-    for rise in (0, 9, -9, 18, -18, 30, -30, 42, -42, 54, -54, 70, -70, 90, -90):
-        for left in (x + 5, x - 5 - width, x - width / 2):
-            if rise or left != x - width / 2:
-                yield left, y + rise - height / 2, left + width, y + rise + height / 2
-
-
-def _cost(box: _Box, taken: Sequence[_Box], frame: _Box) -> float:
-    """Return the area of a label that covers something or hangs out of the frame, in square points."""
-    area = (box[2] - box[0]) * (box[3] - box[1])
-    return area - _shared(box, frame) + sum(_shared(box, other) for other in taken)
-
-
-def _shared(one: _Box, two: _Box) -> float:
-    wide, high = min(one[2], two[2]) - max(one[0], two[0]), min(one[3], two[3]) - max(one[1], two[1])
-    return max(wide, 0.0) * max(high, 0.0)
+def add_legend(figure: Figure, entries: Mapping[str, Artist]) -> None:
+    """Write each name with its line or mark on the right of the plot."""
+    if entries:
+        options: dict[str, Any] = {"loc": "outside right upper", "frameon": False, "fontsize": 9, "handlelength": 1.8}
+        for text in figure.legend(list(entries.values()), list(entries), **options).get_texts():
+            text.set_parse_math(False)
 
 
 def as_svg(figure: Figure, description: str, tips: Sequence[str] = ()) -> str:

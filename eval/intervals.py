@@ -1,15 +1,16 @@
 """How sure a measured accuracy is: Wilson's interval, one for several seeds, and McNemar's exact test of two methods.
 
-Holds the statistics that need counts and shares alone, Student's distribution among them; seeds.py has those that need
-every answer, significance.py the comparison of methods. Plain Python: counts are exact integers.
+Holds the statistics that need counts and shares alone; seeds.py has those that need every answer, significance.py the
+comparison of methods. The distributions are scipy's.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache
 from statistics import NormalDist, fmean, variance
+
+from scipy.special import bdtr, stdtrit
 
 
 def normal_point(level: float) -> float:
@@ -22,54 +23,16 @@ def normal_point(level: float) -> float:
         >>> round(normal_point(0.95), 4)
         1.96
     """
+    return NormalDist().inv_cdf((1 + checked_level(level)) / 2)
+
+
+def checked_level(level: float) -> float:
+    """Return the level of an interval; raise ValueError unless it is between 0 and 1."""
     if not 0 < level < 1:
         raise ValueError(f"level is {level}; give a number between 0 and 1, such as 0.95")
-    return NormalDist().inv_cdf((1 + level) / 2)
+    return level
 
 
-def student_outside(t: float, freedom: float) -> float:
-    """Return the chance that Student's variable with `freedom` degrees of freedom is farther from zero than t, 0 or more.
-
-    The regularised incomplete beta function of freedom / (freedom + t^2), by its continued fraction (DLMF 8.17.22).
-
-    Example:
-        >>> round(student_outside(12.706, 1), 4), round(student_outside(2.5, 7.3), 4)
-        (0.05, 0.0397)
-    """
-    a, b, x = freedom / 2, 0.5, freedom / (freedom + t * t)
-    front = _height(freedom) * math.sqrt(freedom) * math.exp(-a * math.log1p(t * t / freedom)) * math.sqrt(1 - x)
-    if x < (a + 1) / (a + b + 2):
-        return front * _fraction(a, b, x) / a
-    return 1 - front * _fraction(b, a, 1 - x) / b
-
-
-def _fraction(a: float, b: float, x: float) -> float:
-    """Return the continued fraction of the incomplete beta function, by Lentz's method."""
-    c, d = 1.0, 1 / (1 - (a + b) * x / (a + 1))
-    value = d
-    for m in range(1, 10_000):
-        even = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
-        odd = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
-        factor = 1.0
-        for term in (even, odd):
-            c, d = 1 + term / c, 1 / (1 + term * d)
-            factor *= c * d
-        value *= factor
-        if abs(factor - 1) < 1e-15:
-            break
-    return value
-
-
-def _height(freedom: float) -> float:
-    """Return Student's density at zero; by its series where the gamma functions are too great to be divided exactly."""
-    if freedom > 100:
-        inverse = 1 / freedom
-        series = 1 - inverse * (1 / 4 - inverse * (1 / 32 + inverse * (5 / 128 - inverse * 21 / 2048)))
-        return series / math.sqrt(2 * math.pi)
-    return math.exp(math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2)) / math.sqrt(math.pi * freedom)
-
-
-@lru_cache(maxsize=512)
 def student_point(freedom: float, level: float = 0.95) -> float:
     """Return the t that Student's variable stays within, either side of zero, with the chance `level`.
 
@@ -86,20 +49,7 @@ def student_point(freedom: float, level: float = 0.95) -> float:
     """
     if not freedom >= 1:
         raise ValueError(f"freedom is {freedom}; give at least 1 degree of freedom")
-    point = normal_point(level)
-    if freedom > 1e6:
-        return point
-    # The chance is convex in t, so that Newton's steps from the left, the normal point, never go too far.
-    for _ in range(100):
-        step = (student_outside(point, freedom) - (1 - level)) / (2 * _density(point, freedom))
-        point += step
-        if abs(step) <= 1e-12 * point:
-            break
-    return point
-
-
-def _density(t: float, freedom: float) -> float:
-    return _height(freedom) * math.exp(-(freedom + 1) / 2 * math.log1p(t * t / freedom))
+    return float(stdtrit(freedom, (1 + checked_level(level)) / 2))
 
 
 def score_interval(rate: float, n: float, point: float) -> tuple[float, float]:
@@ -197,18 +147,14 @@ def mcnemar_exact(b: int, c: int) -> float:
         ValueError: a count is negative.
 
     Example:
-        >>> mcnemar_exact(1, 5)
+        >>> round(mcnemar_exact(1, 5), 5)
         0.21875
         >>> mcnemar_exact(0, 0)
         1.0
     """
     if b < 0 or c < 0:
         raise ValueError(f"the counts are {b} and {c}; give two counts of at least 0")
-    n, tail, ways = b + c, 0, 1
-    for chosen in range(min(b, c) + 1):
-        tail += ways
-        ways = ways * (n - chosen) // (chosen + 1)
-    return min(1.0, 2 * tail / (1 << n))
+    return min(1.0, 2 * float(bdtr(min(b, c), b + c, 0.5)))
 
 
 def clear_gain(more: Sequence[float], less: Sequence[float], n: int, level: float = 0.95) -> bool:

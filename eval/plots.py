@@ -14,14 +14,11 @@ from hybrid.eval.drawing import (
     DASHES,
     MARKERS,
     SERIES,
-    End,
-    Point,
+    add_legend,
     as_svg,
     colour,
     cost_axis,
     count_axis,
-    label_ends,
-    label_points,
     new_figure,
     percent_axis,
     plain_axis,
@@ -29,6 +26,7 @@ from hybrid.eval.drawing import (
 )
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
 Along = Literal["step", "difficulty", "training problems", "training seconds"]
@@ -63,7 +61,7 @@ class Line:
     """A line of a plot.
 
     Args:
-        name: written at its end; lines of one name share one label.
+        name: in the legend; lines of one name share one entry.
         shares: its points from left to right.
         series: number of its colour, from 1.
         place: among the lines of that colour, from 0: gives marker and dashes.
@@ -84,7 +82,7 @@ class Mark:
         cost: at least 0.
         exact, low, high: share with its interval, 0 to 1.
         series, place: colour and marker, as of a line.
-        labelled: whether its name is written beside it.
+        labelled: whether its name is in the legend.
     """
 
     name: str
@@ -108,16 +106,16 @@ def _drawn_lines(lines: tuple[Line, ...], along: Along) -> str:
     with new_figure() as (figure, axes):
         percent_axis(axes)
         axis(axes, [share.x for line in lines for share in line.shares], caption)
-        ends: dict[str, End] = {}
+        named: dict[str, Artist] = {}
         for line in lines:
             places, heights = [share.x for share in line.shares], [100 * share.exact for share in line.shares]
             low, high = [100 * share.low for share in line.shares], [100 * share.high for share in line.shares]
             axes.fill_between(places, low, high, color=colour(line.series), alpha=0.12 if line.series == 1 else 0.05, linewidth=0)
-            axes.plot(places, heights, linewidth=1.6, markersize=3.5, markevery=_marked(places, along), **_style(line))
-            if heights:
-                ends.setdefault(line.name, End(line.name, places[-1], heights[-1], colour(line.series)))
-        label_ends(axes, list(ends.values()))
-        return as_svg(figure, f"Exact answers by {caption}: " + ", ".join(ends))
+            marked = _marked(places, along)
+            (drawn,) = axes.plot(places, heights, linewidth=1.6, markersize=3.5, markevery=marked, **_style(line))
+            named.setdefault(line.name, drawn)
+        add_legend(figure, named)
+        return as_svg(figure, f"Exact answers by {caption}: " + ", ".join(named))
 
 
 def _style(line: Line) -> dict[str, Any]:
@@ -135,7 +133,7 @@ def _marked(places: Sequence[float], along: Along) -> list[int]:
 def accuracy_by_cost(marks: Sequence[Mark], cost: Cost, front: Sequence[Mark] = ()) -> str:
     """Return an SVG of exact share against a cost on a logarithmic axis, with a dashed line along the marks of `front`.
 
-    A cost of 0 has no place on such an axis: it stands at the left edge, hollow and labelled "(0)".
+    A cost of 0 has no place on such an axis: it stands at the left edge, hollow and named "(0)".
     """
     return _drawn_marks(tuple(marks), cost, tuple(front))
 
@@ -155,24 +153,22 @@ def _drawn_marks(marks: tuple[Mark, ...], cost: Cost, front: tuple[Mark, ...]) -
         if len(corners) > 1:
             steps: dict[str, Any] = {"drawstyle": "steps-post", "linestyle": (0, (4, 3)), "alpha": 0.5, "zorder": 1}
             axes.plot(*zip(*corners, strict=True), color="black", linewidth=1, **steps)
-        points = [_point(mark, place) for mark, place in zip(marks, places, strict=True)]
-        for number, (mark, point) in enumerate(zip(marks, points, strict=True)):
-            _draw_mark(axes, mark, point, f"tip-{number}")
-        label_points(figure, axes, points)
+        named: dict[str, Artist] = {}
+        for number, (mark, place) in enumerate(zip(marks, places, strict=True)):
+            drawn = _draw_mark(axes, mark, place, f"tip-{number}")
+            if mark.labelled:
+                named[mark.name + ("" if mark.cost else " (0)")] = drawn
+        add_legend(figure, named)
         told = ", ".join(f"{mark.name} {100 * mark.exact:.1f}%" for mark in marks)
         return as_svg(figure, f"Exact answers against {caption}: {told}", [_tip(mark, unit) for mark in marks])
 
 
-def _point(mark: Mark, place: float) -> Point:
-    label = (mark.name + ("" if mark.cost else " (0)")) if mark.labelled else ""
-    return Point(place, 100 * mark.exact, 100 * mark.low, 100 * mark.high, label, colour(mark.series))
-
-
-def _draw_mark(axes: Axes, mark: Mark, point: Point, gid: str) -> None:
+def _draw_mark(axes: Axes, mark: Mark, place: float, gid: str) -> Artist:
     ink, hollow = colour(mark.series), not mark.cost
-    axes.vlines(point.x, point.low, point.high, color=ink, linewidth=1.3)
+    axes.vlines(place, 100 * mark.low, 100 * mark.high, color=ink, linewidth=1.3)
     marker = {"marker": MARKERS[mark.place % len(MARKERS)], "markersize": 6, "markerfacecolor": "none" if hollow else ink}
-    axes.plot([point.x], [point.y], color=ink, linestyle="none", gid=gid, **marker)  # type: ignore[arg-type]
+    (drawn,) = axes.plot([place], [100 * mark.exact], color=ink, linestyle="none", gid=gid, **marker)  # type: ignore[arg-type]
+    return drawn
 
 
 def _tip(mark: Mark, unit: str) -> str:
@@ -197,14 +193,16 @@ def pareto_front(marks: Sequence[Mark]) -> list[Mark]:
 def memory_curve(peaks: Mapping[str, Sequence[int]], cycles: Sequence[int]) -> str:
     """Return an SVG of the peak bytes of a training step by the number of cycles, one line a gradient scheme."""
     with new_figure() as (figure, axes):
+        named: dict[str, Artist] = {}
         for number, (scheme, heights) in enumerate(peaks.items()):
             ink, marker = SERIES[number % len(SERIES)], MARKERS[number % len(MARKERS)]
-            axes.plot(cycles, [height / 1e6 for height in heights], label=scheme, color=ink, marker=marker, linewidth=1.6)
+            (drawn,) = axes.plot(cycles, [height / 1e6 for height in heights], color=ink, marker=marker, linewidth=1.6)
+            named[scheme] = drawn
         axes.set_xscale("log", base=2)
         axes.set_yscale("log")
         axes.set_xticks(cycles, [str(count) for count in cycles])
         axes.set_xticks([], minor=True)
         axes.set_xlabel("cycles of a supervision step, T")
         axes.set_ylabel("peak MB of a training step")
-        axes.legend(loc="upper left", frameon=False, fontsize=9)
+        add_legend(figure, named)
         return as_svg(figure, "Peak memory by the number of cycles: " + ", ".join(peaks))

@@ -83,12 +83,7 @@ class Record:
 
     def __post_init__(self) -> None:
         require(self.n >= 1, f"record.n is {self.n}; give at least 1 problem")
-        shares = [
-            ("cut_share", self.cut_share),
-            ("exact", self.exact),
-            ("exact_low", self.exact_low),
-            ("exact_high", self.exact_high),
-        ]
+        shares = [(name, getattr(self, name)) for name in _SHARES]
         for name, share in [*shares, *(("accuracy_by_step", share) for share in self.accuracy_by_step or ())]:
             require(0 <= share <= 1, f"record.{name} is {share}; give a share between 0 and 1")
         low, high = self.exact_low, self.exact_high
@@ -105,20 +100,9 @@ class Record:
             )
 
 
-_COSTS = (
-    "tokens_generated_mean",
-    "reasoner_steps_mean",
-    "flops_mean",
-    "latency_p50_seconds",
-    "latency_p95_seconds",
-    "throughput_per_second",
-    "peak_memory_bytes",
-    "trainable_parameters",
-    "train_seconds",
-    "energy_joules_mean",
-    "train_problems",
-    "timed_problems",
-)
+_SHARES = ("cut_share", "exact", "exact_low", "exact_high")
+_NUMBERS = [each.name for each in fields(Record) if str(each.type).startswith(("int", "float"))]
+_COSTS = [name for name in _NUMBERS if name not in (*_SHARES, "n", "seed")]
 
 
 def versions() -> dict[str, str]:
@@ -220,9 +204,19 @@ def results_table(records: Sequence[Record], *, width: int = 200) -> Table:
 def markdown_table(records: Sequence[Record]) -> str:
     """Return the records as a Markdown table, as in README.md; `python -m hybrid.eval.results FILE` prints it."""
     shown = columns(records)
-    rows = [[column.cell(record) for column in shown] for record in records]
-    head = [[column.heading for column in shown], ["---"] * len(shown)]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in head + rows)
+    return as_markdown([column.heading for column in shown], [[column.cell(each) for column in shown] for each in records])
+
+
+def as_markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return cells as a Markdown table.
+
+    Example:
+        >>> print(as_markdown(["a", "b"], [["1", "2"]]))
+        | a | b |
+        | --- | --- |
+        | 1 | 2 |
+    """
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows))
 
 
 def significant(value: float) -> str:

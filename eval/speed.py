@@ -22,6 +22,7 @@ from torch import nn
 
 from hybrid.block import AttentionBlock, SwiGLU
 from hybrid.cores import TRM
+from hybrid.device import usual_device
 from hybrid.eval.cost import PeakMemory, seconds_of
 from hybrid.gradients import LastCycle
 from hybrid.reasoner import Reasoner, ReasonerConfig
@@ -44,14 +45,9 @@ class Setting:
     gradient: Any = field(default_factory=LastCycle.Config)
 
 
-def device() -> torch.device:
-    """Return the GPU where there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
 def matrix_rate(dtype: torch.dtype, size: int = 2048) -> float:
     """Return the FLOPs a second of a size x size matrix product."""
-    a, b = (torch.randn(size, size, device=device()).to(dtype) for _ in range(2))
+    a, b = (torch.randn(size, size, device=usual_device()).to(dtype) for _ in range(2))
     return 2 * size**3 / seconds_of(lambda: a @ b)
 
 
@@ -73,7 +69,7 @@ class OneStep:
         core = TRM.Config(setting.num_layers, setting.num_latent_steps)
         sizes = {"width": setting.width, "num_cycles": setting.num_cycles}
         config = ReasonerConfig(**sizes, core=core, block=block, gradient=setting.gradient)
-        self.setting, place = setting, device()
+        self.setting, place = setting, usual_device()
         self.reasoner = Reasoner(config).to(place)
         self.readout = nn.Linear(setting.width, setting.vocabulary, bias=False).to(place)
         parameters = [*self.reasoner.parameters(), *self.readout.parameters()]

@@ -6,10 +6,10 @@ Shares are means over seeds. Which cells there are is studies.py's, what was mea
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from hybrid.eval.intervals import mean_interval
-from hybrid.eval.results import percent
+from hybrid.eval.results import as_markdown, percent
 from hybrid.eval.study import Result
 
 GOAL = 0.95
@@ -27,7 +27,7 @@ def table(results: Sequence[Result]) -> str:
         rows = {task: [r for r in results if (r.task, r.variant) == (task, variant)] for task in tasks}
         counts, steps = (", ".join(str(figure(rows[task])) for task in tasks) for figure in (len, _mean_steps))
         lines.append([variant, *(_share(rows[task]) for task in tasks), counts, steps])
-    return _markdown(lines)
+    return as_markdown(lines[0], lines[1:])
 
 
 def _share(results: Sequence[Result]) -> str:
@@ -51,7 +51,7 @@ def depth_table(results: Sequence[Result]) -> str:
         for name, curves in ways.items():
             shares = [percent(math.fsum(curve[step - 1] for curve in curves) / len(curves)) for step in steps]
             lines.append([task, name, str(rows[0].num_supervision_steps), str(len(rows)), *shares])
-    return _markdown(lines)
+    return as_markdown(lines[0], lines[1:])
 
 
 def halting_table(results: Sequence[Result]) -> str:
@@ -62,7 +62,7 @@ def halting_table(results: Sequence[Result]) -> str:
         whole = f"{percent(math.fsum(row.exact for row in rows) / len(rows))}, {rows[0].num_supervision_steps}"
         pairs = [[math.fsum(row.halting[name][k] for row in rows) / len(rows) for k in (0, 1)] for name in names]
         lines.append([task, str(len(rows)), whole, *(f"{percent(exact)}, {steps:.2f}" for exact, steps in pairs)])
-    return _markdown(lines)
+    return as_markdown(lines[0], lines[1:])
 
 
 def recipe_table(results: Sequence[Result]) -> str:
@@ -73,14 +73,9 @@ def recipe_table(results: Sequence[Result]) -> str:
         found = "not reached" if reached is None else f"{reached:.0f}"
         figures = [f"{result.seconds:.0f}", f"{result.steps:,}", percent(result.exact)]
         lines.append([result.variant, str(result.seed), found, *figures])
-    return _markdown(lines)
+    return as_markdown(lines[0], lines[1:])
 
 
 def _by_task(results: Sequence[Result]) -> Iterator[tuple[str, list[Result]]]:
     for task in dict.fromkeys(result.task for result in results):
         yield task, [result for result in results if result.task == task]
-
-
-def _markdown(lines: Iterable[Sequence[str]]) -> str:
-    first, *rest = lines
-    return "\n".join(f"| {' | '.join(line)} |" for line in (first, ["---"] * len(first), *rest))

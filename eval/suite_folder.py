@@ -25,7 +25,6 @@ from hybrid.checkpoint import write_text
 from hybrid.errors import ConfigError, InputError
 from hybrid.eval.baselines.method import Attempt
 from hybrid.eval.results import Record
-from hybrid.eval.tasks.show import Cell as PictureCell
 from hybrid.eval.tasks.show import Picture
 from hybrid.kinds import from_dict, to_dict
 from hybrid.problem import Problem
@@ -39,11 +38,10 @@ _PROBLEM = ("prompt", "answer", "difficulty", "key")
 
 @dataclass(frozen=True)
 class Drawn:
-    """A problem's answer after each step, as it is drawn: the index of the problem, a caption and a picture a step."""
+    """A problem's answer after each step, as it is drawn: the index of the problem, and a picture a step."""
 
     problem: int
-    captions: tuple[str, ...]
-    pictures: tuple[Picture, ...]
+    steps: tuple[Picture, ...]
 
 
 @dataclass(frozen=True)
@@ -75,7 +73,6 @@ class CellResult:
         attempts: file of its answers.
         pictures: file of its drawn problems.
         notes: what a reader of its figures must know.
-        course: (training seconds, exact share on dev) at every evaluation of the training.
         settings: digest of what was run; empty where there is no record.
     """
 
@@ -85,8 +82,12 @@ class CellResult:
     attempts: Path
     pictures: Path = Path("pictures.jsonl")
     notes: tuple[str, ...] = ()
-    course: tuple[tuple[float, float], ...] = ()
     settings: str = ""
+
+    @property
+    def course(self) -> list[list[float]]:
+        """[training seconds, exact share on dev] at every evaluation of the training."""
+        return (self.record.course if self.record else None) or []
 
     @property
     def slug(self) -> str:
@@ -188,17 +189,7 @@ def read_problems(folder: Path, task_slug: str) -> list[Problem]:
 
 def write_drawn(folder: Path, cell: str, drawn: Sequence[Drawn]) -> None:
     """Write the problems that a cell's answers are drawn of, step by step."""
-    lines = [
-        {
-            "problem": each.problem,
-            "steps": [
-                {"caption": caption, "rows": [[vars(cell) for cell in row] for row in picture.rows], "box": picture.box}
-                for caption, picture in zip(each.captions, each.pictures, strict=True)
-            ],
-        }
-        for each in drawn
-    ]
-    _write_lines(folder / "cells" / cell / "pictures.jsonl", lines)
+    _write_lines(folder / "cells" / cell / "pictures.jsonl", [asdict(each) for each in drawn])
 
 
 def write_cell(
@@ -272,12 +263,9 @@ def _problems(file: Path) -> Iterator[Problem]:
 
 def _drawn(line: dict[str, Any]) -> Drawn:
     try:
-        pictures = tuple(
-            Picture(tuple(tuple(PictureCell(**cell) for cell in row) for row in step["rows"]), step["box"] and tuple(step["box"]))
-            for step in line["steps"]
-        )
-        return Drawn(line["problem"], tuple(str(step["caption"]) for step in line["steps"]), pictures)
-    except (TypeError, KeyError) as error:
+        drawn: Drawn = from_dict(Drawn, line)
+        return drawn
+    except ConfigError as error:
         raise InputError(f"the pictures of problem {line['problem']} are damaged ({error}); run the benchmark again") from None
 
 
@@ -294,7 +282,6 @@ def read_cell(suite: Path, planned: Planned) -> CellResult:
             reason = f"its record is damaged: {error}"
     elif (folder / "failed.json").exists():
         reason = str(_json(folder / "failed.json").get("error") or "no reason was written down")
-    course = (record.course if record else None) or ()
     return CellResult(
         planned,
         record,
@@ -302,7 +289,6 @@ def read_cell(suite: Path, planned: Planned) -> CellResult:
         folder / "attempts.jsonl",
         folder / "pictures.jsonl",
         tuple(_texts(about.get("notes") or [])),
-        tuple((float(seconds), float(exact)) for seconds, exact in course),
         str(about.get("settings", "")),
     )
 

@@ -8,6 +8,7 @@ Either can hold the Jacobian small, so that the solve stays easy (arXiv 2106.143
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -18,7 +19,6 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from hybrid.block import at_least_float32
 from hybrid.cores import Core
-from hybrid.device import widest
 from hybrid.gradients import GRADIENTS, Gradient
 from hybrid.kinds import require
 from hybrid.recursion import State
@@ -72,65 +72,9 @@ def iterate(function: Map, start: Tensor, *, tolerance: float, max_iterations: i
     return Solution(value, float(residual_b.max()), count)
 
 
-def anderson(
-    function: Map, start: Tensor, *, tolerance: float, max_iterations: int, mask: Tensor | None = None, memory: int = 5
-) -> Solution:
-    """The same by Anderson acceleration (Walker and Ni 2011, type II) over the last `memory` residuals of each row.
-
-    A row whose mixing led away forgets its past, and goes on from its plain image; the best image of each row is kept.
-    """
-    values: list[Tensor] = []
-    images: list[Tensor] = []
-    best, value, count = start, start, 0
-    residual_b = torch.full((len(start),), float("inf"), device=start.device)
-    age_b = torch.zeros(len(start), dtype=torch.int64, device=start.device)
-    for count in range(1, max_iterations + 1):
-        image = function(value)
-        now_b = _apart(image, value, mask)
-        better = now_b < residual_b
-        left = residual_b >= tolerance
-        best = torch.where(_rows(better & left, best), image, best)
-        residual_b = torch.where(better & left, now_b, residual_b)
-        if not bool((residual_b >= tolerance).any()):
-            break
-        age_b = torch.where(now_b > 2 * residual_b, 1, age_b + 1)
-        values, images = [*values[1 - memory :], value], [*images[1 - memory :], image]
-        value = _mixed(values, images, age_b, mask)
-    return Solution(best, float(residual_b.max()), count)
-
-
 def _rows(chosen: Tensor, like: Tensor) -> Tensor:
     """Return a choice of rows (b,) with as many dimensions as `like`."""
     return chosen.view(-1, *[1] * (like.ndim - 1))
-
-
-def _mixed(values: list[Tensor], images: list[Tensor], age_b: Tensor, mask: Tensor | None) -> Tensor:
-    """Return each row's combination of its images whose residuals, in least squares, cancel best; weights sum to 1.
-
-    Of a row of age k the last k residuals count; of age 1 and less that is its plain image.
-    """
-    if len(values) == 1:
-        return images[-1]
-    exact = widest(images[-1].device)
-    off = torch.stack([image - value for value, image in zip(values, images, strict=True)], dim=1).to(exact)
-    if mask is not None:
-        off = off * mask[:, None, :, None]
-    off = off.flatten(2)
-    steps = off[:, :-1] - off[:, -1:]  # (b, m, size)
-    ages = torch.arange(len(values) - 1, 0, -1, device=age_b.device)  # Of the entries, the latest left out.
-    known = (ages[None] < age_b[:, None]).to(exact)  # (b, m)
-    steps = steps * known[:, :, None]
-    gram = steps @ steps.mT
-    ridge = 1e-10 * gram.diagonal(dim1=1, dim2=2).mean(1).clamp(min=1e-30)
-    gram = gram + torch.diag_embed(ridge[:, None] + (1 - known))  # A step that does not count gets the weight 0.
-    weights = torch.linalg.solve(gram, -(steps @ off[:, -1, :, None]))[..., 0] * known
-    mixed = images[-1]
-    for number, image in enumerate(images[:-1]):
-        mixed = mixed + _rows(weights[:, number], mixed).to(mixed.dtype) * (image - images[-1])
-    return mixed
-
-
-SOLVERS: dict[str, Callable[..., Solution]] = {"plain": iterate, "anderson": anderson}
 
 
 GROWTH = 2.0
@@ -187,7 +131,7 @@ class FixedPoint(Gradient):
         """Return the fixed point of the core's cycle from `state`, states side by side (b, l, states * d)."""
         config = self.config
         with torch.no_grad():
-            found = SOLVERS[config.solver](
+            found = iterate(
                 as_map(core, workspace),
                 torch.cat(state, dim=-1),
                 tolerance=config.tolerance,
@@ -236,6 +180,8 @@ def jacobian_norm(core: Core, point: Tensor, workspace: Workspace) -> Tensor:
 
 
 def _check(config: Implicit.Config | Phantom.Config) -> None:
+    if config.solver == "anderson":
+        warnings.warn("gradient.solver anderson is no longer there; plain iteration takes its place", stacklevel=4)
     require(config.jacobian_weight >= 0, f"gradient.jacobian_weight is {config.jacobian_weight}; give at least 0")
     require(config.tolerance > 0, f"gradient.tolerance is {config.tolerance}; give a positive number")
     require(config.max_iterations >= 1, f"gradient.max_iterations is {config.max_iterations}; give at least 1")
@@ -250,7 +196,7 @@ class Implicit(FixedPoint):
         """Forward and adjoint solve.
 
         Args:
-            solver: plain or anderson, for both solves; plain sums the adjoint's series while its terms do not grow.
+            solver: plain; configs that say anderson load, and are solved by plain iteration too.
             tolerance: relative residual at which a solve stops.
             max_iterations: most cycles of the forward solve; takes the place of T.
             max_adjoint_iterations: most vector-Jacobian products of the adjoint solve.
@@ -295,11 +241,7 @@ class Implicit(FixedPoint):
             (found,) = torch.autograd.grad(image, leaf, g, retain_graph=True, allow_unused=True, materialize_grads=True)
             return found
 
-        limits = {"tolerance": config.tolerance, "max_iterations": config.max_adjoint_iterations}
-        if config.solver == "plain":
-            found = neumann(product, v, mask=mask_bl, **limits)  # type: ignore[arg-type]
-        else:
-            found = SOLVERS[config.solver](lambda g: v + product(g), v, mask=mask_bl, **limits)
+        found = neumann(product, v, tolerance=config.tolerance, max_iterations=config.max_adjoint_iterations, mask=mask_bl)
         self.adjoint_residual = found.residual
         return found.value
 
@@ -315,7 +257,7 @@ class Phantom(FixedPoint):
         Args:
             k: cycles with gradient.
             damping: how far each of them goes, in (0, 1].
-            solver: plain or anderson.
+            solver: plain; configs that say anderson load, and are solved by plain iteration too.
             tolerance: relative residual at which the solve stops.
             max_iterations: most cycles of the forward solve; takes the place of T.
             jacobian_weight: weight of the Jacobian's squared norm in the loss; 0 for none.

@@ -11,8 +11,7 @@ from pathlib import Path
 
 from hybrid.eval.baselines.method import Attempt
 from hybrid.eval.intervals import wilson
-from hybrid.eval.report.entries import Entry, TaskResults
-from hybrid.eval.report.groups import group_of
+from hybrid.eval.report.entries import Entry, TaskResults, group_of
 from hybrid.eval.results import Record
 from hybrid.eval.suite_folder import (
     CellResult,
@@ -193,7 +192,7 @@ def _drawn(own, index):
         )
         for r, (line, right) in enumerate(zip(grid, answer, strict=True))
     )
-    return Drawn(index, ("step 1: 3 wrong", "step 2: right"), (Picture(rows, (2, 2)), Picture(rows, (2, 2))))
+    return Drawn(index, tuple(Picture(rows, (2, 2), caption) for caption in ("step 1: 3 wrong", "step 2: right")))
 
 
 if __name__ == "__main__":

@@ -112,15 +112,17 @@ def test_a_solved_problem_has_a_picture_and_a_count_of_wrong_places_for_every_st
     problem = TASK.problems("test", 1)[0]
     shown = drawn(model, TASK, problem, 3)
     solution = model.solve([problem.prompt])[0]
-    assert len(shown.pictures) == solution.steps and shown.problem == 3
+    assert len(shown.steps) == solution.steps and shown.problem == 3
     wrong = [sum(a != b for a, b in zip(step, problem.answer, strict=True)) for step in solution.trajectory]
-    assert shown.captions == tuple(f"step {i}: " + (f"{n} wrong" if n else "right") for i, n in enumerate(wrong, 1))
-    assert drawn(model, TASK, replace(problem, answer=solution.symbols), 0).captions[-1].endswith(": right")
+    assert [step.caption for step in shown.steps] == [
+        f"step {i}: {f'{n} wrong' if n else 'right'}" for i, n in enumerate(wrong, 1)
+    ]
+    assert drawn(model, TASK, replace(problem, answer=solution.symbols), 0).steps[-1].caption.endswith(": right")
 
 
 def test_a_drawn_answer_is_right_where_the_task_says_so(model, monkeypatch):
     monkeypatch.setattr(TASK, "right", lambda symbols, problem: True)
-    assert all(caption.endswith(": right") for caption in drawn(model, TASK, TASK.problems("test", 1)[0], 0).captions)
+    assert all(step.caption.endswith(": right") for step in drawn(model, TASK, TASK.problems("test", 1)[0], 0).steps)
 
 
 def test_a_suites_folder_is_not_written_over(model, tmp_path):

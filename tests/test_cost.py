@@ -1,4 +1,4 @@
-"""Costs: FLOPs against closed forms and against counting token by token, seconds, memory, percentiles."""
+"""Costs: FLOPs against closed forms and against counting token by token, seconds, memory."""
 
 import gc
 import os
@@ -19,7 +19,6 @@ from hybrid.eval.cost import (
     PeakMemory,
     TextCost,
     count_flops,
-    percentile,
     seconds_each,
     seconds_of,
     stopwatch,
@@ -169,27 +168,6 @@ def test_a_cost_by_length_passes_through_what_was_counted(longest, form):
     found = ByLength.through(lambda n: fixed + linear * n + quadratic * n * n, longest)
     assert found == ByLength(*form)
     assert found.flops(1000) == fixed + linear * 1000 + quadratic * 1000**2
-
-
-@pytest.mark.parametrize(
-    ("values", "share", "expected"),
-    [
-        ([5.0], 0.95, 5.0),
-        ([3.0, 1.0, 2.0], 0.5, 2.0),
-        ([4.0, 1.0, 2.0, 3.0], 0.5, 2.5),
-        ([1.0, 2.0], 0.95, 1.95),
-        ([1.0, 9.0], 0.0, 1.0),
-        ([1.0, 9.0], 1.0, 9.0),
-    ],
-)
-def test_percentiles_are_interpolated(values, share, expected):
-    assert percentile(values, share) == pytest.approx(expected)
-
-
-def test_percentiles_are_those_of_torch():
-    values = torch.rand(37, dtype=torch.float64)
-    for share in (0.0, 0.05, 0.5, 0.77, 0.95, 1.0):
-        assert percentile(values.tolist(), share) == pytest.approx(float(values.quantile(share)))
 
 
 def test_every_item_is_timed_once_and_the_warm_up_is_not(monkeypatch):

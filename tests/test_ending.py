@@ -2,7 +2,7 @@
 
 import pytest
 
-from hybrid.eval.baselines.ending import AnswerEnd
+from hybrid.eval.baselines.prompting import AnswerEnd
 from hybrid.eval.generation import cut
 from hybrid.eval.tasks import Maze, Sort, Sudoku
 

@@ -6,7 +6,7 @@ from torch import nn
 
 from hybrid.block import AttentionBlock
 from hybrid.cores import CORES, TRM, Core
-from hybrid.equilibrium import SOLVERS, Implicit, Phantom, anderson, as_map, iterate, jacobian_norm, neumann
+from hybrid.equilibrium import Implicit, Phantom, as_map, iterate, jacobian_norm, neumann
 from hybrid.errors import ConfigError
 from hybrid.gradients import GRADIENTS, Full
 from hybrid.workspace import Workspace
@@ -69,9 +69,8 @@ def close(found, expected, relative):
         assert (one - other).detach().norm() < relative * other.detach().norm()
 
 
-@pytest.mark.parametrize("solver", SOLVERS)
-def test_the_implicit_gradient_is_that_of_back_propagation_through_many_cycles(core, x, solver):
-    rule = Implicit(Implicit.Config(solver=solver, max_adjoint_iterations=300, **TIGHT))
+def test_the_implicit_gradient_is_that_of_back_propagation_through_many_cycles(core, x):
+    rule = Implicit(Implicit.Config(max_adjoint_iterations=300, **TIGHT))
     found, expected = rule.run(core, start(), Workspace(x, None), 1), through_cycles(core, x, 80)
     close(found, expected, 1e-10)
     close(gradients(found, core, x), gradients(expected, core, x), 1e-6)
@@ -93,6 +92,11 @@ def test_the_implicit_gradient_agrees_with_finite_differences(core, x):
             below = value()
             tensor += 1e-5 * direction
         torch.testing.assert_close((above - below) / 2e-5, (gradient * direction).sum(), rtol=1e-6, atol=0)
+
+
+def test_a_config_that_asks_for_anderson_loads_with_a_warning():
+    with pytest.warns(UserWarning, match="plain iteration takes its place"):
+        assert GRADIENTS.from_dict({"kind": "implicit", "solver": "anderson"}).tolerance == Implicit.Config().tolerance
 
 
 def test_a_gradient_of_one_state_alone_takes_both_states_into_account(core, x):
@@ -119,50 +123,25 @@ def linear_map(size=8, radius=0.9):
     return (lambda s: s @ matrix.T + offset), torch.linalg.solve(torch.eye(size, dtype=torch.float64) - matrix, offset)
 
 
-@pytest.mark.parametrize("solve", [iterate, anderson])
-def test_both_solvers_find_the_fixed_point_of_a_linear_map(solve):
+def test_iteration_finds_the_fixed_point_of_a_linear_map():
     function, exact = linear_map()
-    found = solve(function, torch.zeros(1, 1, 8, dtype=torch.float64), tolerance=1e-12, max_iterations=500)
+    found = iterate(function, torch.zeros(1, 1, 8, dtype=torch.float64), tolerance=1e-12, max_iterations=500)
     torch.testing.assert_close(found.value[0, 0], exact, rtol=0, atol=1e-10)
     assert found.residual < 1e-12 and found.iterations < 500
 
 
-def test_anderson_needs_far_fewer_iterations_than_plain_iteration():
-    function, _ = linear_map(4, 0.95)
-    counts = [
-        solve(function, torch.zeros(1, 1, 4, dtype=torch.float64), tolerance=1e-10, max_iterations=2000).iterations
-        for solve in (iterate, anderson)
-    ]
-    assert counts[1] < counts[0] / 5
-
-
-def test_both_solvers_agree_on_a_map_that_is_not_linear(core, x):
-    function = as_map(core, Workspace(x.detach(), None))
-    with torch.no_grad():
-        plain, mixed = (solve(function, torch.cat(start(), dim=-1), **TIGHT) for solve in (iterate, anderson))
-    torch.testing.assert_close(plain.value, mixed.value, rtol=0, atol=1e-12)
-    assert mixed.iterations <= plain.iterations
-
-
-@pytest.mark.parametrize("solve", [iterate, anderson])
-def test_the_residual_and_the_number_of_evaluations_are_told(solve):
+def test_the_residual_and_the_number_of_evaluations_are_told():
     calls = []
 
     def halved(s):
         calls.append(s)
         return 0.5 * s + 1.0
 
-    found = solve(halved, torch.zeros(1, 1, 3, dtype=torch.float64), tolerance=1e-30, max_iterations=3)
+    found = iterate(halved, torch.zeros(1, 1, 3, dtype=torch.float64), tolerance=1e-30, max_iterations=3)
     assert found.iterations == 3 == len(calls)
     expected = [float((0.5 * s + 1 - s).norm() / (0.5 * s + 1).norm()) for s in calls]
     assert found.residual == pytest.approx(min(expected), rel=1e-9)
-    assert solve(halved, torch.full((1, 1, 3), 2.0), tolerance=1e-6, max_iterations=9).iterations == 1
-
-
-def test_where_mixing_leads_away_anderson_returns_the_best_it_saw():
-    function = lambda s: s + 1.0 + s.square()  # noqa: E731 - has no real fixed point
-    found = anderson(function, torch.zeros(1, 1, 2, dtype=torch.float64), tolerance=1e-9, max_iterations=12)
-    assert found.iterations == 12 and found.value.isfinite().all() and 0 < found.residual <= 1.0
+    assert iterate(halved, torch.full((1, 1, 3), 2.0), tolerance=1e-6, max_iterations=9).iterations == 1
 
 
 def test_the_adjoint_series_sums_to_the_solution_where_the_map_contracts():
@@ -207,10 +186,9 @@ def test_a_scheme_tells_the_residual_and_iterations_of_its_last_solve(core, x):
         )
 
 
-@pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("kind", [Implicit, Phantom])
-def test_a_row_comes_to_rest_as_it_does_alone_whatever_stands_beside_it(core, x, kind, solver):
-    rule = kind(kind.Config(solver=solver, tolerance=1e-4, max_iterations=9))
+def test_a_row_comes_to_rest_as_it_does_alone_whatever_stands_beside_it(core, x, kind):
+    rule = kind(kind.Config(tolerance=1e-4, max_iterations=9))
     padded = torch.cat([x.detach(), 50 * torch.randn_like(x[:, :2])], dim=1)
     mask = torch.ones(padded.shape[:2], dtype=torch.bool)
     mask[:, x.shape[1] :] = False

@@ -175,7 +175,7 @@ def test_the_table_of_other_words_is_that_of_its_committed_results():
 def made_report(name):
     from hybrid.eval.report.charts import charts
     from hybrid.eval.report.entries import tasks_of
-    from hybrid.eval.report.markdown import markdown_report
+    from hybrid.eval.report.pages import markdown_report
     from hybrid.eval.report.verdicts import against_all
     from hybrid.eval.suite_folder import read_suite
 

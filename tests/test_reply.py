@@ -16,7 +16,7 @@ def reply(content="1 2 3", usage=(40, 5), finish="stop", **message):
 
 
 def test_a_plain_reply_is_its_text_and_its_tokens():
-    out = read_reply(reply(), cut=False)
+    out = read_reply(reply())
     assert (out.text, out.tokens, out.prompt_tokens, out.fault) == ("1 2 3", 5, 40, "")
 
 
@@ -42,32 +42,32 @@ FAULTS = [
 
 @pytest.mark.parametrize(("body", "fault"), FAULTS)
 def test_what_cannot_be_read_has_no_text_and_a_named_fault(body, fault):
-    out = read_reply(body, cut=False)
+    out = read_reply(body)
     assert (out.text, out.fault) == ("", fault)
 
 
-def test_a_reply_that_was_cut_is_too_long():
-    assert read_reply(reply(), cut=True).fault == "too long"
+def test_a_reply_that_was_not_read_to_its_end_is_too_long():
+    assert read_reply(None).fault == "too long"
 
 
 def test_a_reply_in_parts_is_their_text():
-    assert read_reply(reply([{"type": "text", "text": "1 "}, {"type": "x"}, {"text": "2"}]), cut=False).text == "1 2"
+    assert read_reply(reply([{"type": "text", "text": "1 "}, {"type": "x"}, {"text": "2"}])).text == "1 2"
 
 
 def test_half_a_character_becomes_a_question_mark_that_a_file_can_hold():
     body = b'{"choices": [{"message": {"content": "a\\ud800b"}}]}'
-    assert read_reply(body, cut=False).text == "a?b"
+    assert read_reply(body).text == "a?b"
 
 
 @pytest.mark.parametrize("count", [-1, 1.5, True, "7", None, MOST_TOKENS + 1, 10**30])
 def test_a_count_that_is_none_is_minus_one(count):
-    out = read_reply(reply(usage=(count, count)), cut=False)
+    out = read_reply(reply(usage=(count, count)))
     assert (out.tokens, out.prompt_tokens) == (-1, -1)
 
 
 @pytest.mark.parametrize("usage", [b"null", b"3", b"[]", b"{}"])
 def test_a_reply_without_usage_still_has_its_text(usage):
-    out = read_reply(b'{"choices": [{"message": {"content": "1"}}], "usage": ' + usage + b"}", cut=False)
+    out = read_reply(b'{"choices": [{"message": {"content": "1"}}], "usage": ' + usage + b"}")
     assert (out.text, out.tokens) == ("1", -1)
 
 
@@ -87,6 +87,6 @@ VALUES = st.recursive(
 @given(VALUES, st.binary(max_size=40), st.integers(0, 200))
 def test_no_bytes_raise(value, noise, place):
     for body in (json.dumps(value).encode(), json.dumps({"choices": [value]}).encode(), noise, reply()[:place] + noise):
-        out = read_reply(body, cut=False)
+        out = read_reply(body)
         out.text.encode()
         assert bool(out.text) != bool(out.fault) and out.tokens >= -1

@@ -123,7 +123,7 @@ def test_the_pictures_are_of_the_cell_that_drew_them(run, tmp_path):
     run(HYBRID, replace(HYBRID, name="no LLM", method=replace(HEAD, weights="random")))
     hybrid, other = read_suite(tmp_path / "out").cells
     answers = hybrid.answers({each.problem for each in hybrid.drawn})
-    assert [len(each.pictures) for each in hybrid.drawn] == [answers[each.problem]["steps"] for each in hybrid.drawn]
+    assert [len(each.steps) for each in hybrid.drawn] == [answers[each.problem]["steps"] for each in hybrid.drawn]
     assert len(other.drawn) == 3 and tasks_of(read_suite(tmp_path / "out"))[0].drawn == hybrid.drawn
 
 

@@ -38,8 +38,8 @@ def folder(tmp_path, synthetic):
 
 
 def test_what_is_written_is_read_again(folder, synthetic):
-    picture = Picture(((Cell("1", given=True), Cell("2", label="x", changed=True)),), box=(1, 1))
-    write_drawn(folder, CELL.slug, [Drawn(1, ("step 1",), (picture,))])
+    picture = Picture(((Cell("1", given=True), Cell("2", label="x", changed=True)),), box=(1, 1), caption="step 1")
+    write_drawn(folder, CELL.slug, [Drawn(1, (picture,))])
     found = read_suite(folder)
     assert (found.name, found.command, found.seconds, found.notes) == ("mine", "hybrid bench", 60.0, ["a note"])
     (cell,) = found.cells
@@ -48,7 +48,7 @@ def test_what_is_written_is_read_again(folder, synthetic):
     assert cell.right == {0: True, 1: False}
     assert cell.answers({0})[0]["answers_by_step"] == ["2 1", "1 2"] and list(cell.answers({1})) == [1]
     assert [(p.prompt, p.answer, p.difficulty) for p in found.problems["sort_2"]] == [(p.prompt, p.answer, 2) for p in PROBLEMS]
-    assert cell.drawn == [Drawn(1, ("step 1",), (picture,))]
+    assert cell.drawn == [Drawn(1, (picture,))]
 
 
 def test_fields_beside_the_record_are_kept_or_passed_over(folder):
@@ -56,7 +56,7 @@ def test_fields_beside_the_record_are_kept_or_passed_over(folder):
     more = {"course": [[1, 0.25], [2.0, 0.5]], "train_problems": 9, "cell_seconds": 3.0}
     file.write_text(json.dumps(json.loads(file.read_text()) | more))
     (cell,) = read_suite(folder).cells
-    assert cell.course == ((1.0, 0.25), (2.0, 0.5)) and cell.record.train_problems == 9 and cell.record.exact == 0.5
+    assert cell.course == [[1.0, 0.25], [2.0, 0.5]] and cell.record.train_problems == 9 and cell.record.exact == 0.5
 
 
 def test_a_cell_without_a_record_has_its_name_and_reason(folder):

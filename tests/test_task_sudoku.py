@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from hybrid.errors import ConfigError, InputError
 from hybrid.eval.tasks import Sudoku
-from hybrid.eval.tasks.sudoku_maker import MAX_BLANKS, draw_puzzle
+from hybrid.eval.tasks.sudoku import MAX_BLANKS, draw_puzzle
 from hybrid.eval.tasks.sudoku_solver import (
     count_solutions,
     holds_another_digit,

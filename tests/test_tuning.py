@@ -9,9 +9,8 @@ import torch
 from hybrid import Backbone
 from hybrid.errors import CheckpointError, ConfigError, TrainingError
 from hybrid.eval.tuning import Adapter, Plan, Reading, Run, TuningConfig
-from hybrid.eval.tuning.order import Order
 from hybrid.eval.tuning.reading import pad
-from hybrid.eval.tuning.run import Predicted
+from hybrid.eval.tuning.run import Order, Predicted
 from hybrid.train.run_folder import RunFolder
 from hybrid.tuner import AnyTuner, Lora
 

@@ -25,9 +25,8 @@ from hybrid.eval.cost import text_cost
 from hybrid.eval.generation import chat_text, generate, opening
 from hybrid.eval.tasks.task import Task
 from hybrid.eval.tuning import Adapter, Plan, Reading, Run, TuningConfig
-from hybrid.eval.tuning.order import Order
 from hybrid.eval.tuning.reading import IGNORED, Written, pad
-from hybrid.eval.tuning.run import Outcome, Predicted
+from hybrid.eval.tuning.run import Order, Outcome, Predicted
 from hybrid.kinds import require
 from hybrid.problem import Problem
 from hybrid.train.run_folder import RunFolder

@@ -2,39 +2,31 @@
 
 Tries again, with growing and uneven waits, what another try may mend: a connection that fails or breaks off, a server
 that is busy (429) or has failed (5xx). Everything is bounded: seconds, tries and bytes. Holds no meaning of what is
-answered (reply.py).
+answered (reply.py). HTTP is httpx's, which huggingface_hub brings; since its version 2 under the name httpx2.
 """
 
 from __future__ import annotations
 
 import email.utils
+import importlib
 import importlib.util
 import json
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
-from hybrid.errors import EngineError, InputError
+from hybrid.errors import EngineError, HybridError, InputError
+from hybrid.eval.engines.reply import is_json
 
 MOST_WAIT_SECONDS = 60.0
 """Longest wait before a try, whatever the server asks for."""
 _BUSY = {408, 409, 425, 429}
-_MEND = {
-    401: "name the environment variable that holds the key with engine.key_variable",
-    403: "name the environment variable that holds the key with engine.key_variable",
-    404: "check engine.url, which mostly ends with /v1, and engine.model",
-}
+_KEY = "name the environment variable that holds the key with engine.key_variable"
+_MEND = {401: _KEY, 403: _KEY, 404: "check engine.url, which mostly ends with /v1, and engine.model"}
 
-
-@dataclass(frozen=True)
-class Answer:
-    """What a server sent: the body, at most as many bytes as were allowed, and whether there was more."""
-
-    body: bytes
-    cut: bool = False
+http: Any = importlib.import_module("httpx2" if importlib.util.find_spec("httpx2") else "httpx")
 
 
 class _Again(Exception):
@@ -70,27 +62,21 @@ class Client:
         self.url, self.retries, self.backoff_seconds = url, retries, backoff_seconds
         self.timeout_seconds, self.most_bytes = timeout_seconds, most_bytes
         self.stopped = threading.Event()
-        self._http = _http_library()
         headers = {"Content-Type": "application/json", "Accept-Encoding": "identity", **headers}
-        limits = self._http.Limits(max_connections=None)
-        self._client = self._http.Client(headers=headers, timeout=timeout_seconds, limits=limits, follow_redirects=False)
+        limits = http.Limits(max_connections=None)
+        self._client = http.Client(headers=headers, timeout=timeout_seconds, limits=limits, follow_redirects=False)
 
-    def post(self, data: Mapping[str, Any], *, valid: Callable[[bytes], bool]) -> Answer:
-        """Send `data` until it is answered.
-
-        Args:
-            data: becomes JSON.
-            valid: whether a body is whole, asked only where HTTP itself does not tell a whole body from a broken one.
+    def post(self, data: Mapping[str, Any]) -> bytes | None:
+        """Send `data` as JSON until it is answered; return the body, or None for one of more than `most_bytes`.
 
         Raises:
             InputError: the server refuses this request.
             EngineError: there is no answer after the last try, or none can come.
         """
-        content = json.dumps(data).encode()
-        reason = ""
+        content, reason = json.dumps(data).encode(), ""
         for number in range(self.retries + 1):
             try:
-                return self._try(content, valid, last=number == self.retries)
+                return self._try(content, last=number == self.retries)
             except _Again as fault:
                 reason = str(fault)
                 wait = self.backoff_seconds * 2**number * random.uniform(0.5, 1.0) if fault.wait is None else fault.wait
@@ -102,39 +88,35 @@ class Client:
             "then give the same command again: it goes on where it stopped"
         )
 
-    def _try(self, content: bytes, valid: Callable[[bytes], bool], last: bool) -> Answer:
-        began = time.monotonic()
+    def _try(self, content: bytes, last: bool) -> bytes | None:
+        began, body = time.monotonic(), bytearray()
         try:
             with self._client.stream("POST", self.url, content=content) as response:
-                answer = self._read(response, began)
-        except self._http.TimeoutException:
+                for part in response.iter_bytes():
+                    body += part
+                    if len(body) > self.most_bytes:
+                        break
+                    if time.monotonic() - began > self.timeout_seconds:
+                        raise http.ReadTimeout("")
+        except http.TimeoutException:
             raise _Again(f"no whole answer in {self.timeout_seconds:g} seconds; engine.timeout_seconds sets them") from None
-        except self._http.HTTPError as error:
+        except http.HTTPError as error:
             raise _Again(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__) from None
-        except self._http.InvalidURL as error:
+        except http.InvalidURL as error:
             raise EngineError(f"engine.url {self.url} is no URL: {error}; give one like http://127.0.0.1:8000/v1") from None
         if response.status_code != 200:
-            raise self._refused(response, answer)
-        framed = "content-length" in response.headers or "transfer-encoding" in response.headers
-        if not (framed or last or answer.cut or valid(answer.body)):
+            raise self._refused(response.status_code, bytes(body), response.headers.get("retry-after"))
+        if len(body) > self.most_bytes:
+            return None
+        # Without a length HTTP does not tell a whole body from a broken one.
+        if not (last or response.headers.keys() & {"content-length", "transfer-encoding"} or is_json(bytes(body))):
             raise _Again("the connection broke off")
-        return answer
+        return bytes(body)
 
-    def _read(self, response: Any, began: float) -> Answer:
-        body = bytearray()
-        for part in response.iter_bytes():
-            body += part
-            if len(body) > self.most_bytes:
-                return Answer(bytes(body[: self.most_bytes]), cut=True)
-            if time.monotonic() - began > self.timeout_seconds:
-                raise self._http.ReadTimeout("")
-        return Answer(bytes(body))
-
-    def _refused(self, response: Any, answer: Answer) -> Exception:
-        status = int(response.status_code)
-        said = " ".join(answer.body[:400].decode("utf-8", "replace").split())
+    def _refused(self, status: int, body: bytes, retry_after: str | None) -> _Again | HybridError:
+        said = " ".join(body[:400].decode("utf-8", "replace").split())
         if status in _BUSY or status >= 500:
-            return _Again(f"status {status}{f': {said}' if said else ''}", _retry_after(response.headers.get("retry-after")))
+            return _Again(f"status {status}{f': {said}' if said else ''}", _retry_after(retry_after))
         if status in (400, 413, 422):
             return InputError(
                 f"{self.url} refuses a request with status {status}: {said}; use fewer shots, or mend what it names"
@@ -145,21 +127,10 @@ class Client:
 
 def _retry_after(header: str | None) -> float | None:
     """Return the seconds that a Retry-After header asks for, a number or a date; None where it is neither."""
-    if header is None:
-        return None
+    text = (header or "").strip()
+    if text.isascii() and text.isdecimal():
+        return float(text)
     try:
-        return max(0.0, float(header)) if header.strip().isdecimal() else _seconds_until(header)
+        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
     except (TypeError, ValueError, OverflowError):
         return None
-
-
-def _seconds_until(date: str) -> float:
-    return max(0.0, email.utils.parsedate_to_datetime(date).timestamp() - time.time())
-
-
-def _http_library() -> Any:
-    """Return httpx, which huggingface_hub brings; since its version 2 under the name httpx2."""
-    for name in ("httpx2", "httpx"):
-        if importlib.util.find_spec(name) is not None:
-            return importlib.import_module(name)
-    raise EngineError("neither httpx nor httpx2 is installed; run `pip install httpx`")

@@ -10,15 +10,15 @@ import errno
 import json
 import os
 import threading
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from hybrid.errors import StorageError
 
 
-class Journal:
-    """Answers by key; threads may share it.
+class Journal(dict[str, dict[str, Any]]):
+    """Answers by key; threads may share it, and add to it by `put` alone.
 
     Args:
         path: of the file; without one the journal lasts as long as the process.
@@ -29,9 +29,9 @@ class Journal:
     """
 
     def __init__(self, path: Path | None, fields: Collection[str] = ()) -> None:
+        super().__init__()
         self.path, self.fields = path, {"key", *fields}
         self._lock = threading.Lock()
-        self._entries: dict[str, dict[str, Any]] = {}
         if path is not None:
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -50,7 +50,7 @@ class Journal:
                 whole += len(line)
                 entry = self._entry(line)
                 if entry is not None:
-                    self._entries.setdefault(str(entry["key"]), entry)
+                    self.setdefault(str(entry["key"]), entry)
 
     def _entry(self, line: bytes) -> dict[str, Any] | None:
         """Return an entry from its line, or None where a disk has spoilt it."""
@@ -60,25 +60,16 @@ class Journal:
             return None
         return entry if isinstance(entry, dict) and entry.keys() >= self.fields else None
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._entries)
-
-    def __contains__(self, key: str) -> bool:
-        return key in self._entries
-
-    def __getitem__(self, key: str) -> dict[str, Any]:
-        return self._entries[key]
-
     def put(self, key: str, entry: Mapping[str, Any]) -> None:
         """Keep an answer under `key`; it is on the disk when this returns."""
         kept = {"key": key, **entry}
         line = json.dumps(kept).encode() + b"\n"
         with self._lock:
-            if key in self._entries:
+            if key in self:
                 return
             if self.path is not None:
                 self._append(self.path, line)
-            self._entries[key] = kept
+            self[key] = kept
 
     def _append(self, path: Path, line: bytes) -> None:
         try:

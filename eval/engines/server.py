@@ -24,7 +24,7 @@ from hybrid.eval.cost import text_cost
 from hybrid.eval.engines.client import Client
 from hybrid.eval.engines.engine import ENGINES, Engine
 from hybrid.eval.engines.journal import Journal
-from hybrid.eval.engines.reply import is_json, read_reply
+from hybrid.eval.engines.reply import read_reply
 from hybrid.eval.generation import GREEDY, Ends, Generated, Message, Sampling, chat_text, cut
 from hybrid.kinds import require
 
@@ -165,11 +165,10 @@ class ServerEngine(Engine):
             return
         began = time.perf_counter()
         try:
-            answer = self._client.post(request, valid=is_json)
+            out = read_reply(self._client.post(request))
         except HybridError:
             self._client.stopped.set()
             raise
-        out = read_reply(answer.body, answer.cut)
         self.journal.put(key, {**asdict(out), "seconds": time.perf_counter() - began})
 
     def _counted(self, key: str, messages: Sequence[Message]) -> Generated:

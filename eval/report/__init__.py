@@ -1,7 +1,7 @@
 """The report of a benchmark, made of a suite's folder and of nothing else: report.html, report.md with its plots, results.csv.
 
-Files: `entries` (methods and seeds), `groups`, `verdicts` (who does better), `sentences`, `tables`, `charts`, `browser`
-(problems), `visible` (text of models), `page`, `markdown`. `python -m hybrid.eval.report FOLDER` makes it anew.
+Files: `entries` (methods, groups and seeds), `verdicts` (who does better), `sentences`, `tables`, `charts`, `browser`
+(problems), `visible` (text of models), `pages` (HTML, Markdown, CSV). `python -m hybrid.eval.report FOLDER` makes it anew.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ from hybrid.checkpoint import write_text
 from hybrid.eval.drawing import as_file
 from hybrid.eval.report.charts import charts, plot_file
 from hybrid.eval.report.entries import tasks_of
-from hybrid.eval.report.markdown import csv_table, markdown_report
-from hybrid.eval.report.page import html_page
+from hybrid.eval.report.pages import csv_table, html_page, markdown_report
 from hybrid.eval.report.verdicts import against_all
 from hybrid.eval.suite_folder import read_suite
 

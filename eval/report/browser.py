@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from hybrid.eval.report.entries import TaskResults
-from hybrid.eval.report.groups import Group
+from hybrid.eval.report.entries import Group, TaskResults
 from hybrid.eval.report.visible import cut, visible
 from hybrid.eval.tasks.show import as_html
 
@@ -124,8 +123,7 @@ def _shown(task: TaskResults, index: int, kind: str, lines: Mapping[str, Mapping
     texts = [text for text in ours.get("answers_by_step") or [] if isinstance(text, str)]
     drawn = next((each for each in task.drawn if each.problem == index), None)
     if drawn:
-        pairs = zip(drawn.captions, drawn.pictures, strict=True)
-        steps = [Step(caption, visible(as_html(picture)), []) for caption, picture in pairs]
+        steps = [Step(picture.caption, visible(as_html(picture)), []) for picture in drawn.steps]
     else:
         steps = _steps(texts, (answer, ours["text"]) if ours.get("right") else (answer,))
     prompt, right = cut(problem.prompt, PROMPT_LENGTH), cut(answer, TEXT_LENGTH)

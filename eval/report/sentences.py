@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from statistics import fmean
 
 from hybrid.eval.intervals import clear_gain
-from hybrid.eval.report.entries import Entry, TaskResults
-from hybrid.eval.report.groups import Role, is_chain_of_thought, role_of
+from hybrid.eval.report.entries import Entry, Role, TaskResults, is_chain_of_thought, role_of
 from hybrid.eval.report.verdicts import Outcome, Verdict
 from hybrid.eval.results import percent, significant, size
 

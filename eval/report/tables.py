@@ -1,6 +1,6 @@
 """The tables of a report as plain rows: the headline, the full figures of a task, what was not run, the environment.
 
-Holds no HTML and no Markdown, which page.py and markdown.py make of the same rows.
+Holds no HTML and no Markdown, which pages.py makes of the same rows.
 """
 
 from __future__ import annotations
@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from hybrid.eval.report.entries import Entry, TaskResults, all_methods
-from hybrid.eval.report.groups import GROUPS, Group
+from hybrid.eval.report.entries import GROUPS, Entry, Group, TaskResults, all_methods
 from hybrid.eval.report.sentences import Verdicts, p_value, times
 from hybrid.eval.results import percent, significant, size
 from hybrid.eval.suite_folder import NOT_YET, SuiteFolder
@@ -120,8 +119,9 @@ class Column:
     cell: Callable[[Entry], str]
 
 
-def _mean(name: str, written: Callable[[float], str] = significant) -> Callable[[Entry], str]:
-    return lambda entry: written(entry.mean(name))
+def _mean(name: str, written: Callable[[float], str] = significant, *, zero: str | None = None) -> Callable[[Entry], str]:
+    """Return what writes the mean of a figure over seeds, and `zero`, where it is given, for a mean of 0."""
+    return lambda entry: written(entry.mean(name)) if zero is None or entry.mean(name) else zero
 
 
 def _gflops(entry: Entry) -> str:
@@ -139,19 +139,9 @@ def _timed(entry: Entry) -> str:
     return str(timed) if timed else ""
 
 
-def _cut(entry: Entry) -> str:
-    share = entry.mean("cut_share")
-    return percent(share) if share else ""
-
-
 def _joules(entry: Entry) -> str:
     known = [joules for record in entry.records if (joules := record.energy_joules_mean) is not None]
     return significant(sum(known) / len(known)) if known else ""
-
-
-def _examples(entry: Entry) -> str:
-    mean = entry.mean("train_problems")
-    return significant(mean) if mean else ""
 
 
 _COLUMNS = (
@@ -159,7 +149,7 @@ _COLUMNS = (
     Column("n", lambda entry: f"{entry.n:,}"),
     Column("tokens", _mean("tokens_generated_mean")),
     Column("steps", _mean("reasoner_steps_mean")),
-    Column("cut off %", _cut),
+    Column("cut off %", _mean("cut_share", percent, zero="")),
     Column("GFLOPs a problem", _gflops),
     Column("p50 seconds", _mean("latency_p50_seconds")),
     Column("p95 seconds", _p95),
@@ -168,7 +158,7 @@ _COLUMNS = (
     Column("joules a problem", _joules),
     Column("peak memory", _mean("peak_memory_bytes", size)),
     Column("trained weights", _mean("trainable_parameters", lambda value: size(value, ""))),
-    Column("training problems", _examples),
+    Column("training problems", _mean("train_problems", zero="")),
     Column("train seconds", _mean("train_seconds")),
 )
 

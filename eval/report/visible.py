@@ -1,6 +1,6 @@
 """Text that nobody vouches for, made fit to be shown: what cannot be seen is made visible, what is long is cut and says so.
 
-Escaping for HTML is the template's, for Markdown markdown.py's; this comes before either.
+Escaping for HTML is the template's, for Markdown pages.py's; this comes before either.
 """
 
 from __future__ import annotations

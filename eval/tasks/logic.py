@@ -1,25 +1,27 @@
 """Logic: who is what, told in rules, and a question with two options that takes several rules to answer.
 
-Holds the task, in the manner of ProsQA: its prompts, splits, scorer and picture. Drawing problems is logic_maker.py's,
-reading official ones logic_file.py's. The answer says of either option whether it holds, behind a first "yes" for the one
-asked about: at a place of their own a reasoner sees at once whom the question is about. Beside it, both ends of every rule
-say whether the one asked about is that, so that a reasoner can be taught the way.
+Holds the task, in the manner of ProsQA: its prompts, splits, scorer and picture, and the reading of official problems, a JSON
+list or an object a line. Drawing problems is logic_maker.py's. The answer says of either option whether it holds, behind a
+first "yes" for the one asked about: at a place of their own a reasoner sees at once whom the question is about. Beside it,
+both ends of every rule say whether the one asked about is that, so that a reasoner can be taught the way.
 """
 
 from __future__ import annotations
 
+import json
 import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import ClassVar
+from typing import Any, ClassVar
+
+import fsspec
 
 from hybrid.errors import InputError
 from hybrid.eval.answers import final_part, read_assignment, read_sequence
 from hybrid.eval.tasks.graph import graph_key, hops, way
-from hybrid.eval.tasks.logic_file import read_families
 from hybrid.eval.tasks.logic_maker import CONCEPTS, Edge, Family, draw_family
 from hybrid.eval.tasks.show import Cell, Picture
 from hybrid.eval.tasks.task import TASKS, Task, changes
@@ -174,3 +176,48 @@ class Logic(Task):
     @staticmethod
     def _sentence(edge: Edge, wording: Words) -> str:
         return (wording.fact if edge[0][0].isupper() else wording.rule).format(*edge)
+
+
+def read_families(source: str, parts: Callable[[str], tuple[list[Edge], str, list[str]]]) -> list[Family]:
+    """Return the problems of a file.
+
+    Args:
+        source: path of a .json or .jsonl file, also .gz or .xz.
+        parts: takes a question apart: rules, the name asked about, options.
+
+    Raises:
+        InputError: the file cannot be read, or a row is no such problem; the message names the row, counted from 1.
+    """
+    families = []
+    for number, row in enumerate(_rows(source), 1):
+        try:
+            families.append(_family(row, parts))
+        except InputError as error:
+            raise InputError(f"{source} row {number}: {error}") from None
+    if not families:
+        raise InputError(f"{source} holds no problems; give a file with at least one")
+    return families
+
+
+def _rows(source: str) -> list[Any]:
+    try:
+        with fsspec.open(source, "rt", encoding="utf-8-sig", compression="infer") as file:
+            text = file.read()
+        return list(json.loads(text) if text.lstrip().startswith("[") else map(json.loads, filter(str.strip, text.splitlines())))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{source} is no JSON in UTF-8: {str(error)[:100]}") from None
+    except Exception as error:  # Every kind of packed file raises its own class.
+        raise InputError(f"{source} cannot be read: {getattr(error, 'strerror', None) or error}; give a readable file") from None
+
+
+def _family(row: Any, parts: Callable[[str], tuple[list[Edge], str, list[str]]]) -> Family:
+    if not isinstance(row, dict) or not all(isinstance(row.get(name), str) for name in ("question", "answer")):
+        raise InputError('give an object with the texts "question" and "answer"')
+    edges, root, options = parts(row["question"])
+    said = row["answer"].rstrip(". ").split(" ")[-1]
+    known = hops(edges, root)
+    true = [option for option in options if option in known]
+    if true != [said]:
+        raise InputError(f"the rules make {root} {' and '.join(true) or 'neither option'}, the answer says {said}; drop the row")
+    wrong = next(option for option in options if option != said)
+    return Family(tuple(edges), root, said, wrong, options[0] == wrong)

@@ -1,9 +1,10 @@
 """Mazes: mark the shortest path between two cells of a grid, generated or read from a file.
 
-Holds the task: its prompts, splits, scorer and picture. Geometry and drawing are maze_grid.py's, reading files is
-maze_file.py's. A generated maze has one shortest path only, so that a trained head, which is taught one answer, is never
-told off for another that is as good. A maze from a file may have many: any of them is right (`Maze.right`), but training
-teaches the file's own, so that its dev exact match, which compares symbol by symbol, is then too low.
+Holds the task: its prompts, splits, scorer and picture, and the checks of a file's rows, in the alphabet of the TRM and HRM
+papers' mazes. Geometry and drawing are maze_grid.py's, reading rows is rows.py's. A generated maze has one shortest path
+only, so that a trained head, which is taught one answer, is never told off for another that is as good. A maze from a file
+may have many: any of them is right (`Maze.right`), but training teaches the file's own, so that its dev exact match, which
+compares symbol by symbol, is then too low.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from typing import ClassVar
 
 from hybrid.errors import InputError
 from hybrid.eval.answers import read_drawing
-from hybrid.eval.tasks.maze_file import read_mazes
 from hybrid.eval.tasks.maze_grid import (
     FREE,
     GOAL,
@@ -32,6 +32,7 @@ from hybrid.eval.tasks.maze_grid import (
     search_steps,
     shortest_path,
 )
+from hybrid.eval.tasks.rows import read_rows
 from hybrid.eval.tasks.show import Cell, Picture
 from hybrid.eval.tasks.task import TASKS, Task, changes, worked
 from hybrid.kinds import require
@@ -163,3 +164,45 @@ class Maze(Task):
             key=key,
             steps=worked(tuple(solved), sorted(free, key=lambda cell: far[cell])),
         )
+
+
+def read_mazes(source: str, size: int, columns: tuple[str, str]) -> list[tuple[str, str]]:
+    """Return (maze, solved maze) of every row, "." for free cells.
+
+    Args:
+        source: path of a file, or `hub:owner/name`, of which all splits are taken.
+        size: cells a row of the maze.
+        columns: names of the question's column, the maze row by row, and of the answer's, the same with "o" on a path.
+
+    Raises:
+        InputError: the source cannot be read, lacks a column, or has a row that is no such maze; the message names the
+            source and the row, counted from 1 without the header.
+    """
+    mazes = []
+    for number, row in enumerate(read_rows(source, columns), 1):
+        # Line breaks may part the rows; blanks are free cells, so only breaks are dropped.
+        maze, solved = ("".join(text.splitlines()).replace(" ", FREE) for text in row)
+        fault = _fault(size, maze, solved)
+        if fault:
+            raise InputError(f"{source} row {number}: {fault}")
+        mazes.append((maze, solved))
+    if not mazes:
+        raise InputError(f"{source} holds no mazes; give a file with at least one row")
+    return mazes
+
+
+def _fault(size: int, maze: str, solved: str) -> str | None:
+    """Return what is wrong with a row, and what to do."""
+    for name, text in (("question", maze), ("answer", solved)):
+        if len(text) != size * size:
+            root = round(len(text) ** 0.5)
+            hint = f"; set size to {root}" if root > 1 and root * root == len(text) else ""
+            return f"the {name} has {len(text)} cells where {size * size} are needed{hint}"
+        wrong = set(text) - set(SYMBOLS if name == "answer" else SYMBOLS[:-1])
+        if wrong:
+            return f"the {name} holds {sorted(wrong)[0]!r}; its cells are #, blank or full stop, S, G, and {PATH} in the answer"
+    if (maze.count(START), maze.count(GOAL)) != (1, 1):
+        return f"the maze has {maze.count(START)} S and {maze.count(GOAL)} G; give one of each"
+    if not is_solution(size, maze, solved):
+        return "the answer is not the maze with a shortest path marked; mend or drop the row"
+    return None

@@ -37,10 +37,11 @@ class Cell:
 
 @dataclass(frozen=True)
 class Picture:
-    """Rows of cells; `box` is (rows, columns) between two box lines, None for no lines."""
+    """Rows of cells; `box` is (rows, columns) between two box lines, None for no lines; `caption` stands with the picture."""
 
     rows: tuple[tuple[Cell, ...], ...]
     box: tuple[int, int] | None = None
+    caption: str = ""
 
 
 def as_text(picture: Picture) -> Text:

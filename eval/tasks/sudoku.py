@@ -1,7 +1,7 @@
 """Sudoku of 4 x 4, 6 x 6 or 9 x 9 cells, generated or read from a file.
 
-Holds the task: its prompts, splits, scorer and picture. Drawing puzzles, solving them, naming their classes and reading
-files are the neighbours sudoku_maker.py, sudoku_solver.py, sudoku_symmetry.py and sudoku_file.py.
+Holds the task: its prompts, splits, scorer and picture, and the drawing of puzzles. Solving them, naming their classes and
+reading files are the neighbours sudoku_solver.py, sudoku_symmetry.py and sudoku_file.py.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ from hybrid.errors import InputError
 from hybrid.eval.answers import read_grid
 from hybrid.eval.tasks.show import Cell, Picture
 from hybrid.eval.tasks.sudoku_file import Table, read_table
-from hybrid.eval.tasks.sudoku_maker import MAX_BLANKS, draw_puzzle
-from hybrid.eval.tasks.sudoku_solver import BOXES, Grid, shape, solve
+from hybrid.eval.tasks.sudoku_solver import BOXES, Grid, Shape, holds_another_digit, random_solution, shape, solve
 from hybrid.eval.tasks.sudoku_symmetry import puzzle_key
 from hybrid.eval.tasks.task import TASKS, Task, changes, worked
 from hybrid.kinds import require
@@ -28,6 +27,11 @@ from hybrid.problem import Problem
 
 DEFAULT_BLANKS = {4: (8, 11), 6: (16, 24), 9: (40, 54)}
 """Fewest and most blanks of generated puzzles of every size."""
+
+MAX_BLANKS = {4: 12, 6: 26, 9: 56}
+"""Most blanks a size allows: 4 x 4 puzzles need 4 givens; of the others more blanks exist but are too rare to draw."""
+
+_ATTEMPTS = 300
 
 
 @TASKS.register("sudoku")
@@ -179,3 +183,37 @@ class Sudoku(Task):
     def _name(self) -> str:
         size, (height, width) = self.config.size, self._shape.box
         return f"{size}x{size} Sudoku" + ("" if height == width else f" with {height}x{width} boxes")
+
+
+def draw_puzzle(shape: Shape, blanks: int, rng: random.Random) -> tuple[Grid, Grid] | None:
+    """Return (puzzle, solution) with exactly `blanks` blanks and one solution.
+
+    Cells are blanked in random order, each only if the solution stays the only one. An order that gets stuck too early
+    is given up and a fresh grid drawn, so that hard counts stay as frequent as the caller draws them.
+
+    Returns:
+        None when no order got there in some hundred attempts.
+    """
+    for _ in range(_ATTEMPTS):
+        solution = random_solution(shape, rng)
+        puzzle = _blank_out(shape, solution, blanks, rng)
+        if puzzle:
+            return puzzle, solution
+    return None
+
+
+def _blank_out(shape: Shape, solution: Grid, blanks: int, rng: random.Random) -> Grid | None:
+    order = list(range(shape.size**2))
+    rng.shuffle(order)
+    puzzle, left = list(solution), blanks
+    for position, cell in enumerate(order):
+        if left == 0:
+            break
+        if left > len(order) - position:
+            return None
+        puzzle[cell] = 0
+        if holds_another_digit(shape, puzzle, cell, solution[cell]):
+            puzzle[cell] = solution[cell]
+        else:
+            left -= 1
+    return tuple(puzzle) if left == 0 else None

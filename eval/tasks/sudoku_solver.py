@@ -2,7 +2,7 @@
 
 Holds the geometry of a grid, the solver, the uniqueness check and the drawing of a random full grid. It makes the
 worked solutions of the chain-of-thought baselines and is itself the classical baseline. Making puzzles is
-sudoku_maker.py's part. Candidates are bit masks: bit d-1 of a cell's mask says that digit d is still possible there.
+sudoku.py's part. Candidates are bit masks: bit d-1 of a cell's mask says that digit d is still possible there.
 """
 
 from __future__ import annotations

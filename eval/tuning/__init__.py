@@ -4,7 +4,7 @@ Holds nothing that tells one baseline from another; baselines/tuned.py, pause.py
 """
 
 from hybrid.eval.tuning.adapter import Adapter as Adapter
-from hybrid.eval.tuning.config import TuningConfig as TuningConfig
 from hybrid.eval.tuning.reading import Reading as Reading
 from hybrid.eval.tuning.run import Plan as Plan
 from hybrid.eval.tuning.run import Run as Run
+from hybrid.eval.tuning.run import TuningConfig as TuningConfig

@@ -6,9 +6,10 @@ counts the steps alone, not evaluation and saving. How a problem becomes logits 
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -17,15 +18,66 @@ from torch.nn import functional as F
 
 from hybrid.errors import TrainingError
 from hybrid.eval.tuning.adapter import Adapter
-from hybrid.eval.tuning.config import TuningConfig
-from hybrid.eval.tuning.order import Order
 from hybrid.eval.tuning.reading import IGNORED
+from hybrid.kinds import family_field, require
 from hybrid.problem import Problem
 from hybrid.train import run_state
-from hybrid.train.optimizer import AdamW
+from hybrid.train.optimizer import AdamW, OptimizerConfig
 from hybrid.train.run_folder import RunFolder
+from hybrid.tuner import TUNERS, Lora
 
 LOG_EVERY_STEPS = 10
+WINDOW = 16
+"""Batches sorted by length together: more waste less padding, and mix less."""
+
+
+def _optimizer() -> OptimizerConfig:
+    return OptimizerConfig(learning_rate=1e-3, weight_decay=0.0, warmup_steps=10)
+
+
+@dataclass(frozen=True)
+class TuningConfig:
+    """How a language model is tuned to write answers.
+
+    The best weights are those with the most dev targets right in every token, each predicted after the right ones before
+    it, then those with the least loss: one forward pass instead of writing. Greedy writing gives such a target too, so its
+    exact match is at least this. Where only the answer is written the two are nearly equal; where steps are, writing may be
+    right more often, because a right answer can follow a wrong step. Learning rates are chosen alike.
+
+    Args:
+        tuner: what PEFT puts into the model.
+        optimizer: AdamW's settings, with warm-up and cosine over the whole run.
+        learning_rates: tried one after another with `trial_share` of the budget, the rest of which goes to the best, from
+            the start; none takes the optimizer's own.
+        trial_share: share of the budget for all trials together.
+        batch_size: problems a step.
+        max_steps: end after these, if the budget's seconds have not ended before.
+        num_dev: dev problems that choose, the first ones.
+        num_evaluations: of the dev problems in a run, evenly spread, the last at the end.
+        save_every_seconds: seconds between checkpoints.
+        chat_template: put the prompt into the model's chat template, as for prompted methods; else it stands alone in its
+            line, which is shorter.
+    """
+
+    tuner: Any = family_field(TUNERS, Lora.Config)
+    optimizer: OptimizerConfig = field(default_factory=_optimizer)
+    learning_rates: tuple[float, ...] = ()
+    trial_share: float = 0.2
+    batch_size: int = 4
+    max_steps: int | None = None
+    num_dev: int = 64
+    num_evaluations: int = 4
+    save_every_seconds: float = 30.0
+    chat_template: bool = True
+
+    def __post_init__(self) -> None:
+        for rate in self.learning_rates:
+            require(rate > 0, f"method.learning_rates has {rate}; give positive numbers")
+        require(0 < self.trial_share < 1, f"method.trial_share is {self.trial_share}; give a share in (0, 1)")
+        for name in ("batch_size", "num_dev", "num_evaluations"):
+            require(getattr(self, name) >= 1, f"method.{name} is {getattr(self, name)}; give at least 1")
+        require(self.max_steps is None or self.max_steps >= 1, f"method.max_steps is {self.max_steps}; give at least 1, or none")
+        require(self.save_every_seconds >= 0, f"method.save_every_seconds is {self.save_every_seconds}; give at least 0")
 
 
 @dataclass(frozen=True)
@@ -197,3 +249,40 @@ def _cross_entropy(predicted: Predicted) -> Tensor:
     """Return the loss of every answer token, (count,) float32."""
     answers = predicted.labels != IGNORED
     return F.cross_entropy(predicted.logits[answers].float(), predicted.labels[answers], reduction="none")
+
+
+class Order:
+    """Batches of like length of an endless run, every epoch all problems; the batch of a step follows from the seed alone.
+
+    Args:
+        lengths: of each problem, in the order of sorting: (prompt tokens, answer tokens).
+        batch_size: problems a step.
+        seed: of the shuffling.
+
+    Example:
+        >>> order = Order([(3, 1)] * 5, 2, seed=0)
+        >>> sorted(i for step in range(3) for i in order.batch(step))
+        [0, 1, 2, 3, 4]
+    """
+
+    def __init__(self, lengths: Sequence[tuple[int, int]], batch_size: int, seed: int) -> None:
+        self.lengths, self.batch_size, self.seed = lengths, batch_size, seed
+        self._epoch, self._batches = -1, self._shuffled(0)
+
+    def batch(self, step: int) -> list[int]:
+        """Return the problems of step `step`, counted from 0."""
+        epoch, place = divmod(step, len(self._batches))
+        if epoch != self._epoch:
+            self._epoch, self._batches = epoch, self._shuffled(epoch)
+        return self._batches[place]
+
+    def _shuffled(self, epoch: int) -> list[list[int]]:
+        rng = random.Random(f"{self.seed} {epoch}")
+        order = list(range(len(self.lengths)))
+        rng.shuffle(order)
+        window, batches = WINDOW * self.batch_size, []
+        for start in range(0, len(order), window):
+            part = sorted(order[start : start + window], key=lambda i: self.lengths[i])
+            batches += [part[i : i + self.batch_size] for i in range(0, len(part), self.batch_size)]
+        rng.shuffle(batches)
+        return batches

@@ -1,6 +1,8 @@
-"""A suite's report as Markdown, and its figures as a table for other programs.
+"""A suite's report as an HTML page and as Markdown, and its figures as a table for other programs.
 
-Holds both forms; figures and words come from the files beside this one.
+The page is one file that needs nothing from outside and runs no script; page.html.jinja is filled here. All text is escaped
+and made visible first, but for plots and pictures, which are drawn here. Figures and words come from the files beside this
+one.
 """
 
 from __future__ import annotations
@@ -11,11 +13,13 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import fields
+from importlib.resources import files
 from typing import Any
 
+from hybrid.eval.drawing import DARK, SERIES
+from hybrid.eval.report.browser import FILTERS, browse
 from hybrid.eval.report.charts import Chart, Charts, plot_file
-from hybrid.eval.report.entries import TaskResults
-from hybrid.eval.report.groups import group_of
+from hybrid.eval.report.entries import TaskResults, group_of, series_number
 from hybrid.eval.report.sentences import (
     SEEDS_NOTE,
     Finding,
@@ -24,6 +28,7 @@ from hybrid.eval.report.sentences import (
     findings,
     headline,
     on_depth,
+    task_headline,
     what_controls_say,
     who_wins,
 )
@@ -39,7 +44,7 @@ from hybrid.eval.report.tables import (
     not_run,
 )
 from hybrid.eval.report.visible import cut, visible
-from hybrid.eval.results import Record
+from hybrid.eval.results import Record, as_markdown
 from hybrid.eval.suite_folder import SuiteFolder
 
 _CELL_LENGTH = 300
@@ -72,7 +77,7 @@ def _headline_table(tasks: Sequence[TaskResults]) -> str:
     for row in headline_rows(tasks):
         rows += [[f"**{row.heading}**", *("" for _ in tasks)]] if row.heading else []
         rows.append([_escaped(row.method), *map(_share, row.shares)])
-    return _table(head, rows)
+    return as_markdown(head, rows)
 
 
 def _share(share: Share) -> str:
@@ -82,7 +87,7 @@ def _share(share: Share) -> str:
 
 def _cost(tasks: Sequence[TaskResults]) -> list[str]:
     rows = [[_escaped(method), *cells] for method, cells in cost_rows(tasks)]
-    table = _table(["method", *(_escaped(task.name) for task in tasks)], rows)
+    table = as_markdown(["method", *(_escaped(task.name) for task in tasks)], rows)
     return ["## Cost of a problem, as multiples of the hybrid's", table, COST_NOTE] if rows else []
 
 
@@ -93,15 +98,11 @@ def _task_table(task: TaskResults, verdicts: Verdicts) -> str:
     for entry in task.measured:
         exact = f"**{exact_text(entry)}**" if entry.method in best else exact_text(entry)
         rows.append([_escaped(entry.method), exact, *(_escaped(column.cell(entry)) for column in columns)])
-    return _table(head, rows)
+    return as_markdown(head, rows)
 
 
 def _picture(task: TaskResults, chart: Chart) -> str:
     return f"![{_escaped(chart.title)}]({plot_file(task, chart)})\n\n{_escaped(chart.caption)}"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows))
 
 
 def _findings(title: str, found: Sequence[Finding]) -> list[str]:
@@ -145,3 +146,63 @@ def _plain(value: Any) -> Any:
         text = visible(value)
         return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t")) else text
     return json.dumps(value) if isinstance(value, list | dict) else value
+
+
+def html_page(suite: SuiteFolder, tasks: Sequence[TaskResults], verdicts: Verdicts, drawn: Charts) -> str:
+    """Return the page of a suite."""
+    from jinja2 import Environment, StrictUndefined
+
+    shapes = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_visible)
+    page = shapes.from_string(_file("page.html.jinja")).render(
+        suite=suite,
+        headline=headline(tasks, verdicts),
+        tasks=tasks,
+        rows=headline_rows(tasks),
+        series=series_number,
+        costs=cost_rows(tasks),
+        cost_note=COST_NOTE,
+        seeds_note=SEEDS_NOTE,
+        wins=who_wins(tasks, verdicts),
+        controls=what_controls_say(tasks, verdicts),
+        sections=[_section(task, verdicts) | {"charts": drawn[task.slug]} for task in tasks if task.measured],
+        filters=FILTERS,
+        not_run=not_run(suite),
+        environment=environment(suite),
+        light=SERIES,
+        dark=DARK,
+        style=_file("style.css"),
+    )
+    return f"{page.lstrip()}\n"
+
+
+def _file(name: str) -> str:
+    return files("hybrid.eval.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _visible(value: Any) -> Any:
+    """Make text visible; what is marked as HTML (plots, pictures) is left as it is."""
+    return visible(value) if type(value) is str else value
+
+
+def _section(task: TaskResults, verdicts: Verdicts) -> dict[str, Any]:
+    columns, best = full_columns(task, verdicts), best_methods(task)
+    return {
+        "name": task.name,
+        "headline": task_headline(task),
+        "findings": findings(task, verdicts),
+        "headings": [column.heading for column in columns],
+        "rows": [
+            {
+                "method": entry.method,
+                "series": series_number(entry.group),
+                "best": entry.method in best,
+                "ours": entry is task.ours,
+                "exact": exact_text(entry),
+                "interval": [100 * share for share in (entry.exact[1], entry.exact[0], entry.exact[2])],
+                "cells": [column.cell(entry) for column in columns],
+            }
+            for entry in task.measured
+        ],
+        "depth": list(on_depth(task)),
+        "browser": browse(task),
+    }
