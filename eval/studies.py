@@ -5,6 +5,8 @@
 
 gradients: every gradient scheme, averaging, deep supervision, T and n, under one budget of training seconds.
 depth: heads trained at N = 4, tested at 1 to 64 steps, with halting and with noisy search.
+codecs: state tracking, and StepGame or another file of --data, with the hidden states kept raw, in int8, and projected.
+reading: prompts in plain language (--data, --test), without patterns: the recipe, and what each of its parts gives.
 recipe: seconds until 95% of the dev split are right, with this library's recipe and with that of the TRM paper.
 
 Several processes may fill one study when each has its own --output; --seeds and --only say which cells are whose.
@@ -19,17 +21,25 @@ from pathlib import Path
 from typing import Any
 
 from hybrid.backbone import BackboneConfig
-from hybrid.cores import TRM
+from hybrid.block import AttentionBlock
+from hybrid.codec import Int8, Projected, Raw
+from hybrid.cores import TRM, FeedForward
 from hybrid.equilibrium import Implicit, Phantom
-from hybrid.errors import InputError
+from hybrid.errors import HybridError, InputError
 from hybrid.eval.study import Cell, Result, read, rules, run
-from hybrid.eval.study_tables import depth_table, halting_table, recipe_table, table
+from hybrid.eval.study_tables import depth_table, difficulty_table, halting_table, recipe_table, table
 from hybrid.eval.suites import Entry, sort, state_tracking, sudoku
-from hybrid.gradients import Full, LastK, OneStep
+from hybrid.eval.tasks import TASKS
+from hybrid.eval.tasks.table import Table
+from hybrid.gradients import Full, LastCycle, LastK, OneStep
 from hybrid.halting import Learned
 from hybrid.losses import Stablemax
 from hybrid.search import SearchConfig
-from hybrid.train.optimizer import AdamAtan2
+from hybrid.train.optimizer import AdamAtan2, AdamW
+from hybrid.train.recipe import plain_language
+
+Data = tuple[str, str | None, str | None]
+"""A user's files of training and of test, and the column that says how hard a row is."""
 
 
 def cell(entry: Entry, num_cycles: int | None = None) -> Cell:
@@ -114,24 +124,82 @@ def _trained(untrained: Cell, seed: int, seconds: float) -> Cell:
     return replace(untrained, train=replace(untrained.train, seed=seed, max_seconds=seconds))
 
 
+def codecs(seeds: Sequence[int], seconds: float, data: Data) -> list[Cell]:
+    """Return the cells that compare what is kept of the hidden states: two tasks, three codecs."""
+    bases = [replace(cell(deep(state_tracking())), halting={}), plain(data)]
+    kept = {"raw": Raw.Config(), "int8": Int8.Config(), "projected to 128": Projected.Config()}
+    return [
+        _trained(replace(base, variant=name, backbone=replace(base.backbone, codec=codec)), seed, seconds)
+        for seed in seeds
+        for base in bases
+        for name, codec in kept.items()
+    ]
+
+
+def plain(data: Data) -> Cell:
+    """Return the recipe for plain language as a cell of a user's file."""
+    train, test, hardness = data
+    config = Table.Config(train, test=test, unit="whole", difficulty_column=hardness)
+    task = TASKS.build(config)
+    found = plain_language(task.up_to("train", 2000), task.layout.num_answers or 1)
+    counts = {split: len(task.up_to(split, most)) for split, most in (("train", 100_000), ("dev", 300), ("test", 2000))}
+    schedule = replace(found.train, num_steps=1_000_000, eval_every_steps=250)
+    return Cell(
+        "the recipe",
+        config,
+        found.reasoner,
+        schedule,
+        BackboneConfig(codec=Projected.Config()),
+        counts["train"],
+        counts["dev"],
+        counts["test"],
+        encoder=found.encoder,
+    )
+
+
+def reading(seeds: Sequence[int], seconds: float, data: Data) -> list[Cell]:
+    """Return the cells of plain language: the recipe, and without each of its parts."""
+    base = replace(plain(data), num_steps=12, single_cycles=True)
+    own = base.reasoner
+    variants = [
+        base,
+        replace(base, variant="embedding layer only", backbone=replace(base.backbone, layers=(0,))),
+        replace(base, variant="no linked heads", reasoner=replace(own, block=AttentionBlock.Config(max_positions=4096))),
+        replace(base, variant="AdamW", train=replace(base.train, optimizer=AdamW.Config(weight_decay=0.01, warmup_steps=200))),
+        replace(base, variant="no curriculum", train=replace(base.train, curriculum=False)),
+        replace(base, variant="gradient of the last cycle", reasoner=replace(own, gradient=LastCycle.Config())),
+        replace(
+            base, variant="no recursion", reasoner=replace(own, core=FeedForward.Config(), num_cycles=1, num_supervision_steps=1)
+        ),
+    ]
+    return [_trained(each, seed, seconds) for seed in seeds for each in variants]
+
+
 STUDIES: dict[str, Callable[[Sequence[int], float], list[Cell]]] = {"gradients": gradients, "depth": depth, "recipe": recipe}
+OF_DATA: dict[str, Callable[[Sequence[int], float, Data], list[Cell]]] = {"codecs": codecs, "reading": reading}
 TABLES: dict[str, Sequence[Callable[[Sequence[Result]], str]]] = {
     "gradients": [table],
     "depth": [depth_table, halting_table],
     "recipe": [recipe_table],
+    "codecs": [table],
+    "reading": [table, difficulty_table],
 }
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run a study, or print its table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("study", choices=list(STUDIES))
+    parser.add_argument("study", choices=[*STUDIES, *OF_DATA])
     parser.add_argument("--output", type=Path, default=None, help="folder; the same command again goes on")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--seconds", type=float, default=180.0, help="of training a cell")
+    parser.add_argument("--data", help="file of prompts and answers to train on, for codecs and reading")
+    parser.add_argument("--test", help="file of the test split; without, a tenth of --data")
+    parser.add_argument("--difficulty", help="column of both that says how hard a row is")
     parser.add_argument("--only", default="", help="part of a cell's name: run the cells that have it")
     parser.add_argument("--table", type=Path, nargs="+", help="only print the table of these result files")
     options = parser.parse_args(argv)
+    budget = (options.seeds, options.seconds)
     if options.table:
         missing = [str(file) for file in options.table if not file.is_file()]
         if missing:
@@ -141,7 +209,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         except InputError as error:
             parser.error(str(error))
     else:
-        cells = STUDIES[options.study](options.seeds, options.seconds)
+        if options.study in OF_DATA and not options.data:
+            parser.error(f"the study {options.study} reads a file of yours; give --data FILE")
+        try:
+            own = (options.data, options.test, options.difficulty)
+            of_data = OF_DATA.get(options.study)
+            found = STUDIES[options.study](*budget) if of_data is None else of_data(*budget, own)
+        except HybridError as error:
+            parser.error(str(error))
+        cells = found
         chosen = [each for each in cells if options.only in each.name]
         if not chosen:
             parser.error(f'no cell has "{options.only}" in its name; the first is "{cells[0].name}"')

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 import hybrid
+from hybrid.adapters import ENCODERS, Aligned
 from hybrid.checkpoint import write_text
 from hybrid.errors import InputError
 from hybrid.eval.benchmark import device_name
@@ -23,7 +24,7 @@ from hybrid.eval.comparison import task_name
 from hybrid.eval.results import percent
 from hybrid.eval.tasks import TASKS
 from hybrid.halting import HALTING
-from hybrid.kinds import digests
+from hybrid.kinds import ADDED, digests, family_field
 from hybrid.reasoner import ReasonerConfig
 from hybrid.search import SearchConfig
 from hybrid.train import TrainConfig, train
@@ -42,10 +43,12 @@ class Cell:
         reasoner: the recursion.
         train: budget and recipe; its seed is the cell's.
         backbone: the language model.
+        encoder: encoder adapter.
         num_train, num_dev, num_test: problems of each split.
         num_steps: most supervision steps of the test.
         halting: halting rules tested besides the fixed one, by name, each with the threshold that dev chooses.
         search: noisy searches tested, by name.
+        single_cycles: test in steps of one cycle in place of T, so that `num_steps` counts cycles, and tell each difficulty.
     """
 
     variant: str
@@ -59,6 +62,8 @@ class Cell:
     num_steps: int = 16
     halting: dict[str, Any] = field(default_factory=dict)
     search: dict[str, SearchConfig] = field(default_factory=dict)
+    encoder: Any = family_field(ENCODERS, Aligned.Config, **ADDED)
+    single_cycles: bool = field(default=False, metadata=ADDED)
 
     @property
     def name(self) -> str:
@@ -87,6 +92,7 @@ class Result:
         search: for each noisy search, the exact share after every step.
         device: in words.
         settings: digest of the cell.
+        by_difficulty: the same shares as `exact_by_step` for the test problems of each difficulty, number of problems last.
     """
 
     cell: str
@@ -104,6 +110,7 @@ class Result:
     search: dict[str, list[float]]
     device: str
     settings: str = ""
+    by_difficulty: dict[str, list[float]] = field(default_factory=dict)
 
     @property
     def exact(self) -> float:
@@ -114,13 +121,23 @@ class Result:
 def run_cell(cell: Cell, output: Path, *, show: bool = True) -> Result:
     """Train the head of `cell` in the folder `output` (a run that resumes) and test it on the test split."""
     task = TASKS.build(cell.task)
-    config = hybrid.HybridConfig(task.layout, task.symbols, backbone=cell.backbone, reasoner=cell.reasoner)
+    config = hybrid.HybridConfig(task.layout, task.symbols, cell.backbone, cell.encoder, cell.reasoner)
     torch.manual_seed(cell.train.seed)
     model = hybrid.attach(None, config)
     splits = task.problems("train", cell.num_train), task.problems("dev", cell.num_dev)
     outcome = train(model, *splits, cell.train, output, show=show)
-    test, dev = Dataset(model, task.problems("test", cell.num_test)), Dataset(model, splits[1])
-    most, trained = max(cell.num_steps, cell.reasoner.num_supervision_steps), cell.reasoner.num_supervision_steps
+    problems = task.problems("test", cell.num_test)
+    test, dev = Dataset(model, problems), Dataset(model, splits[1])
+    trained = cell.reasoner.num_supervision_steps
+    levels: dict[str, list[float]] = {}
+    if cell.single_cycles:
+        trained *= cell.reasoner.num_cycles
+        model.head.reasoner.config = replace(cell.reasoner, num_cycles=1)
+        for level in sorted({problem.difficulty for problem in problems}):
+            own = [problem for problem in problems if problem.difficulty == level]
+            shares = evaluate(model.head, Dataset(model, own), num_steps=cell.num_steps).exact_by_step
+            levels[str(level)] = [*(round(share, 4) for share in shares), len(own)]
+    most = max(cell.num_steps, trained)
     chosen = {name: calibrated(model.head, dev, rule, trained) for name, rule in cell.halting.items()}
     halted = {name: evaluate(model.head, test, num_steps=trained, halting=rule) for name, rule in chosen.items()}
     searched = {name: evaluate(model.head, test, num_steps=most, search=search) for name, search in cell.search.items()}
@@ -141,6 +158,7 @@ def run_cell(cell: Cell, output: Path, *, show: bool = True) -> Result:
         search={name: [round(share, 4) for share in found.exact_by_step] for name, found in searched.items()},
         device=device_name(model.device),
         settings=cell.digest,
+        by_difficulty=levels,
     )
 
 

@@ -76,6 +76,19 @@ def recipe_table(results: Sequence[Result]) -> str:
     return as_markdown(lines[0], lines[1:])
 
 
+def difficulty_table(results: Sequence[Result]) -> str:
+    """Return exact match after 1, 2, 4, ... cycles by the test problems' difficulty, a row a variant and count."""
+    levels = list(dict.fromkeys(level for result in results for level in result.by_difficulty))
+    lines = [["variant", "seeds", "cycles", *(f"difficulty {level}: exact %" for level in levels)]]
+    for variant in dict.fromkeys(result.variant for result in results):
+        own = [result for result in results if result.variant == variant]
+        deepest = len(own[0].exact_by_step)
+        for step in sorted({2**power for power in range(deepest.bit_length())} | {deepest}):
+            shares = [percent(math.fsum(row.by_difficulty[level][step - 1] for row in own) / len(own)) for level in levels]
+            lines.append([variant, str(len(own)), str(step), *shares])
+    return as_markdown(lines[0], lines[1:])
+
+
 def _by_task(results: Sequence[Result]) -> Iterator[tuple[str, list[Result]]]:
     for task in dict.fromkeys(result.task for result in results):
         yield task, [result for result in results if result.task == task]
