@@ -31,6 +31,7 @@ from hybrid.eval.study_tables import depth_table, difficulty_table, halting_tabl
 from hybrid.eval.suites import Entry, sort, state_tracking, sudoku
 from hybrid.eval.tasks import TASKS
 from hybrid.eval.tasks.table import Table
+from hybrid.eval.tasks.task import Split
 from hybrid.gradients import Full, LastCycle, LastK, OneStep
 from hybrid.halting import Learned
 from hybrid.losses import Stablemax
@@ -142,7 +143,8 @@ def plain(data: Data) -> Cell:
     config = Table.Config(train, test=test, unit="whole", difficulty_column=hardness)
     task = TASKS.build(config)
     found = plain_language(task.up_to("train", 2000), task.layout.num_answers or 1)
-    counts = {split: len(task.up_to(split, most)) for split, most in (("train", 100_000), ("dev", 300), ("test", 2000))}
+    most: dict[Split, int] = {"train": 100_000, "dev": 300, "test": 2000}
+    counts = {split: len(task.up_to(split, count)) for split, count in most.items()}
     schedule = replace(found.train, num_steps=1_000_000, eval_every_steps=250)
     return Cell(
         "the recipe",
