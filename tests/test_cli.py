@@ -365,3 +365,29 @@ def test_a_reader_that_closes_the_pipe_is_no_error(root):
     command = f"{sys.executable} -m hybrid tasks sort --num_problems 3000 --json | head -n 1"
     ended = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, cwd=root)
     assert ended.stderr == "" and ended.returncode == 0 and len(ended.stdout.splitlines()) == 1
+
+
+def test_layers_prints_what_a_probe_reads_from_each(processes, tiny_folder):
+    ended = processes.run(
+        *("layers", "--task", "sort", "--task.length", "2", "--backbone.name", tiny_folder, "--num_train", "40", "--num_dev", "9")
+    )
+    lines = ended.out.splitlines()
+    assert ended.code == 0, ended.err
+    assert [line.split()[1] for line in lines[:-2]] == ["0", "1", "2"] and "%" in lines[0]
+    assert lines[-2].startswith("all layers together") and "--backbone.layers '[0, " in lines[-1]
+
+
+def test_a_stranger_s_file_trains_without_a_further_flag(processes, tiny_folder, tmp_path):
+    rows = [
+        {"prompt": f"Ann has {i} cats. Bob has {j}. More?", "answer": ("Ann", "Bob")[i < j]} for i in range(9) for j in range(9)
+    ]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    small = ("--backbone.name", tiny_folder, "--reasoner.width", "16", "--train.num_steps", "2", "--train.mixed_precision", "no")
+    ended = processes.run("train", "--task", "table", "--task.train", tmp_path / "a.jsonl", "--output", tmp_path / "run", *small)
+    assert ended.code == 0, ended.err
+    assert "encoder words, for up to 64 words" in ended.out and "a flag of your own replaces each" in ended.out
+    assert "floor on dev: the commonest answer" in ended.err
+    config = record(tmp_path / "run")
+    assert config["encoder"]["kind"] == "words" and config["task"]["unit"] == "whole" and config["reasoner"]["width"] == 16
+    answer = processes.run("solve", "--model", tmp_path / "run", rows[0]["prompt"])
+    assert answer.out.strip() in ("Ann", "Bob")

@@ -67,7 +67,7 @@ def floor(train: Dataset, dev: Dataset, *, by_layer: bool = False) -> Floor:
 def _means(data: Dataset, count: int) -> Tensor:
     """Return the mean normalised state of each prompt, (n, k, h) float32."""
     rows: Iterator[Tensor] = (
-        row for start in range(0, count, 256) for row in data.features.rows(range(start, min(start + 256, count)))
+        row for start in range(0, count, 64) for row in data.features.rows(range(start, min(start + 64, count)))
     )
     return torch.stack([F.layer_norm(row.float(), row.shape[-1:]).mean(0) for row in rows]).cpu()
 

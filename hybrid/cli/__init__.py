@@ -1,4 +1,4 @@
-"""The command line: hybrid train | solve | bench | inspect | tasks | import-checkpoint.
+"""The command line: hybrid train | solve | bench | inspect | tasks | layers | import-checkpoint.
 
 Every config field is a flag, and `--config FILE` takes the same as YAML. A user's mistake is one line on standard
 error (faults of data: one line each) and exit code 2. Holds the list of commands and the exit codes; each command is a
@@ -16,6 +16,7 @@ from typing import Any
 
 from hybrid.cli.bench import BenchCommand
 from hybrid.cli.import_checkpoint import ImportCommand
+from hybrid.cli.layers import LayersCommand
 from hybrid.cli.show import InspectCommand
 from hybrid.cli.solve import SolveCommand
 from hybrid.cli.tasks import TasksCommand
@@ -29,6 +30,7 @@ COMMANDS: dict[str, Any] = {
     "bench": BenchCommand,
     "inspect": InspectCommand,
     "tasks": TasksCommand,
+    "layers": LayersCommand,
     "import-checkpoint": ImportCommand,
 }
 PATIENCE_SECONDS = 3.0

@@ -86,7 +86,7 @@ class TrainCommand:
         from hybrid.train.trial import survey
 
         task = TASKS.build(self.task)
-        named = TASKS.to_dict(self.task)
+        named = TASKS.to_dict(getattr(task, "config", self.task))  # With what a table found in its rows.
         problems = task.problems("train", self.num_train), task.problems("dev", self.num_dev)
         encoder, reasoner, recipe = self._filled(task.layout, problems[0])
         parts = (self.backbone, encoder, reasoner, self.decoder)
