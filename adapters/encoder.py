@@ -46,6 +46,11 @@ class Encoder(nn.Module):
                 return f"{what}, but encoder.{name} is {room}; attach with a larger one"
         return ""
 
+    @classmethod
+    def path_room(cls, config: Any, num_positions: int, num_answers: int) -> int:
+        """Return how many symbols of a path can be taught, of so many feature positions and answers: one a context span."""
+        return num_positions - num_answers if cls.reads == "spans" else 0
+
 
 ENCODERS: Kinds[Encoder] = Kinds("encoder")
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -38,38 +38,62 @@ class Words(Encoder):
             max_answers: answer slots.
             max_words: longest prompt, in words and marks.
             max_places: words of a sentence with a learned place of their own; those behind share the last one.
+            num_thoughts: slots right behind those of the answer, taught the symbols of a problem's path (what a solver would
+                write down) while training; shorter paths leave the last ones free.
         """
 
         max_answers: int = 16
         max_words: int = 1000
         max_places: int = 64
+        num_thoughts: int = 0
 
         def __post_init__(self) -> None:
-            check_counts(self)
+            check_counts(replace(self, num_thoughts=1) if self.num_thoughts == 0 else self)
 
     def __init__(self, config: Config, num_layers: int, backbone_width: int, width: int) -> None:
         super().__init__()
         self.project = linear(num_layers * backbone_width, width)
         self.slots = Positions(config.max_answers, width, "max_answers")
         self.places = nn.Parameter(torch.randn(config.max_places, width) * width**-0.5)
-        self.max_words = config.max_words
+        self.max_words, self.num_thoughts = config.max_words, config.num_thoughts
+        self.thoughts = nn.Parameter(torch.randn(config.num_thoughts, width) * width**-0.5) if config.num_thoughts else None
+
+    @classmethod
+    def path_room(cls, config: Any, num_positions: int, num_answers: int) -> int:
+        """See Encoder.path_room: a symbol for each thought."""
+        return int(config.num_thoughts)
 
     def forward(self, features: Features) -> Workspace:
         """See Encoder.forward; l = max_answers + p."""
-        states_bpkh, links_bp2 = features.states, features.links
-        if links_bp2 is None:
-            links_bp2 = states_bpkh.new_zeros(*states_bpkh.shape[:2], 2, dtype=torch.int32)
-        check_room(states_bpkh.shape[1], self.max_words, "max_words")
-        slots_bad, answers_ba = self.slots.slots(features)
-        normal_bpkh = F.layer_norm(at_least_float32(states_bpkh), states_bpkh.shape[-1:]).to(self.project.weight.dtype)
-        read_bpd = rms_norm(self.project(normal_bpkh.flatten(2)))
-        words_bpd = read_bpd + self.places[places(links_bp2[..., 1]).clamp(max=len(self.places) - 1)]
+        words_bpd, links_bp2 = self.words(features)
+        slots_bad, answers_ba = self.slots.slots(features) if self.thoughts is None else self._with_thoughts(features)
         parts = ((answers_ba, slots_bad), (features.mask, words_bpd))
         whole = answers_ba is None and features.mask is None
         masks = [part.new_ones(part.shape[:2], dtype=torch.bool) if mask is None else mask for mask, part in parts]
         x_bld = torch.cat([slots_bad.to(words_bpd.dtype), words_bpd], dim=1)
         links_bl2 = F.pad(links_bp2, (0, 0, slots_bad.shape[1], 0), value=ALONE)
         return Workspace(x_bld, features.num_answers, None if whole else torch.cat(masks, dim=1), links=links_bl2)
+
+    def words(self, features: Features) -> tuple[Tensor, Tensor]:
+        """Return each word's state (b, p, d) with its place in its sentence, and the links (b, p, 2)."""
+        states_bpkh, links_bp2 = features.states, features.links
+        if links_bp2 is None:
+            links_bp2 = states_bpkh.new_zeros(*states_bpkh.shape[:2], 2, dtype=torch.int32)
+        check_room(states_bpkh.shape[1], self.max_words, "max_words")
+        normal_bpkh = F.layer_norm(at_least_float32(states_bpkh), states_bpkh.shape[-1:]).to(self.project.weight.dtype)
+        read_bpd = rms_norm(self.project(normal_bpkh.flatten(2)))
+        return read_bpd + self.places[places(links_bp2[..., 1]).clamp(max=len(self.places) - 1)], links_bp2
+
+    def _with_thoughts(self, features: Features) -> tuple[Tensor, Tensor | None]:
+        """Return each row's answer slots with the thoughts right behind them, (b, a + t, d), and which are real."""
+        assert self.thoughts is not None
+        self.slots.first(features.most)
+        count, table = len(self.slots.table), torch.cat([self.slots.table, self.thoughts])
+        own_b1 = features.num_answers[:, None]
+        place_p = torch.arange(len(table), device=own_b1.device)
+        chosen_bp = torch.where(place_p < own_b1, place_p, (count + place_p - own_b1).clamp(max=len(table) - 1))
+        real_bp = None if features.fewest >= count else place_p < own_b1 + self.num_thoughts
+        return table[chosen_bp], real_bp
 
 
 def places(sentences_bp: Tensor) -> Tensor:

@@ -89,11 +89,11 @@ class CrossAttention(nn.Module):
         self.out = linear(width, width)
 
     def read(self, reader_bqd: Tensor, source_bsd: Tensor, mask_bs: Tensor | None) -> Tensor:
-        """Return what the reader (b, q, d) takes from the source (b, s, d), where its mask is True, (b, q, d)."""
+        """Return what the reader (b, q, d) takes from the source (b, s, d), where its mask (b, s) or (b, q, s) is True."""
         heads = (self.num_heads, -1)
         q_bnqh = self.query(reader_bqd).unflatten(-1, heads).transpose(1, 2)
         k_bnsh, v_bnsh = (part.unflatten(-1, heads).transpose(1, 2) for part in self.key_value(source_bsd).chunk(2, dim=-1))
-        mask = None if mask_bs is None else mask_bs[:, None, None, :]
+        mask = None if mask_bs is None else (mask_bs if mask_bs.ndim == 3 else mask_bs[:, None])[:, None]
         read_bnqh = F.scaled_dot_product_attention(q_bnqh, k_bnsh, v_bnsh, attn_mask=mask)
         out_bqd: Tensor = self.out(read_bnqh.transpose(1, 2).flatten(2))
         return out_bqd

@@ -373,7 +373,7 @@ def test_layers_prints_what_a_probe_reads_from_each(processes, tiny_folder):
     )
     lines = ended.out.splitlines()
     assert ended.code == 0, ended.err
-    assert [line.split()[1] for line in lines[:-2]] == ["0", "1", "2"] and "%" in lines[0]
+    assert [line.split()[1] for line in lines[:-2]] == ["0", "1", "2", "3"] and "%" in lines[0]
     assert lines[-2].startswith("all layers together") and "--backbone.layers '[0, " in lines[-1]
 
 

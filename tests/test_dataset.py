@@ -74,7 +74,7 @@ def test_problems_that_do_not_fit_are_refused(model, problems, change, message):
 
 
 def test_a_path_of_another_length_is_refused(new_model):
-    with pytest.raises(InputError, match="problem 0: there are 2 path symbols where the prompt has 3 places"):
+    with pytest.raises(InputError, match="problem 0: there are 2 path symbols where the workspace has room for 3"):
         Dataset(new_model(layout=PATHS), [Problem("Know: 4 5 6. Ask: 7 8", ("1", "2"), path=("3", "4"))])
 
 

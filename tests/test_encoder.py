@@ -69,6 +69,8 @@ def test_every_weight_gets_a_gradient(kind):
         ("pooled", "max_answers"),
         ("words", "max_words"),
         ("words", "max_answers"),
+        ("segments", "max_words"),
+        ("segments", "max_answers"),
     ],
 )
 def test_what_does_not_fit_is_refused_with_the_field_to_raise(kind, field):
@@ -80,6 +82,8 @@ def test_what_does_not_fit_is_refused_with_the_field_to_raise(kind, field):
 def test_counts_below_one_are_refused(kind):
     config = ENCODERS[kind].Config
     for field in vars(config()):
+        if field == "num_thoughts":
+            continue  # None are the usual.
         with pytest.raises(ConfigError, match=rf"encoder\.{field} is 0"):
             config(**{field: 0})
 

@@ -34,6 +34,7 @@ LAYERS = [
     "hybrid.adapters.encoder hybrid.adapters.decoder",
     "hybrid.adapters.aligned hybrid.adapters.concat hybrid.adapters.cross_attention hybrid.adapters.pooled",
     "hybrid.adapters.structured hybrid.adapters.words hybrid.adapters.classes hybrid.adapters.tokens",
+    "hybrid.adapters.segments",
     "hybrid.adapters",
     # The model.
     "hybrid.reasoner",

@@ -319,3 +319,12 @@ def test_difficulty_is_a_column_or_the_words_of_the_prompt(tmp_path):
     assert {p.difficulty for split in ("train", "dev", "test") for p in named.up_to(split, 2)} == {4, 2}
     with pytest.raises(InputError, match="\"hops\" is 'many'; give a whole number"):
         table(tmp_path / "b.jsonl", [{**GOOD, "hops": "many"}, NO | {"hops": 1}], difficulty_column="hops").problems("train")
+
+
+def test_worked_steps_may_be_taught_word_by_word(tmp_path):
+    rows = [GOOD | {"steps": "3 - 2 = 1"}, NO | {"steps": "4 - 4 = 0"}]
+    task = table(tmp_path / "a.jsonl", rows, trace_column="steps", teach_trace=True)
+    found = {p.prompt: p.path for split in ("train", "dev", "test") for p in task.up_to(split, 2)}
+    assert found["Is 3 odd?"] == ("3", "-", "2", "=", "1") and {"-", "yes", "no"} <= set(task.symbols)
+    with pytest.raises(ConfigError, match="name their column with table.trace_column"):
+        Table.Config("a.csv", teach_trace=True)

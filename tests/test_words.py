@@ -90,3 +90,26 @@ def test_a_prompt_is_read_by_its_words(backbone):
     torch.testing.assert_close(alone, together, rtol=0, atol=1e-4)
     with pytest.raises(InputError, match=r"15 positions, but encoder.max_words is 14"):
         model.solve(["a b c d e f g h i j k l m n o"])
+
+
+def test_thoughts_stand_right_behind_each_row_s_answers_and_are_taught_its_path(backbone):
+    from dataclasses import replace
+
+    from hybrid.problem import Problem
+    from hybrid.train.dataset import Dataset
+
+    encoder = Words(Words.Config(max_answers=3, num_thoughts=2), 2, 8, 16)
+    found = encoder(Features.pad([torch.randn(2, 2, 8)] * 2, [3, 1]))
+    table = torch.cat([encoder.slots.table, encoder.thoughts])
+    assert torch.equal(found.x[0, :5], table) and torch.equal(found.x[1, :3], table[[0, 3, 4]])
+    assert found.mask[1].int().tolist() == [1, 1, 1, 0, 0, 1, 1]
+
+    own = config(Words.Config(max_answers=1, num_thoughts=3), word_heads=1)
+    model = hybrid.attach(backbone, replace(own, symbols=("yes", "no", "so")))
+    problems = [Problem("Is it?", ("no",), path=("so", "yes")), Problem("Is Ann?", ("yes",), path=("yes", "so", "no"))]
+    targets = Dataset(model, problems).batch([0, 1]).targets
+    assert targets.labels[:, -1].tolist() == [[1, 2, 0, -100], [0, 0, 2, 1]]
+    assert targets.answer.tolist() == [[1, -100, -100, -100], [0, -100, -100, -100]]
+    long = Problem("Is Bob?", ("no",), path=("so",) * 4)
+    with pytest.raises(InputError, match="there are 4 path symbols where the workspace has room for 3"):
+        Dataset(model, [long])

@@ -194,10 +194,11 @@ def _row(model: HybridModel, problem: Problem, prepared: Any, places: int, worke
     if any(not 0 <= weight < math.inf for weight in problem.weights):
         raise InputError(f"weights are {problem.weights}; give finite numbers of at least 0")
     path: list[int] = []
-    context = len(prepared) - places if model.head.encoder.reads == "spans" else 0
-    if context and problem.path:
-        if len(problem.path) != context:
-            raise InputError(f"there are {len(problem.path)} path symbols where the prompt has {context} places")
+    room = ENCODERS[ENCODERS.name_of(encoder)].path_room(encoder, len(prepared), places)
+    if room and problem.path:
+        fits = len(problem.path) <= room if model.head.encoder.reads == "words" else len(problem.path) == room
+        if not fits:
+            raise InputError(f"there are {len(problem.path)} path symbols where the workspace has room for {room}")
         path = [model.head.decoder.index(symbol) for symbol in problem.path]
     lines = list(_lines(model, problem, places, path)) if worked_steps else []
     taught = [*lines[:-1], labels + path]  # The last worked step is the answer.

@@ -42,8 +42,9 @@ def plain_language(problems: Sequence[Problem], num_answers: int) -> Recipe:
         num_answers: slots of the longest answer.
     """
     longest = max(len(spans(problem.prompt)) for problem in problems)
+    thoughts = max(len(problem.path) for problem in problems)
     room = max(64, int(ROOM * longest))
-    block = AttentionBlock.Config(word_heads=1, sentence_heads=1, max_positions=room + num_answers)
+    block = AttentionBlock.Config(word_heads=1, sentence_heads=1, max_positions=room + num_answers + thoughts)
     reasoner = ReasonerConfig(
         num_cycles=3, num_supervision_steps=2, core=SingleState.Config(num_latent_steps=1), block=block, gradient=Full.Config()
     )
@@ -52,10 +53,11 @@ def plain_language(problems: Sequence[Problem], num_answers: int) -> Recipe:
         num_steps=4000, batch_size=32, optimizer=optimizer, curriculum=True, group_by_length=True, mixed_precision="bf16"
     )
     return Recipe(
-        Words.Config(max_answers=num_answers, max_words=room),
+        Words.Config(max_answers=num_answers, max_words=room, num_thoughts=thoughts),
         reasoner,
         train,
         [
+            *([f"encoder.num_thoughts {thoughts}: slots that are taught the worked steps"] if thoughts else []),
             f"encoder words, for up to {room} words: no pattern says where the answer stands (longest prompt: {longest} words)",
             "block.word_heads 1 and sentence_heads 1: places of the same word, and of the same sentence, see each other",
             "core single_state with gradient full, T = 3, N = 2: binding across sentences needs the whole way back",

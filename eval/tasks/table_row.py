@@ -36,6 +36,7 @@ class TableConfig:
             symbol (in a CSV, as JSON). Prompts to solve must then bring theirs along, or be read by `item`.
         trace_column: column of worked steps in words, from which chains of thought are shown and learned; the answer is
             written behind them.
+        teach_trace: teach the words of the trace to the thoughts of the encoder `words` while training; they join the vocabulary.
         difficulty_column: column of whole numbers by which a curriculum orders rows and reports cut them; none takes the words
             of the prompt.
         item: regular expression of the answer symbols' places in a prompt, its first group where it has one.
@@ -57,6 +58,7 @@ class TableConfig:
     answer_column: str = "answer"
     spans_column: str | None = None
     trace_column: str | None = None
+    teach_trace: bool = field(default=False, metadata=ADDED)
     difficulty_column: str | None = field(default=None, metadata=ADDED)
     item: str | None = None
     region: str = "(?s).+"
@@ -81,6 +83,10 @@ class TableConfig:
         require(words, f"table.separator goes with table.unit word, not {self.unit}; leave one of them out")
         require(
             len(self.columns) == len(set(self.columns)), f"table's columns are {', '.join(self.columns)}; name different ones"
+        )
+        require(
+            not self.teach_trace or self.trace_column is not None,
+            "table.teach_trace teaches worked steps; name their column with table.trace_column",
         )
         require(END not in self.symbols, f"{END} marks the end of a shorter answer; leave it out of table.symbols")
         assert self.item is None or self.pattern  # Raises where an expression is none.
@@ -147,6 +153,7 @@ class RowReader:
         return Problem(
             prompt,
             answer,
+            path=self._path(record),
             trace=self._trace(record, answer),
             difficulty=self._difficulty(record, prompt),
             key=key_of(prompt),
@@ -169,6 +176,14 @@ class RowReader:
         if name is None:
             return ""
         return f"{_text(record.values.get(name), name, 'the steps').strip()}\nAnswer: {self.config.between.join(answer)}"
+
+    def _path(self, record: Record) -> tuple[str, ...]:
+        """Return the words of the row's worked steps where they are taught."""
+        name = self.config.trace_column
+        if name is None or not self.config.teach_trace:
+            return ()
+        text = _text(record.values.get(name), name, "the steps")
+        return tuple(text[start:end] for start, end in words.spans(text))
 
     def _symbols(self, value: Any) -> tuple[str, ...]:
         name, unit = self.config.answer_column, self.config.unit

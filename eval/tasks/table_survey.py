@@ -100,7 +100,7 @@ def survey(config: TableConfig) -> Survey:
             if problem is not None:
                 lengths.add(len(problem.answer))
                 if config.unit != "token" and len(symbols) <= MAX_SYMBOLS:
-                    symbols.update(problem.answer)
+                    symbols.update(problem.answer, problem.path)
         seen.append(rows)
     twins = _twins(seen)
     dropped: dict[str, set[int]] = {}
