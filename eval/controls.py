@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from hybrid.adapters import CrossAttention, Pooled
+from hybrid.adapters import CrossAttention, Pooled, Words
+from hybrid.block import AttentionBlock
 from hybrid.cores import Deep, FeedForward
 from hybrid.eval.baselines.trained import Trained
 
@@ -49,8 +50,12 @@ def no_path_labels(config: Trained.Config, positions: int) -> Trained.Config:
 
 
 def no_patterns(config: Trained.Config, positions: int) -> Trained.Config:
-    """The prompt's tokens as they come: no pattern says where its parts stand, and so none is labelled."""
-    return replace(config, encoder=CrossAttention.Config(max_answers=positions, max_tokens=1024))
+    """The prompt's words as they come: no pattern says where its parts stand, and so none is labelled."""
+    block = config.reasoner.block
+    if not isinstance(block, AttentionBlock.Config):
+        return replace(config, encoder=CrossAttention.Config(max_answers=positions, max_tokens=1024))
+    linked = replace(block, matched_heads=0, word_heads=1, sentence_heads=1)
+    return replace(config, encoder=Words.Config(max_answers=positions), reasoner=replace(config.reasoner, block=linked))
 
 
 def embedding_only(config: Trained.Config, positions: int) -> Trained.Config:

@@ -127,7 +127,7 @@ def _trained(untrained: Cell, seed: int, seconds: float) -> Cell:
 
 def codecs(seeds: Sequence[int], seconds: float, data: Data) -> list[Cell]:
     """Return the cells that compare what is kept of the hidden states: two tasks, three codecs."""
-    bases = [replace(cell(deep(state_tracking())), halting={}), plain(data)]
+    bases = [replace(cell(state_tracking()), halting={}, num_train=4000), plain(data)]
     kept = {"raw": Raw.Config(), "int8": Int8.Config(), "projected to 128": Projected.Config()}
     return [
         _trained(replace(base, variant=name, backbone=replace(base.backbone, codec=codec)), seed, seconds)
