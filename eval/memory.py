@@ -2,6 +2,7 @@
 
     python -m hybrid.eval.memory [--cycles 3 12 48] [--plot memory.svg]
     python -m hybrid.eval.memory --joint 2 8 16
+    python -m hybrid.eval.memory --words 100 500 1000 2000 [--plot lengths.svg]
 
 Every cell is a process of its own, so that no cell counts what another left behind. Its figure is the peak over one
 whole optimizer step, less what the process holds before it (weights, inputs, libraries). An equilibrium scheme takes as
@@ -23,21 +24,29 @@ from typing import Any
 import torch
 
 import hybrid
+from hybrid.adapters import Features, Segments, Targets
 from hybrid.backbone import BackboneConfig
 from hybrid.checkpoint import write_text
+from hybrid.config import HybridConfig
 from hybrid.default_backbone import DEFAULT_BACKBONE
-from hybrid.eval.cost import PeakMemory
+from hybrid.eval.cost import PeakMemory, seconds_each
 from hybrid.eval.drawing import as_file
 from hybrid.eval.plots import memory_curve
 from hybrid.eval.speed import OneStep, Setting
 from hybrid.eval.tasks.sudoku import Sudoku
 from hybrid.gradients import GRADIENTS
+from hybrid.head import Head
+from hybrid.layout import LayoutConfig
+from hybrid.losses import LOSSES, Softmax
+from hybrid.problem import Problem
 from hybrid.reasoner import ReasonerConfig
 from hybrid.train import TrainConfig, train
+from hybrid.train.recipe import plain_language
 from hybrid.tuner import Lora
 
 _EXACT = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536", "MALLOC_ARENA_MAX": "1"}
 """Lets glibc give memory back as soon as it is free, so that a process holds what is in use and no leftovers."""
+WORDS_A_SENTENCE = 12
 SCHEMES = ("one_step", "last_cycle", "last_k", "implicit", "phantom", "full")
 
 
@@ -76,6 +85,49 @@ def joint_peak_bytes(num_supervision_steps: int, name: str = DEFAULT_BACKBONE) -
     return during.bytes - before.bytes
 
 
+def step_of_words(kind: str, length: int) -> int:
+    """Return the peak bytes, times 1e6 plus milliseconds, of a step of plain language on a prompt of so many words."""
+    torch.set_num_threads(1)
+    recipe = plain_language([Problem("word " * length, ("a",))], 1)
+    encoder = recipe.encoder if kind == "words" else Segments.Config(max_answers=1, max_words=length)
+    config = HybridConfig(LayoutConfig(num_answers=1), ("a", "b"), encoder=encoder, reasoner=recipe.reasoner)
+    no_vocabulary: Any = None  # The decoder of classes has its own.
+    head = Head(config, 3, 576, no_vocabulary)
+    links = [each for word in range(length) for each in (word % 40, word // WORDS_A_SENTENCE)]
+    features = Features.pad([torch.randn(length, 3, 576)], [1], links=[links])
+    goal = Targets(torch.zeros(1, 1, 1), torch.ones(1), torch.ones(1, 1)).at(torch.ones(1, dtype=torch.int64))
+
+    def step() -> None:
+        out = head(features, head.start(features), goal, LOSSES.build(Softmax.Config()))
+        out.loss.sum().backward()
+        head.zero_grad()
+
+    with PeakMemory() as before:
+        pass
+    with PeakMemory() as during:
+        step()
+    seconds = min(seconds_each(lambda _: step(), range(3), warmup=0))
+    return (during.bytes - before.bytes) // 1000 * 1_000_000 + round(1000 * seconds)
+
+
+def by_words(lengths: Sequence[int], plot: Path | None) -> None:
+    """Print, and draw, seconds and memory of a step by the words of the prompt, for both encoders of plain language."""
+    from rich.console import Console
+    from rich.table import Table
+
+    kinds = ("words", "segments")
+    cells = [(kind, length) for kind in kinds for length in lengths]
+    found = dict(zip(cells, (divmod(each, 1_000_000) for each in alone(step_of_words, cells)), strict=True))
+    title = "a supervision step of one prompt with its gradient, width 128: seconds, peak MB"
+    table = Table("encoder", *(f"{length:,} words" for length in lengths), title=title)
+    for kind in kinds:
+        table.add_row(kind, *(f"{ms / 1000:.2f}, {kb / 1000:,.0f}" for kb, ms in (found[kind, length] for length in lengths)))
+    Console().print(table)
+    if plot:
+        peaks = {kind: [1000 * found[kind, length][0] for length in lengths] for kind in kinds}
+        write_text(plot, as_file(memory_curve(peaks, lengths, along="words of the prompt")))
+
+
 def alone(work: Callable[..., int], cells: Sequence[tuple[Any, ...]]) -> list[int]:
     """Return `work` of each cell, every one in a process of its own that holds no freed memory back."""
     context = multiprocessing.get_context("spawn")
@@ -109,7 +161,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--plot", type=Path, help="SVG file to draw")
     parser.add_argument("--joint", type=int, nargs="+", help="N of joint training, measured instead")
+    parser.add_argument("--words", type=int, nargs="+", help="words of a prompt in plain language, measured instead")
     options = parser.parse_args(argv)
+    if options.words:
+        by_words(options.words, options.plot)
+        return
     if options.joint:
         title = "peak MB of training LoRA and head together, 4x4 Sudoku, batch 16"
         table = Table(*(f"N = {count}" for count in options.joint), title=title)

@@ -190,7 +190,9 @@ def pareto_front(marks: Sequence[Mark]) -> list[Mark]:
     return front
 
 
-def memory_curve(peaks: Mapping[str, Sequence[int]], cycles: Sequence[int]) -> str:
+def memory_curve(
+    peaks: Mapping[str, Sequence[int]], cycles: Sequence[int], along: str = "cycles of a supervision step, T"
+) -> str:
     """Return an SVG of the peak bytes of a training step by the number of cycles, one line a gradient scheme."""
     with new_figure() as (figure, axes):
         named: dict[str, Artist] = {}
@@ -202,7 +204,7 @@ def memory_curve(peaks: Mapping[str, Sequence[int]], cycles: Sequence[int]) -> s
         axes.set_yscale("log")
         axes.set_xticks(cycles, [str(count) for count in cycles])
         axes.set_xticks([], minor=True)
-        axes.set_xlabel("cycles of a supervision step, T")
+        axes.set_xlabel(along)
         axes.set_ylabel("peak MB of a training step")
         add_legend(figure, named)
-        return as_svg(figure, "Peak memory by the number of cycles: " + ", ".join(peaks))
+        return as_svg(figure, f"Peak memory by {along}: " + ", ".join(peaks))
