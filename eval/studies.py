@@ -5,7 +5,7 @@
 
 gradients: every gradient scheme, averaging, deep supervision, T and n, under one budget of training seconds.
 depth: heads trained at N = 4, tested at 1 to 64 steps, with halting and with noisy search.
-codecs: state tracking, and StepGame or another file of --data, with the hidden states kept raw, in int8, and projected.
+codecs: the quickstart's Sudoku, and StepGame or another file of --data, with the hidden states kept raw, in int8, and projected.
 reading: prompts in plain language (--data, --test), without patterns: the recipe, and what each of its parts gives.
 recipe: seconds until 95% of the dev split are right, with this library's recipe and with that of the TRM paper.
 
@@ -28,7 +28,7 @@ from hybrid.equilibrium import Implicit, Phantom
 from hybrid.errors import HybridError, InputError
 from hybrid.eval.study import Cell, Result, read, rules, run
 from hybrid.eval.study_tables import depth_table, difficulty_table, halting_table, recipe_table, table
-from hybrid.eval.suites import Entry, sort, state_tracking, sudoku
+from hybrid.eval.suites import Entry, quickstart_entries, sort, state_tracking, sudoku
 from hybrid.eval.tasks import TASKS
 from hybrid.eval.tasks.table import Table
 from hybrid.eval.tasks.task import Split
@@ -127,7 +127,7 @@ def _trained(untrained: Cell, seed: int, seconds: float) -> Cell:
 
 def codecs(seeds: Sequence[int], seconds: float, data: Data) -> list[Cell]:
     """Return the cells that compare what is kept of the hidden states: two tasks, three codecs."""
-    bases = [replace(cell(state_tracking()), halting={}, num_train=4000), plain(data)]
+    bases = [replace(cell(quickstart_entries()[0]), halting={}), plain(data)]
     kept = {"raw": Raw.Config(), "int8": Int8.Config(), "projected to 128": Projected.Config()}
     return [
         _trained(replace(base, variant=name, backbone=replace(base.backbone, codec=codec)), seed, seconds)
