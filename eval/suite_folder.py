@@ -24,13 +24,15 @@ from typing import Any
 from hybrid.checkpoint import write_text
 from hybrid.errors import ConfigError, InputError
 from hybrid.eval.baselines.method import Attempt
-from hybrid.eval.results import Record
+from hybrid.eval.results import Record, read_json
 from hybrid.eval.tasks.show import Picture
 from hybrid.kinds import from_dict, to_dict
 from hybrid.problem import Problem
 
 NOT_YET = "not run yet"
 """Reason of a cell whose turn has not come."""
+
+FOLDER = "the output folder"
 
 _ATTEMPT = ("right", "text", "tokens", "steps", "flops", "cut", "answers_by_step")
 _PROBLEM = ("prompt", "answer", "difficulty", "key")
@@ -247,7 +249,7 @@ def read_suite(folder: Path) -> SuiteFolder:
 
 def read_about(folder: Path) -> dict[str, Any]:
     """Return what suite.json holds; see read_suite."""
-    return _json(folder / "suite.json")
+    return read_json(folder / "suite.json", dict, FOLDER)
 
 
 def _texts(notes: Any) -> list[str]:
@@ -275,13 +277,13 @@ def read_cell(suite: Path, planned: Planned) -> CellResult:
     record, reason, about = None, NOT_YET, {}
     if (folder / "record.json").exists():
         try:
-            about = _json(folder / "record.json")
+            about = read_json(folder / "record.json", dict, FOLDER)
             names = {each.name for each in fields(Record)}
             record = from_dict(Record, {name: value for name, value in about.items() if name in names}, "record")
         except (InputError, ConfigError) as error:
             reason = f"its record is damaged: {error}"
     elif (folder / "failed.json").exists():
-        reason = str(_json(folder / "failed.json").get("error") or "no reason was written down")
+        reason = str(read_json(folder / "failed.json", dict, FOLDER).get("error") or "no reason was written down")
     return CellResult(
         planned,
         record,
@@ -291,19 +293,6 @@ def read_cell(suite: Path, planned: Planned) -> CellResult:
         tuple(_texts(about.get("notes") or [])),
         str(about.get("settings", "")),
     )
-
-
-def _json(file: Path) -> dict[str, Any]:
-    try:
-        data = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise InputError(f"cannot read {file}: {reason}; give the output folder of a benchmark") from None
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{file} is not JSON ({error}); delete it and run the benchmark again") from None
-    if not isinstance(data, dict):
-        raise InputError(f"{file} holds a {type(data).__name__}, not an object; delete it and run the benchmark again")
-    return data
 
 
 def _lines(file: Path, wanted: dict[str, type]) -> Iterator[dict[str, Any]]:
