@@ -65,24 +65,20 @@ class Planned:
 
 
 @dataclass(frozen=True)
-class CellResult:
-    """What one cell of a suite gave.
+class CellResult(Planned):
+    """A cell, and what it gave.
 
     Args:
-        planned: which one.
         record: its figures; None where it has not run or failed.
         reason: why there is no record.
-        attempts: file of its answers.
-        pictures: file of its drawn problems.
+        folder: of its files.
         notes: what a reader of its figures must know.
         settings: digest of what was run; empty where there is no record.
     """
 
-    planned: Planned
     record: Record | None
     reason: str
-    attempts: Path
-    pictures: Path = Path("pictures.jsonl")
+    folder: Path
     notes: tuple[str, ...] = ()
     settings: str = ""
 
@@ -92,34 +88,9 @@ class CellResult:
         return (self.record.course if self.record else None) or []
 
     @property
-    def slug(self) -> str:
-        """Its folder."""
-        return self.planned.slug
-
-    @property
-    def task(self) -> str:
-        """Name of its task."""
-        return self.record.task if self.record else self.planned.task
-
-    @property
     def task_slug(self) -> str:
-        """The planned task's name as a file's."""
-        return slug(self.planned.task)
-
-    @property
-    def method(self) -> str:
-        """Name of its method."""
-        return self.record.method if self.record else self.planned.method
-
-    @property
-    def seed(self) -> int:
-        """Seed of its training."""
-        return self.planned.seed
-
-    @property
-    def num_train(self) -> int:
-        """Problems that it may learn from."""
-        return self.planned.num_train
+        """The task's name as a file's."""
+        return slug(self.task)
 
     @cached_property
     def right(self) -> dict[int, bool]:
@@ -128,7 +99,9 @@ class CellResult:
         Raises:
             InputError: the file is damaged.
         """
-        return {line["problem"]: line["right"] for line in _lines(self.attempts, {"problem": int, "right": bool})}
+        return {
+            line["problem"]: line["right"] for line in _lines(self.folder / "attempts.jsonl", {"problem": int, "right": bool})
+        }
 
     @property
     def drawn(self) -> list[Drawn]:
@@ -137,11 +110,11 @@ class CellResult:
         Raises:
             InputError: the file is damaged.
         """
-        return [_drawn(line) for line in _lines(self.pictures, {"problem": int, "steps": list})]
+        return [_drawn(line) for line in _lines(self.folder / "pictures.jsonl", {"problem": int, "steps": list})]
 
     def answers(self, wanted: Collection[int]) -> dict[int, dict[str, Any]]:
         """Return the lines of attempts.jsonl for the problems `wanted`, by their index."""
-        lines = _lines(self.attempts, {"problem": int, "right": bool, "text": str})
+        lines = _lines(self.folder / "attempts.jsonl", {"problem": int, "right": bool, "text": str})
         return {line["problem"]: line for line in lines if line["problem"] in wanted}
 
 
@@ -175,7 +148,8 @@ def slug(text: str) -> str:
 
 def write_suite(folder: Path, about: dict[str, Any], cells: Sequence[Planned]) -> None:
     """Write suite.json; `about` holds suite, command, seconds and notes."""
-    write_text(folder / "suite.json", json.dumps(about | {"cells": [asdict(cell) for cell in cells]}, indent=1) + "\n")
+    listed = [{each.name: getattr(cell, each.name) for each in fields(Planned)} for cell in cells]
+    write_text(folder / "suite.json", json.dumps(about | {"cells": listed}, indent=1) + "\n")
 
 
 def write_problems(folder: Path, task_slug: str, problems: Sequence[Problem]) -> None:
@@ -284,14 +258,9 @@ def read_cell(suite: Path, planned: Planned) -> CellResult:
             reason = f"its record is damaged: {error}"
     elif (folder / "failed.json").exists():
         reason = str(read_json(folder / "failed.json", dict, FOLDER).get("error") or "no reason was written down")
+    notes, settings = tuple(_texts(about.get("notes") or [])), str(about.get("settings", ""))
     return CellResult(
-        planned,
-        record,
-        "" if record else reason,
-        folder / "attempts.jsonl",
-        folder / "pictures.jsonl",
-        tuple(_texts(about.get("notes") or [])),
-        str(about.get("settings", "")),
+        **asdict(planned), record=record, reason="" if record else reason, folder=folder, notes=notes, settings=settings
     )
 
 
