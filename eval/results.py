@@ -180,11 +180,8 @@ def columns(records: Sequence[Record]) -> list[Column]:
         for name in ("task", "split", "method", "seed")
         if name == "method" or len({getattr(record, name) for record in records}) > 1
     ]
-    return first + [column for column in _FIGURES if column is not _ENERGY or any(_has_energy(record) for record in records)]
-
-
-def _has_energy(record: Record) -> bool:
-    return record.energy_joules_mean is not None
+    has_energy = any(record.energy_joules_mean is not None for record in records)
+    return first + [column for column in _FIGURES if column is not _ENERGY or has_energy]
 
 
 def is_best(record: Record, records: Sequence[Record]) -> bool:

@@ -110,7 +110,11 @@ class CellResult(Planned):
         Raises:
             InputError: the file is damaged.
         """
-        return [_drawn(line) for line in _lines(self.folder / "pictures.jsonl", {"problem": int, "steps": list})]
+        file = self.folder / "pictures.jsonl"
+        try:
+            return [from_dict(Drawn, line) for line in _lines(file, {"problem": int, "steps": list})]
+        except ConfigError as error:
+            raise InputError(f"the pictures in {file} are damaged ({error}); run the benchmark again") from None
 
     def answers(self, wanted: Collection[int]) -> dict[int, dict[str, Any]]:
         """Return the lines of attempts.jsonl for the problems `wanted`, by their index."""
@@ -235,14 +239,6 @@ def _problems(file: Path) -> Iterator[Problem]:
         difficulty = line.get("difficulty")
         answer = tuple(str(symbol) for symbol in line["answer"])
         yield Problem(line["prompt"], answer, difficulty=difficulty if isinstance(difficulty, int) else 0)
-
-
-def _drawn(line: dict[str, Any]) -> Drawn:
-    try:
-        drawn: Drawn = from_dict(Drawn, line)
-        return drawn
-    except ConfigError as error:
-        raise InputError(f"the pictures of problem {line['problem']} are damaged ({error}); run the benchmark again") from None
 
 
 def read_cell(suite: Path, planned: Planned) -> CellResult:

@@ -80,8 +80,8 @@ def by_difficulty(task: TaskResults) -> Chart | None:
                 share for i, share in entry.shares().items() if i < len(task.problems) and task.problems[i].difficulty in levels
             ]
             if own:
-                interval = wilson(round(sum(own)), len(own))
-                shares.append(Share(fmean(levels), fmean(own), *_around(fmean(own), *interval)))
+                mean, (low, high) = fmean(own), wilson(round(sum(own)), len(own))
+                shares.append(Share(fmean(levels), mean, min(mean, low), max(mean, high)))
         if shares:
             found[entry.method] = shares
     names = {fmean(levels): f"{levels[0]}" if len(levels) == 1 else f"{levels[0]}–{levels[-1]}" for levels in bins}
@@ -193,10 +193,6 @@ def _bins(difficulties: Sequence[int]) -> list[list[int]]:
         bins[-1].append(level)
         filled += sum(difficulty == level for difficulty in difficulties)
     return bins
-
-
-def _around(mean: float, low: float, high: float) -> tuple[float, float]:
-    return min(mean, low), max(mean, high)
 
 
 def _places(found: Mapping[str, Sequence[Share]]) -> list[float]:
