@@ -126,7 +126,7 @@ def by_training_seconds(task: TaskResults) -> Chart | None:
     names = [*(name for name in first if name in known), *(name for name in known if name not in first)][:MOST_LINES]
     head = ["method", "seed", "training seconds", "best dev exact %", "seconds to 95% of it"]
     note = "Exact answers on the dev split, one line a seed; the test split is not looked at while training."
-    svg = accuracy_lines([line for line in lines if line.name in names], "training seconds")
+    svg = accuracy_lines(tuple(line for line in lines if line.name in names), "training seconds")
     return Chart("Accuracy by training seconds", note + _left_out(len(names), len(known)), svg, head, rows)
 
 
@@ -150,7 +150,7 @@ def by_cost(task: TaskResults, cost: Cost) -> Chart:
     )
     order = sorted(marks.items(), key=lambda pair: pair[1].cost)
     rows = [[method, significant(mark.cost), percent(mark.exact), "yes" if mark.name in names else ""] for method, mark in order]
-    svg = accuracy_by_cost(list(marks.values()), cost, front)
+    svg = accuracy_by_cost(tuple(marks.values()), cost, tuple(front))
     return Chart(title, note, svg, ["method", COSTS[cost][0], "exact %", "on the front"], rows)
 
 
@@ -224,7 +224,7 @@ def _lines(
     for method, shares in found.items():
         known = {share.x: share for share in shares}
         rows.append([method, *(percent(known[place].exact) if place in known else "" for place in columns)])
-    return Chart(title, caption + _left_out(len(drawn), len(found)), accuracy_lines(lines, along), head, rows)
+    return Chart(title, caption + _left_out(len(drawn), len(found)), accuracy_lines(tuple(lines), along), head, rows)
 
 
 def _left_out(drawn: int, known: int) -> str:
