@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from hybrid.backbone import Backbone
 from hybrid.errors import InputError
@@ -120,42 +121,25 @@ def _answered(
     backbone: Backbone,
     say: Callable[[str], None],
 ) -> tuple[list[Measured], dict[str, str]]:
-    """Return what the methods answered, and why a text method could not; raise InputError where none could."""
+    """Return what the methods answered, with accuracy by step, and why a text method could not; raise where none could."""
     measured, failed = [], {}
     for method in methods:
+        takes_steps = isinstance(method, HeadMethod)
+        asked = problems if takes_steps else problems[: plan.num_text_problems]
+        timed = plan.num_latency if takes_steps else min(plan.num_latency, 2)
+        about: dict[str, Any] = {"task_name": task_name(task), "split": "test", "seed": plan.seed, "backbone": backbone}
         try:
-            measured.append(_measured(method, task, problems, plan, backbone, say))
+            found = measure(method, asked, **about, num_latency=timed, say=say)
+            curve = method.depth_curve(problems, DEPTH)
+            measured.append(replace(found, record=replace(found.record, accuracy_by_step=curve)))
         except InputError as error:  # Such as a prompt that is too long for the context: the others' answers are kept.
-            if isinstance(method, HeadMethod):
+            if takes_steps:
                 raise
             failed[method.name] = str(error)
             say(f"{method.name}: not run: {error}")
     if not measured:
         raise InputError(next(iter(failed.values()), "there is no method to measure; give at least one"))
     return measured, failed
-
-
-def _measured(
-    method: Method,
-    task: Task,
-    problems: Sequence[Problem],
-    plan: Plan,
-    backbone: Backbone,
-    say: Callable[[str], None],
-) -> Measured:
-    """Return the answers of one method, with its accuracy by step where it takes steps."""
-    takes_steps = isinstance(method, HeadMethod)
-    found = measure(
-        method,
-        problems if takes_steps else problems[: plan.num_text_problems],
-        task_name=task_name(task),
-        split="test",
-        seed=plan.seed,
-        backbone=backbone,
-        num_latency=plan.num_latency if takes_steps else min(plan.num_latency, 2),
-        say=say,
-    )
-    return replace(found, record=replace(found.record, accuracy_by_step=method.depth_curve(problems, DEPTH)))
 
 
 def longest(measured: Sequence[Measured], count: int, total: int) -> list[int]:

@@ -239,7 +239,8 @@ class PeakMemory:
             for index in range(torch.cuda.device_count()):
                 torch.cuda.reset_peak_memory_stats(index)
         else:
-            _give_back()
+            with contextlib.suppress(OSError, AttributeError):  # No glibc.
+                ctypes.CDLL("libc.so.6").malloc_trim(0)
             with contextlib.suppress(OSError):
                 Path("/proc/self/clear_refs").write_text("5")
         return self
@@ -249,11 +250,6 @@ class PeakMemory:
             self.bytes = sum(torch.cuda.max_memory_allocated(index) for index in range(torch.cuda.device_count()))
         else:
             self.bytes = _resident_peak()
-
-
-def _give_back() -> None:
-    with contextlib.suppress(OSError, AttributeError):  # No glibc.
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def _resident_peak() -> int:

@@ -49,7 +49,7 @@ def student_point(freedom: float, level: float = 0.95) -> float:
     """
     if not freedom >= 1:
         raise ValueError(f"freedom is {freedom}; give at least 1 degree of freedom")
-    return float(stdtrit(freedom, (1 + checked_level(level)) / 2))
+    return -float(stdtrit(freedom, (1 - checked_level(level)) / 2))
 
 
 def score_interval(rate: float, n: float, point: float) -> tuple[float, float]:

@@ -95,13 +95,9 @@ class Mark:
     labelled: bool = True
 
 
-def accuracy_lines(lines: Sequence[Line], along: Along) -> str:
-    """Return an SVG of exact share along steps, difficulty or training, with bands from low to high."""
-    return _drawn_lines(tuple(lines), along)
-
-
 @lru_cache(_KEPT)
-def _drawn_lines(lines: tuple[Line, ...], along: Along) -> str:
+def accuracy_lines(lines: tuple[Line, ...], along: Along) -> str:
+    """Return an SVG of exact share along steps, difficulty or training, with bands from low to high."""
     caption, axis = _ALONG[along]
     with new_figure() as (figure, axes):
         percent_axis(axes)
@@ -130,16 +126,12 @@ def _marked(places: Sequence[float], along: Along) -> list[int]:
     return list(range(0, len(places), max(1, len(places) // 12)))
 
 
-def accuracy_by_cost(marks: Sequence[Mark], cost: Cost, front: Sequence[Mark] = ()) -> str:
+@lru_cache(_KEPT)
+def accuracy_by_cost(marks: tuple[Mark, ...], cost: Cost, front: tuple[Mark, ...] = ()) -> str:
     """Return an SVG of exact share against a cost on a logarithmic axis, with a dashed line along the marks of `front`.
 
     A cost of 0 has no place on such an axis: it stands at the left edge, hollow and named "(0)".
     """
-    return _drawn_marks(tuple(marks), cost, tuple(front))
-
-
-@lru_cache(_KEPT)
-def _drawn_marks(marks: tuple[Mark, ...], cost: Cost, front: tuple[Mark, ...]) -> str:
     caption, unit = COSTS[cost]
     least = min((mark.cost for mark in marks if mark.cost > 0), default=1.0)
     places = [mark.cost or least / 4 for mark in marks]

@@ -14,7 +14,7 @@ from dataclasses import MISSING, dataclass, fields
 from decimal import Decimal
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import hybrid
 from hybrid.checkpoint import write_text
@@ -23,6 +23,8 @@ from hybrid.kinds import from_dict, require, to_dict
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+T = TypeVar("T", list[Any], dict[str, Any])
 
 
 @dataclass(frozen=True)
@@ -127,22 +129,30 @@ def read_results(path: str | Path) -> list[Record]:
     Raises:
         InputError: the file is missing or damaged, or a field is missing, unknown, ill-typed or out of range.
     """
-    try:
-        data = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise InputError(f"cannot read {path}: {reason}; give a results.json of `hybrid bench`") from None
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not JSON ({error}); restore the file or run the benchmark again") from None
-    if not isinstance(data, list):
-        raise InputError(f"{path} holds a {type(data).__name__}; give a list of records as `hybrid bench` writes it")
     records = []
-    for number, entry in enumerate(data, start=1):
+    for number, entry in enumerate(read_json(path, list, "a results.json"), start=1):
         try:
             records.append(_record(entry))
         except ConfigError as error:
             raise InputError(f"{path}, record {number}: {error}") from None
     return records
+
+
+def read_json(path: str | Path, kind: type[T], named: str) -> T:
+    """Return what a JSON file holds, a list or a dict; `named` says what to give in its place.
+
+    Raises:
+        InputError: the file is missing or damaged, or holds something else.
+    """
+    try:
+        data = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}; give {named} of `hybrid bench`") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is not JSON ({error}); restore the file, or delete it and run the benchmark again") from None
+    if not isinstance(data, kind):
+        raise InputError(f"{path} holds a {type(data).__name__}; give a {kind.__name__} as `hybrid bench` writes it")
+    return data
 
 
 def _record(data: Any) -> Record:
@@ -170,11 +180,8 @@ def columns(records: Sequence[Record]) -> list[Column]:
         for name in ("task", "split", "method", "seed")
         if name == "method" or len({getattr(record, name) for record in records}) > 1
     ]
-    return first + [column for column in _FIGURES if column is not _ENERGY or any(_has_energy(record) for record in records)]
-
-
-def _has_energy(record: Record) -> bool:
-    return record.energy_joules_mean is not None
+    has_energy = any(record.energy_joules_mean is not None for record in records)
+    return first + [column for column in _FIGURES if column is not _ENERGY or has_energy]
 
 
 def is_best(record: Record, records: Sequence[Record]) -> bool:

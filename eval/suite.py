@@ -224,12 +224,12 @@ def open_suite(suite: Suite, output: Path, command: str, backbone: Backbone, eng
         if differs:
             raise InputError(f"{output} holds a suite with {', '.join(differs)}; give another --output")
         before = read_suite(output).cells if known.get("cells") else []
-        lost = {cell.planned.task for cell in before} - {cell.task for cell in planned}
+        lost = {cell.task for cell in before} - {cell.task for cell in planned}
         if lost:
             raise InputError(f"{output} holds a suite with the task {sorted(lost)[0]}; give another --output")
         # Cells of other seeds that have run, or failed, stay in the report.
         slugs = {cell.slug for cell in planned}
-        planned += [cell.planned for cell in before if cell.slug not in slugs and cell.reason != NOT_YET]
+        planned += [cell for cell in before if cell.slug not in slugs and cell.reason != NOT_YET]
     write_suite(output, about | {"command": command, "notes": [COUNTED, *suite.notes]}, planned)
 
 

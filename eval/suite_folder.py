@@ -24,13 +24,15 @@ from typing import Any
 from hybrid.checkpoint import write_text
 from hybrid.errors import ConfigError, InputError
 from hybrid.eval.baselines.method import Attempt
-from hybrid.eval.results import Record
+from hybrid.eval.results import Record, read_json
 from hybrid.eval.tasks.show import Picture
 from hybrid.kinds import from_dict, to_dict
 from hybrid.problem import Problem
 
 NOT_YET = "not run yet"
 """Reason of a cell whose turn has not come."""
+
+FOLDER = "the output folder"
 
 _ATTEMPT = ("right", "text", "tokens", "steps", "flops", "cut", "answers_by_step")
 _PROBLEM = ("prompt", "answer", "difficulty", "key")
@@ -63,24 +65,20 @@ class Planned:
 
 
 @dataclass(frozen=True)
-class CellResult:
-    """What one cell of a suite gave.
+class CellResult(Planned):
+    """A cell, and what it gave.
 
     Args:
-        planned: which one.
         record: its figures; None where it has not run or failed.
         reason: why there is no record.
-        attempts: file of its answers.
-        pictures: file of its drawn problems.
+        folder: of its files.
         notes: what a reader of its figures must know.
         settings: digest of what was run; empty where there is no record.
     """
 
-    planned: Planned
     record: Record | None
     reason: str
-    attempts: Path
-    pictures: Path = Path("pictures.jsonl")
+    folder: Path
     notes: tuple[str, ...] = ()
     settings: str = ""
 
@@ -90,34 +88,9 @@ class CellResult:
         return (self.record.course if self.record else None) or []
 
     @property
-    def slug(self) -> str:
-        """Its folder."""
-        return self.planned.slug
-
-    @property
-    def task(self) -> str:
-        """Name of its task."""
-        return self.record.task if self.record else self.planned.task
-
-    @property
     def task_slug(self) -> str:
-        """The planned task's name as a file's."""
-        return slug(self.planned.task)
-
-    @property
-    def method(self) -> str:
-        """Name of its method."""
-        return self.record.method if self.record else self.planned.method
-
-    @property
-    def seed(self) -> int:
-        """Seed of its training."""
-        return self.planned.seed
-
-    @property
-    def num_train(self) -> int:
-        """Problems that it may learn from."""
-        return self.planned.num_train
+        """The task's name as a file's."""
+        return slug(self.task)
 
     @cached_property
     def right(self) -> dict[int, bool]:
@@ -126,7 +99,9 @@ class CellResult:
         Raises:
             InputError: the file is damaged.
         """
-        return {line["problem"]: line["right"] for line in _lines(self.attempts, {"problem": int, "right": bool})}
+        return {
+            line["problem"]: line["right"] for line in _lines(self.folder / "attempts.jsonl", {"problem": int, "right": bool})
+        }
 
     @property
     def drawn(self) -> list[Drawn]:
@@ -135,11 +110,15 @@ class CellResult:
         Raises:
             InputError: the file is damaged.
         """
-        return [_drawn(line) for line in _lines(self.pictures, {"problem": int, "steps": list})]
+        file = self.folder / "pictures.jsonl"
+        try:
+            return [from_dict(Drawn, line) for line in _lines(file, {"problem": int, "steps": list})]
+        except ConfigError as error:
+            raise InputError(f"the pictures in {file} are damaged ({error}); run the benchmark again") from None
 
     def answers(self, wanted: Collection[int]) -> dict[int, dict[str, Any]]:
         """Return the lines of attempts.jsonl for the problems `wanted`, by their index."""
-        lines = _lines(self.attempts, {"problem": int, "right": bool, "text": str})
+        lines = _lines(self.folder / "attempts.jsonl", {"problem": int, "right": bool, "text": str})
         return {line["problem"]: line for line in lines if line["problem"] in wanted}
 
 
@@ -173,7 +152,8 @@ def slug(text: str) -> str:
 
 def write_suite(folder: Path, about: dict[str, Any], cells: Sequence[Planned]) -> None:
     """Write suite.json; `about` holds suite, command, seconds and notes."""
-    write_text(folder / "suite.json", json.dumps(about | {"cells": [asdict(cell) for cell in cells]}, indent=1) + "\n")
+    listed = [{each.name: getattr(cell, each.name) for each in fields(Planned)} for cell in cells]
+    write_text(folder / "suite.json", json.dumps(about | {"cells": listed}, indent=1) + "\n")
 
 
 def write_problems(folder: Path, task_slug: str, problems: Sequence[Problem]) -> None:
@@ -247,7 +227,7 @@ def read_suite(folder: Path) -> SuiteFolder:
 
 def read_about(folder: Path) -> dict[str, Any]:
     """Return what suite.json holds; see read_suite."""
-    return _json(folder / "suite.json")
+    return read_json(folder / "suite.json", dict, FOLDER)
 
 
 def _texts(notes: Any) -> list[str]:
@@ -261,49 +241,23 @@ def _problems(file: Path) -> Iterator[Problem]:
         yield Problem(line["prompt"], answer, difficulty=difficulty if isinstance(difficulty, int) else 0)
 
 
-def _drawn(line: dict[str, Any]) -> Drawn:
-    try:
-        drawn: Drawn = from_dict(Drawn, line)
-        return drawn
-    except ConfigError as error:
-        raise InputError(f"the pictures of problem {line['problem']} are damaged ({error}); run the benchmark again") from None
-
-
 def read_cell(suite: Path, planned: Planned) -> CellResult:
     """Return a cell by its files."""
     folder = suite / "cells" / planned.slug
     record, reason, about = None, NOT_YET, {}
     if (folder / "record.json").exists():
         try:
-            about = _json(folder / "record.json")
+            about = read_json(folder / "record.json", dict, FOLDER)
             names = {each.name for each in fields(Record)}
             record = from_dict(Record, {name: value for name, value in about.items() if name in names}, "record")
         except (InputError, ConfigError) as error:
             reason = f"its record is damaged: {error}"
     elif (folder / "failed.json").exists():
-        reason = str(_json(folder / "failed.json").get("error") or "no reason was written down")
+        reason = str(read_json(folder / "failed.json", dict, FOLDER).get("error") or "no reason was written down")
+    notes, settings = tuple(_texts(about.get("notes") or [])), str(about.get("settings", ""))
     return CellResult(
-        planned,
-        record,
-        "" if record else reason,
-        folder / "attempts.jsonl",
-        folder / "pictures.jsonl",
-        tuple(_texts(about.get("notes") or [])),
-        str(about.get("settings", "")),
+        **asdict(planned), record=record, reason="" if record else reason, folder=folder, notes=notes, settings=settings
     )
-
-
-def _json(file: Path) -> dict[str, Any]:
-    try:
-        data = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise InputError(f"cannot read {file}: {reason}; give the output folder of a benchmark") from None
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{file} is not JSON ({error}); delete it and run the benchmark again") from None
-    if not isinstance(data, dict):
-        raise InputError(f"{file} holds a {type(data).__name__}, not an object; delete it and run the benchmark again")
-    return data
 
 
 def _lines(file: Path, wanted: dict[str, type]) -> Iterator[dict[str, Any]]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from hybrid.checkpoint import whole_file
@@ -137,12 +138,6 @@ def draw_path(task: Task, prompt: str, solution: Solution, folder: Path) -> None
         figure = _figure(3, 3.3)
         _draw_answer(figure.subplots(), task, prompt, solution, step)
         figure.canvas.draw()
-        frames.append(Image.fromarray(_pixels(figure)))
+        frames.append(Image.fromarray(np.asarray(figure.canvas.buffer_rgba())[..., :3]))
     with whole_file(folder / "answer.gif") as work:
         frames[0].save(work, format="GIF", save_all=True, append_images=frames[1:], duration=[700] * (count - 1) + [2500], loop=0)
-
-
-def _pixels(figure: Any) -> Any:
-    import numpy as np
-
-    return np.asarray(figure.canvas.buffer_rgba())[..., :3]

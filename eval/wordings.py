@@ -37,11 +37,8 @@ def trained(cells: Sequence[Cell], folder: Path) -> list[Cell]:
     """Return the cells of HEADS whose training on their task's largest number of problems has ended in `folder`."""
     most = {cell.task: max(other.num_train for other in cells if other.task == cell.task) for cell in cells}
     chosen = [cell for cell in cells if cell.name in HEADS and cell.num_train == most[cell.task]]
-    return [cell for cell in chosen if _ended(folder / "cells" / cell.fit_slug / "fit")]
-
-
-def _ended(fit: Path) -> bool:
-    return ((RunFolder(fit).read_record() or {}).get("finished")) is not None
+    kept = {cell.slug: RunFolder(folder / "cells" / cell.fit_slug / "fit").read_record() or {} for cell in chosen}
+    return [cell for cell in chosen if kept[cell.slug].get("finished") is not None]
 
 
 def records(cell: Cell, backbone: Backbone, folder: Path, seconds: float) -> list[Record]:

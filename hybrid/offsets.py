@@ -46,15 +46,14 @@ class Encoded:
 def encode(tokenizer: Any, prompts: Sequence[str]) -> list[Encoded]:
     """Tokenize prompts, with special tokens and without truncation."""
     fast = bool(getattr(tokenizer, "is_fast", False))
-    options = {"return_offsets_mapping": True} if fast else {}
+    options = {"return_offsets_mapping" if fast else "return_special_tokens_mask": True}
     batch = tokenizer(list(prompts), truncation=False, verbose=False, **options)
     if fast:
         pairs = zip(batch["input_ids"], batch["offset_mapping"], strict=True)
         return [Encoded(list(ids), [tuple(pair) for pair in offsets]) for ids, offsets in pairs]
-    own = tokenizer(list(prompts), truncation=False, verbose=False, add_special_tokens=False)["input_ids"]
-    text_of = _Reader(tokenizer, own)
-    rows = zip(prompts, batch["input_ids"], own, strict=True)
-    return [Encoded(list(ids), _framed(ids, plain, _aligned(text_of, plain, prompt))) for prompt, ids, plain in rows]
+    text_of = _Reader(tokenizer, batch["input_ids"])
+    rows = zip(prompts, batch["input_ids"], batch["special_tokens_mask"], strict=True)
+    return [Encoded(list(ids), _aligned(text_of, ids, added, prompt)) for prompt, ids, added in rows]
 
 
 def tokens_of_spans(encoded: Encoded, spans: Sequence[Span]) -> list[tuple[int, int]]:
@@ -77,18 +76,9 @@ def tokens_of_spans(encoded: Encoded, spans: Sequence[Span]) -> list[tuple[int, 
     return ranges
 
 
-def _framed(ids: Sequence[int], own: Sequence[int], offsets: list[Span] | None) -> list[Span] | None:
-    """Give the special tokens around a prompt's `own` tokens empty ranges."""
-    surplus = len(ids) - len(own)
-    before = next((i for i in range(surplus + 1) if list(ids[i : i + len(own)]) == list(own)), None)
-    if offsets is None or before is None:
-        return None
-    return [(0, 0)] * before + offsets + [(0, 0)] * (surplus - before)
-
-
-def _aligned(text_of: _Reader, ids: Sequence[int], prompt: str) -> list[Span] | None:
+def _aligned(text_of: _Reader, ids: Sequence[int], added: Sequence[int], prompt: str) -> list[Span] | None:
     """Return the range of `prompt` that each of its tokens stands for; None where that is not certain."""
-    letters = _letters(text_of, ids)
+    letters = _letters(text_of, ids, added)
     for form in (str, _compatible, _loose):
         places = _matched(letters, prompt, form, len(ids))
         if places is not None:
@@ -96,13 +86,13 @@ def _aligned(text_of: _Reader, ids: Sequence[int], prompt: str) -> list[Span] | 
     return None
 
 
-def _letters(text_of: _Reader, ids: Sequence[int]) -> list[Letter]:
-    """Return the text of all tokens, letter by letter; tokens that are parts of a character share it."""
+def _letters(text_of: _Reader, ids: Sequence[int], added: Sequence[int]) -> list[Letter]:
+    """Return the text of all tokens but those `added` to the prompt's own; tokens that are parts of a character share it."""
     letters: list[Letter] = []
     start, text = 0, ""
     for i, token in enumerate(ids):
-        if token == text_of.unknown:
-            letters.append((None, range(i, i + 1)))
+        if added[i] or token == text_of.unknown:
+            letters += [] if added[i] else [(None, range(i, i + 1))]
             start, text = i + 1, ""
             continue
         before, text = text, text_of(tuple(ids[start : i + 1]))

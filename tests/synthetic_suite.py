@@ -87,7 +87,7 @@ def results(methods, *, task=SUDOKU, count=100, own=(), figures=None):
             made = record(
                 method, sum(solved) / len(solved), len(solved), task=task, seed=seed, figures=(figures or {}).get(method, FIGURES)
             )
-            cell = CellResult(Planned(f"{method} {seed}", task, method, 0, seed), made, "", Path("none"))
+            cell = CellResult(f"{method} {seed}", task, method, 0, seed, made, "", Path("none"))
             vars(cell)["right"] = dict(enumerate(solved))
             cells.append(cell)
         entries.append(Entry(method, group_of(method, cells[0].record), tuple(cells)))

@@ -63,7 +63,7 @@ def test_controls_ask_different_things():
 
 def test_a_verdict_is_mcnemars_on_the_problems_of_both(results):
     task = results({"hybrid": [True] * 12 + [False] * 88, "cot": [False] * 10 + [True] * 5 + [False] * 5})
-    (verdict,) = judge([("t", *task.entries)])
+    (verdict,) = judge("t", task.entries[0], task.entries[1:])
     assert (verdict.n, verdict.only_first, verdict.only_second) == (20, 10, 3)
     assert verdict.p == mcnemar_exact(10, 3) and verdict.outcome == "open"
     assert (verdict.first_exact, verdict.second_exact) == (0.6, 0.25)
@@ -71,18 +71,18 @@ def test_a_verdict_is_mcnemars_on_the_problems_of_both(results):
 
 def test_seeds_are_a_sample_of_their_own(results):
     sure = results({"hybrid": ([True] * 90 + [False] * 10,) * 3, "cot": [False] * 100})
-    (verdict,) = judge([("t", *sure.entries)])
+    (verdict,) = judge("t", sure.entries[0], sure.entries[1:])
     assert (verdict.only_first, verdict.only_second, verdict.seeds) == (90, 0, 1) and verdict.outcome == "better"
     assert 0.8 < verdict.low < verdict.high <= 1
     unlike = results({"hybrid": ([True] * 100, [False] * 100), "cot": [False] * 100})
-    (verdict,) = judge([("t", *unlike.entries)])
+    (verdict,) = judge("t", unlike.entries[0], unlike.entries[1:])
     assert verdict.outcome == "open" and "seeds" in verdict.reason
 
 
 def test_p_values_of_a_task_are_corrected_together(results):
     task = results({"hybrid": [True] * 12 + [False] * 88, "cot": [False] * 98 + [True] * 2, "direct": [False] * 100})
     ours, *others = task.entries
-    together = {verdict.second: verdict.p for verdict in judge([("t", ours, other) for other in others])}
+    together = {verdict.second: verdict.p for verdict in judge("t", ours, others)}
     assert together == {"cot": mcnemar_exact(12, 2), "direct": pytest.approx(2 * mcnemar_exact(12, 0))}
 
 

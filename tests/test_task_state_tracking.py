@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from hybrid.errors import ConfigError
 from hybrid.eval.tasks import StateTracking
+from hybrid.eval.tasks.show import as_html
 from hybrid.eval.tasks.state_tracking import COLOURS, NAMES, canonical_swaps
 
 TASKS = {objects: StateTracking(StateTracking.Config(objects, swaps=12, min_swaps=1)) for objects in (3, 4, 5)}
@@ -109,7 +110,7 @@ def test_the_picture_names_the_people():
     problem = task.problems("train", 1)[0]
     names, held, _ = simulate(problem.prompt)
     assert task.show(problem.prompt, problem.answer).plain == " ".join(f"{name} {held[name]}" for name in names)
-    assert all(name in task.show_html(problem.prompt, problem.answer, problem.answer) for name in names)
+    assert all(name in as_html(task.picture(problem.prompt, problem.answer, problem.answer)) for name in names)
 
 
 @pytest.mark.parametrize("fields", [{"objects": 2}, {"objects": 6}, {"swaps": 0}, {"min_swaps": 13}, {"min_swaps": 0}])

@@ -6,6 +6,7 @@ import json
 import lzma
 import random
 import sys
+from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,16 +16,21 @@ from hypothesis import strategies as st
 
 from hybrid.errors import ConfigError, InputError
 from hybrid.eval.tasks import Sudoku
+from hybrid.eval.tasks.show import as_html
 from hybrid.eval.tasks.sudoku import MAX_BLANKS, draw_puzzle
-from hybrid.eval.tasks.sudoku_solver import (
-    count_solutions,
-    holds_another_digit,
-    is_solution,
-    random_solution,
-    shape,
-    solve,
-)
+from hybrid.eval.tasks.sudoku_solver import _solutions, _start, holds_another_digit, random_solution, shape, solve
 from hybrid.eval.tasks.sudoku_symmetry import line_orders, puzzle_key
+
+
+def count_solutions(shape, puzzle, limit=2):
+    board = _start(shape, puzzle, None)
+    return sum(1 for _ in islice(_solutions(board), limit)) if board else 0
+
+
+def is_solution(shape, grid):
+    wanted = set(range(1, shape.size + 1))
+    return len(grid) == shape.size**2 and all({grid[cell] for cell in unit} == wanted for unit in shape.units)
+
 
 HARD = Path(__file__).parents[2] / "shared" / "data" / "sudoku" / "sudoku_hard.csv.xz"
 QUESTION = "1000002003000040"
@@ -216,7 +222,7 @@ def test_the_picture_marks_given_and_changed_cells():
     task = Sudoku(Sudoku.Config())
     problem = task.problems("train", 1)[0]
     previous = ("0", *problem.answer[1:])
-    html = task.show_html(problem.prompt, problem.answer, previous)
+    html = as_html(task.picture(problem.prompt, problem.answer, previous))
     assert html.count("given") - html.count(".given") == 16 - problem.difficulty
     assert html.count('"changed"') + html.count("given changed") == 1
     text = task.show(problem.prompt, problem.answer, previous).plain

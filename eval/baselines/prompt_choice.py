@@ -10,13 +10,13 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from hybrid.checkpoint import write_text
 from hybrid.errors import ConfigError, InputError
 from hybrid.eval.baselines.method import Attempt
+from hybrid.kinds import from_dict
 from hybrid.problem import Problem
 
 FILE = "prompt.json"
@@ -48,11 +48,11 @@ class Trial:
 
 @dataclass(frozen=True)
 class Choice:
-    """The prompt taken, the trials behind it, and the seconds that they took."""
+    """The trials of prompts, the seconds that they took, and the prompt taken; None until all have been tried."""
 
-    chosen: Prompt
-    trials: tuple[Trial, ...]
-    seconds: float
+    chosen: Prompt | None = None
+    seconds: float = 0.0
+    trials: tuple[Trial, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -93,22 +93,21 @@ def choose_prompt(
     def now() -> float:
         return time.perf_counter() + recalled()
 
-    path = folder / FILE
-    made_for = _digest(search)
-    trials, seconds, done = _read(path, made_for)
-    tried = {trial.prompt for trial in trials}
-    for prompt in () if done else [p for p in search.candidates if p not in tried]:
+    path, made_for = folder / FILE, _digest(search)
+    choice = _read(path, made_for)
+    tried = {trial.prompt for trial in choice.trials}
+    for prompt in () if choice.chosen else [p for p in search.candidates if p not in tried]:
         began = now()
-        trial = _try(prompt, search, attempt, now=now, until=began + search.seconds - seconds)
-        seconds += now() - began
+        trial = _try(prompt, search, attempt, now=now, until=began + search.seconds - choice.seconds)
+        choice = replace(choice, seconds=choice.seconds + now() - began)
         if trial is None:
             break
-        trials.append(trial)
-        _write(path, made_for, trials, seconds, None)
-    chosen = _best(search.candidates, trials)
-    if not done:
-        _write(path, made_for, trials, seconds, chosen)
-    return Choice(chosen, tuple(trials), seconds)
+        choice = replace(choice, trials=(*choice.trials, trial))
+        _write(path, made_for, choice)
+    if choice.chosen is None:
+        choice = replace(choice, chosen=_best(search.candidates, choice.trials))
+        _write(path, made_for, choice)
+    return choice
 
 
 def _try(
@@ -148,26 +147,20 @@ def _digest(search: Search) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def _read(path: Path, made_for: str) -> tuple[list[Trial], float, bool]:
-    """Return the trials that a file holds, their seconds, and whether a choice was made."""
+def _read(path: Path, made_for: str) -> Choice:
+    """Return what a file holds of a choice, nothing where there is no file."""
     if not path.is_file():
-        return [], 0.0, False
+        return Choice()
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-        trials = [Trial(**(entry | {"prompt": Prompt(**entry["prompt"])})) for entry in data["trials"]]
-        same, seconds, done = data["made_for"] == made_for, float(data["seconds"]), data["chosen"] is not None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        same = data.pop("made_for") == made_for
+        choice: Choice = from_dict(Choice, data, "choice")
+    except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
         raise ConfigError(f"{path} is damaged ({error}); delete it, and the prompt is chosen anew") from None
     if not same:
         raise ConfigError(f"{path} was chosen for another method, task, model or set of problems; give another folder")
-    return trials, seconds, done
+    return choice
 
 
-def _write(path: Path, made_for: str, trials: Sequence[Trial], seconds: float, chosen: Prompt | None) -> None:
-    data: dict[str, Any] = {
-        "made_for": made_for,
-        "chosen": asdict(chosen) if chosen else None,
-        "seconds": seconds,
-        "trials": [asdict(trial) for trial in trials],
-    }
-    write_text(path, json.dumps(data, indent=2, ensure_ascii=False) + "\n")
+def _write(path: Path, made_for: str, choice: Choice) -> None:
+    write_text(path, json.dumps({"made_for": made_for} | asdict(choice), indent=2, ensure_ascii=False) + "\n")

@@ -172,7 +172,7 @@ class Prompting(Method):
         asked = dev[: self.config.num_dev]
         search = Search(self.candidates(most), asked, min(self.batch_sizes), budget.seconds, self._made_for())
         choice = choose_prompt(search, self._with, folder, lambda: self.recalled_seconds)
-        self.prompt, self.train_seconds = choice.chosen, choice.seconds
+        self.prompt, self.train_seconds = choice.chosen or self.prompt, choice.seconds
         self.name = self._name("")
 
     def _made_for(self) -> str:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 from hybrid import tuner
 from hybrid.backbone import Backbone
-from hybrid.eval.cost import EncoderDecoderCost, TextCost, text_cost
+from hybrid.eval.cost import text_cost
 from hybrid.eval.engines.engine import ENGINES, Engine
 from hybrid.eval.generation import GREEDY, Ends, Generated, Message, Sampling, chat_text, generate
 from hybrid.kinds import require
@@ -51,12 +50,8 @@ class TransformersEngine(Engine):
 
     def flops(self, out: Generated) -> float:
         """See Engine.flops."""
-        return self._cost.flops(out.prompt_tokens, out.tokens)
-
-    @cached_property
-    def _cost(self) -> TextCost | EncoderDecoderCost:
         with tuner.set_aside(self.backbone):
-            return text_cost(self.backbone)
+            return text_cost(self.backbone).flops(out.prompt_tokens, out.tokens)
 
     def most_tokens(self, texts: Sequence[str]) -> int:
         """See Engine.most_tokens."""

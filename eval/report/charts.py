@@ -80,8 +80,8 @@ def by_difficulty(task: TaskResults) -> Chart | None:
                 share for i, share in entry.shares().items() if i < len(task.problems) and task.problems[i].difficulty in levels
             ]
             if own:
-                interval = wilson(round(sum(own)), len(own))
-                shares.append(Share(fmean(levels), fmean(own), *_around(fmean(own), *interval)))
+                mean, (low, high) = fmean(own), wilson(round(sum(own)), len(own))
+                shares.append(Share(fmean(levels), mean, min(mean, low), max(mean, high)))
         if shares:
             found[entry.method] = shares
     names = {fmean(levels): f"{levels[0]}" if len(levels) == 1 else f"{levels[0]}–{levels[-1]}" for levels in bins}
@@ -126,7 +126,7 @@ def by_training_seconds(task: TaskResults) -> Chart | None:
     names = [*(name for name in first if name in known), *(name for name in known if name not in first)][:MOST_LINES]
     head = ["method", "seed", "training seconds", "best dev exact %", "seconds to 95% of it"]
     note = "Exact answers on the dev split, one line a seed; the test split is not looked at while training."
-    svg = accuracy_lines([line for line in lines if line.name in names], "training seconds")
+    svg = accuracy_lines(tuple(line for line in lines if line.name in names), "training seconds")
     return Chart("Accuracy by training seconds", note + _left_out(len(names), len(known)), svg, head, rows)
 
 
@@ -150,7 +150,7 @@ def by_cost(task: TaskResults, cost: Cost) -> Chart:
     )
     order = sorted(marks.items(), key=lambda pair: pair[1].cost)
     rows = [[method, significant(mark.cost), percent(mark.exact), "yes" if mark.name in names else ""] for method, mark in order]
-    svg = accuracy_by_cost(list(marks.values()), cost, front)
+    svg = accuracy_by_cost(tuple(marks.values()), cost, tuple(front))
     return Chart(title, note, svg, ["method", COSTS[cost][0], "exact %", "on the front"], rows)
 
 
@@ -195,10 +195,6 @@ def _bins(difficulties: Sequence[int]) -> list[list[int]]:
     return bins
 
 
-def _around(mean: float, low: float, high: float) -> tuple[float, float]:
-    return min(mean, low), max(mean, high)
-
-
 def _places(found: Mapping[str, Sequence[Share]]) -> list[float]:
     return sorted({share.x for shares in found.values() for share in shares})
 
@@ -228,7 +224,7 @@ def _lines(
     for method, shares in found.items():
         known = {share.x: share for share in shares}
         rows.append([method, *(percent(known[place].exact) if place in known else "" for place in columns)])
-    return Chart(title, caption + _left_out(len(drawn), len(found)), accuracy_lines(lines, along), head, rows)
+    return Chart(title, caption + _left_out(len(drawn), len(found)), accuracy_lines(tuple(lines), along), head, rows)
 
 
 def _left_out(drawn: int, known: int) -> str:

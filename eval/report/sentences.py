@@ -177,75 +177,53 @@ def _won(task: TaskResults, verdict: Verdict) -> Point:
     return Point(f"{task.name}: {figures} of the {verdict.n} problems both answered ({p_value(verdict.p)}), {times}{needed}.")
 
 
-@dataclass(frozen=True)
-class _Question:
-    """What a control asks, and what its answers mean; a task's outcome is that of hybrid against the control."""
-
-    title: str
-    meaning: dict[Outcome, str]
-
-
-_QUESTIONS: dict[Role, _Question] = {
-    "llm": _Question(
+_QUESTIONS: dict[Role, tuple[str, str, str, str]] = {
+    "llm": (
         "Does the language model earn its place?",
-        {
-            "better": "It does on {tasks}: less is solved without what it knows",
-            "open": "It is not shown to on {tasks}: not every head without it is clearly worse",
-            "worse": "It does not on {tasks}: a head without it is clearly better",
-        },
+        "It does on {tasks}: less is solved without what it knows",
+        "It is not shown to on {tasks}: not every head without it is clearly worse",
+        "It does not on {tasks}: a head without it is clearly better",
     ),
-    "prompt": _Question(
+    "prompt": (
         "Do the answers come from the workspace?",
-        {
-            "better": "They do on {tasks}: with another problem's workspace they are lost",
-            "open": "They are not shown to on {tasks}: with another problem's workspace it is not clearly worse",
-            "worse": "They do not on {tasks}: another problem's workspace is clearly better, which asks for an explanation",
-        },
+        "They do on {tasks}: with another problem's workspace they are lost",
+        "They are not shown to on {tasks}: with another problem's workspace it is not clearly worse",
+        "They do not on {tasks}: another problem's workspace is clearly better, which asks for an explanation",
     ),
-    "latent": _Question(
+    "latent": (
         "Are the latent states used?",
-        {
-            "better": "They are on {tasks}: without them less is solved",
-            "open": "They are not shown to be on {tasks}: not every way without them is clearly worse",
-            "worse": "They do harm on {tasks}: a way without them is clearly better",
-        },
+        "They are on {tasks}: without them less is solved",
+        "They are not shown to be on {tasks}: not every way without them is clearly worse",
+        "They do harm on {tasks}: a way without them is clearly better",
     ),
-    "recursion": _Question(
+    "recursion": (
         "Does recursion earn its place?",
-        {
-            "better": "It does on {tasks}: less is solved without it",
-            "open": "It is not shown to on {tasks}: not every network without it is clearly worse",
-            "worse": "It does not on {tasks}: a network without it is clearly better",
-        },
+        "It does on {tasks}: less is solved without it",
+        "It is not shown to on {tasks}: not every network without it is clearly worse",
+        "It does not on {tasks}: a network without it is clearly better",
     ),
-    "adapter": _Question(
+    "adapter": (
         "Must the adapter keep tokens apart?",
-        {
-            "better": "It must on {tasks}: pooled, less is solved",
-            "open": "It is not shown to on {tasks}: pooled, it is not clearly worse",
-            "worse": "It need not on {tasks}: pooled, more is solved",
-        },
+        "It must on {tasks}: pooled, less is solved",
+        "It is not shown to on {tasks}: pooled, it is not clearly worse",
+        "It need not on {tasks}: pooled, more is solved",
     ),
-    "patterns": _Question(
+    "patterns": (
         "Does it need the patterns that we wrote, and the labels that they place?",
-        {
-            "better": "It does on {tasks}: with tokens as they come, or with the answer's labels alone, less is solved",
-            "open": "It is not shown to on {tasks}: without, it is not clearly worse",
-            "worse": "It does not on {tasks}: without, more is solved",
-        },
+        "It does on {tasks}: with tokens as they come, or with the answer's labels alone, less is solved",
+        "It is not shown to on {tasks}: without, it is not clearly worse",
+        "It does not on {tasks}: without, more is solved",
     ),
-    "chance": _Question(
+    "chance": (
         "Is it more than a guess?",
-        {
-            "better": "It is on {tasks}",
-            "open": "It is not shown to be on {tasks}",
-            "worse": "It is less than a guess on {tasks}",
-        },
+        "It is on {tasks}",
+        "It is not shown to be on {tasks}",
+        "It is less than a guess on {tasks}",
     ),
 }
+"""What a control asks, and what it means that the hybrid is better, that it stays open, and that the control is better."""
 
-
-_WORST_FIRST: tuple[Outcome, ...] = ("worse", "open", "better")
+_BEST_FIRST: tuple[Outcome, ...] = ("better", "open", "worse")
 
 
 def what_controls_say(tasks: Sequence[TaskResults], verdicts: Verdicts) -> list[Finding]:
@@ -254,22 +232,22 @@ def what_controls_say(tasks: Sequence[TaskResults], verdicts: Verdicts) -> list[
     A task counts as `better` only if hybrid beats every control of that question; else the best control decides.
     """
     findings = []
-    for role, question in _QUESTIONS.items():
-        outcomes: dict[Outcome, list[tuple[str, str]]] = {"better": [], "open": [], "worse": []}
+    for role, (title, *meanings) in _QUESTIONS.items():
+        outcomes: dict[Outcome, list[tuple[str, str]]] = {outcome: [] for outcome in _BEST_FIRST}
         untested = []
         for task in tasks:
             own = [verdicts[task.slug, entry.method] for entry in task.measured if task.ours and role_of(entry.method) == role]
             own = [verdict for verdict in own if verdict.n]
             if own:
-                outcome = min((verdict.outcome for verdict in own), key=_WORST_FIRST.index)
+                outcome = max((verdict.outcome for verdict in own), key=_BEST_FIRST.index)
                 outcomes[outcome].append((task.name, _against(own)))
             elif task.ours:
                 untested.append(task.name)
-        said = [_answered(question.meaning[outcome], own) for outcome, own in outcomes.items() if own]
+        said = [_answered(meaning, own) for meaning, own in zip(meanings, outcomes.values(), strict=True) if own]
         if said and untested:
             said.append(Point(f"Not tested on {_listed(untested)}."))
         if said:
-            findings.append(Finding(question.title, said))
+            findings.append(Finding(title, said))
     return findings
 
 

@@ -50,22 +50,23 @@ class Verdict:
     reason: str = ""
 
 
-def judge(pairs: Sequence[tuple[str, Entry, Entry]]) -> list[Verdict]:
-    """Return the verdict on each (task, first, second).
+def judge(task: str, first: Entry, others: Sequence[Entry]) -> list[Verdict]:
+    """Return the verdict on a method against each of the others, all on one task.
 
     Single seeds are compared by McNemar's exact test, several by the spread over seeds and problems (significance.py); the
-    comparisons of one task are corrected together.
+    comparisons are corrected together.
     """
-    compared = [_compared(*pair) for pair in pairs]
-    found: list[Verdict] = [verdict for verdict, _ in compared]
-    for task in dict.fromkeys(verdict.task for verdict in found):
-        places = [i for i, (verdict, answers) in enumerate(compared) if verdict.task == task and answers is not None]
-        own = [answers for i in places if (answers := compared[i][1]) is not None]
-        differences = [difference(*answers, comparisons=len(own)) for answers in own]
-        words, corrected = verdicts(differences), holm([each.p for each in differences])
-        for i, each, word, p in zip(places, differences, words, corrected, strict=True):
+    compared = [_compared(task, first, other) for other in others]
+    own = [answers for _, answers in compared if answers is not None]
+    differences = [difference(*answers, comparisons=len(own)) for answers in own]
+    judged = iter(zip(differences, verdicts(differences), holm([each.p for each in differences]), strict=True))
+    found = []
+    for verdict, answers in compared:
+        if answers is not None:
+            each, word, p = next(judged)
             outcome = _OUTCOMES[word.word]
-            found[i] = replace(found[i], p=p, outcome=outcome, low=each.low, high=each.high, reason=word.reason)
+            verdict = replace(verdict, p=p, outcome=outcome, low=each.low, high=each.high, reason=word.reason)
+        found.append(verdict)
     return found
 
 
@@ -88,10 +89,9 @@ def _compared(task: str, first: Entry, second: Entry) -> tuple[Verdict, Tables |
 
 def against_all(tasks: Sequence[TaskResults]) -> dict[tuple[str, str], Verdict]:
     """Return hybrid's verdict against every other measured method, by (task slug, other method)."""
-    keys, pairs = [], []
+    found: dict[tuple[str, str], Verdict] = {}
     for task in tasks:
-        for entry in task.measured:
-            if task.ours is not None and entry is not task.ours:
-                keys.append((task.slug, entry.method))
-                pairs.append((task.name, task.ours, entry))
-    return dict(zip(keys, judge(pairs), strict=True))
+        if task.ours is not None:
+            others = [entry for entry in task.measured if entry is not task.ours]
+            found |= {(task.slug, verdict.second): verdict for verdict in judge(task.name, task.ours, others)}
+    return found

@@ -15,7 +15,7 @@ from typing import ClassVar
 
 from hybrid.errors import InputError
 from hybrid.eval.answers import read_assignment
-from hybrid.eval.tasks.graph import graph_key, hops
+from hybrid.eval.tasks.graph import Node, graph_key, hops
 from hybrid.eval.tasks.show import Cell, Picture
 from hybrid.eval.tasks.task import TASKS, Task, changes
 from hybrid.kinds import require
@@ -165,10 +165,11 @@ class Reachability(Task):
         return listed, told[0], list(zip(told[1::2], told[2::2], strict=True))
 
     def _distances(self, towns: Sequence[str], start: str, roads: Sequence[tuple[str, str]]) -> tuple[str, ...]:
-        far = hops(self._both_ways(roads), start)
+        far = hops(self._ways(roads), start)
         return tuple(str(far[town]) if town in far else NONE for town in towns)
 
-    def _both_ways(self, roads: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    def _ways(self, roads: Sequence[tuple[Node, Node]]) -> list[tuple[Node, Node]]:
+        """Return the roads, each in both directions unless they are one-way."""
         return list(roads) if self.config.directed else [*roads, *((target, source) for source, target in roads)]
 
     def _instances(self, rng: random.Random) -> Iterator[Land]:
@@ -181,16 +182,14 @@ class Reachability(Task):
                     pair if config.directed or rng.random() < 0.5 else pair[::-1] for pair in rng.sample(pairs, config.roads)
                 ]
                 start = rng.choice(places)
-                both = roads if config.directed else [*roads, *((b, a) for a, b in roads)]
-                if max(hops(both, start).values()) == wanted:
+                if max(hops(self._ways(roads), start).values()) == wanted:
                     yield Land(tuple(rng.sample(TOWNS, config.towns)), start, tuple(roads))
                     break
             else:
                 raise InputError(f"no map with {wanted} hops was found; give reachability another number of roads or hops")
 
     def _key(self, instance: Land) -> str:
-        roads = instance.roads if self.config.directed else (*instance.roads, *((b, a) for a, b in instance.roads))
-        return f"{len(instance.towns)}:{graph_key(roads, {instance.start: 'start'})}"
+        return f"{len(instance.towns)}:{graph_key(self._ways(instance.roads), {instance.start: 'start'})}"
 
     def _problem(self, instance: Land, key: str, wording: Words, rng: random.Random) -> Problem:
         towns, start = instance.towns, instance.towns[instance.start]

@@ -95,11 +95,6 @@ class Solved:
     grid: Grid
     steps: tuple[Step, ...]
 
-    @property
-    def guesses(self) -> int:
-        """Guesses on the way to the solution; 0 says that singles were enough."""
-        return sum(step.guessed for step in self.steps)
-
 
 class _Board:
     """A grid under work. `steps` is None where nobody will read the reasons."""
@@ -143,12 +138,6 @@ def solve(shape: Shape, puzzle: Sequence[int]) -> Solved | None:
     return Solved(tuple(found.grid), tuple(found.steps or ())) if found else None
 
 
-def count_solutions(shape: Shape, puzzle: Sequence[int], limit: int = 2) -> int:
-    """Count the solutions, but stop at `limit`."""
-    board = _start(shape, puzzle, None)
-    return sum(1 for _, _ in zip(range(limit), _solutions(board), strict=False)) if board else 0
-
-
 def holds_another_digit(shape: Shape, puzzle: Sequence[int], cell: int, digit: int) -> bool:
     """Say whether `puzzle`, blank at `cell`, has a solution with another digit than `digit` there.
 
@@ -173,12 +162,6 @@ def random_solution(shape: Shape, rng: random.Random) -> Grid:
     board = _start(shape, (0,) * shape.size**2, None)
     assert board is not None  # an empty grid breaks no rule
     return tuple(next(_solutions(board, rng)).grid)
-
-
-def is_solution(shape: Shape, grid: Sequence[int]) -> bool:
-    """Say whether every row, column and box of `grid` holds every digit once."""
-    wanted = set(range(1, shape.size + 1))
-    return len(grid) == shape.size**2 and all({grid[cell] for cell in unit} == wanted for unit in shape.units)
 
 
 def _start(shape: Shape, puzzle: Sequence[int], steps: list[Step] | None) -> _Board | None:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from hybrid.errors import ConfigError, InputError
-from hybrid.eval.tasks.show import Cell, Picture, as_html, as_text
+from hybrid.eval.tasks.show import Cell, Picture, as_text
 from hybrid.kinds import Kinds
 from hybrid.layout import LayoutConfig
 from hybrid.problem import Problem
@@ -191,10 +191,6 @@ class Task(ABC):
     def show(self, prompt: str, symbols: Sequence[str], previous: Sequence[str] | None = None) -> Text:
         """Return an answer as rich text for the terminal, changed positions coloured."""
         return as_text(self.picture(prompt, symbols, previous))
-
-    def show_html(self, prompt: str, symbols: Sequence[str], previous: Sequence[str] | None = None) -> str:
-        """Return an answer as a small piece of HTML with classes `given` and `changed`."""
-        return as_html(self.picture(prompt, symbols, previous))
 
 
 def changes(symbols: Sequence[str], previous: Sequence[str] | None) -> list[bool]:

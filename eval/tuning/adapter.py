@@ -74,10 +74,6 @@ class Adapter:
         for _, _, layer in self._places:
             layer.train(mode)
 
-    def _put_in(self) -> None:
-        for parent, child, layer in self._places:
-            setattr(parent, child, layer)
-
     def _take_out(self) -> None:
         for parent, child, layer in self._places:
             setattr(parent, child, layer.base_layer)
@@ -86,7 +82,8 @@ class Adapter:
     def attached(self) -> Iterator[None]:
         """Let the model wear the adapter's layers, through which gradients flow."""
         self._merged = None
-        self._put_in()
+        for parent, child, layer in self._places:
+            setattr(parent, child, layer)
         try:
             yield
         finally:
