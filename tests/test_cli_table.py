@@ -63,9 +63,3 @@ def test_faults_of_data_stand_one_a_line_and_nothing_is_left(processes, tiny_fol
     count, *lines = ended.err.splitlines()
     assert count == "hybrid: the data has 2 faults:"
     assert [line.partition("own.csv ")[2].partition(":")[0] for line in lines] == ["row 2 (line 3)", "row 3 (line 4)"]
-
-
-def test_a_head_of_slots_says_which_encoder_it_needs(processes, tiny_folder, tmp_path):
-    (tmp_path / "own.csv").write_text("prompt,answer\n" + "".join(f"{i}?,{i % 3}\n" for i in range(60)))
-    ended = processes.run(*own_data(tiny_folder, tmp_path / "own.csv", tmp_path / "run"))
-    assert ended.code == 2 and ended.out == "" and "or use cross_attention" in ended.err and len(ended.err.splitlines()) == 1

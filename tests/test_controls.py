@@ -25,7 +25,7 @@ def differing(name):
         ("1 step", {"reasoner"}),
         ("pooled adapter", {"encoder"}),
         ("no path labels", {"train"}),
-        ("no patterns", {"encoder"}),
+        ("no patterns", {"encoder", "reasoner"}),
         ("embedding layer only", {"layers"}),
         ("random-weight LLM", {"weights"}),
         ("no LLM", {"weights", "layers"}),
