@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hybrid.adapters import CrossAttention, Tokens
+from hybrid.adapters import Tokens
 from hybrid.block import AttentionBlock, MLPBlock
 from hybrid.cores import TRM
 from hybrid.errors import InputError
@@ -28,6 +28,7 @@ from hybrid.eval.tasks.task import Split, Task
 from hybrid.halting import Learned
 from hybrid.reasoner import ReasonerConfig
 from hybrid.train import TrainConfig
+from hybrid.train.recipe import plain_language
 from hybrid.tuner import Lora
 
 TUNED = ("lora_direct", "lora_cot", "pause", "coconut")
@@ -113,12 +114,14 @@ def _story() -> Trained.Config:
 
 
 def _usual(task: Task) -> Trained.Config:
-    """The default recipe, with an encoder and a decoder that suit the task's layout."""
+    """The default recipe, or where answers have no places that of plain language, with a decoder that suits the task."""
     recipe = _recipe(ReasonerConfig(num_supervision_steps=4))
     if not task.layout.aligned:
-        longest = max((len(problem.prompt) for problem in task.up_to("train", 1000)), default=0)
-        slots = CrossAttention.Config(max_answers=task.layout.num_answers or 1, max_tokens=max(512, int(1.25 * longest)))
-        recipe = replace(recipe, encoder=slots)
+        found = plain_language(task.up_to("train", 1000), task.layout.num_answers or 1)
+        schedule = replace(
+            found.train, num_steps=recipe.train.num_steps, eval_every_steps=100, save_every_seconds=60.0, patience=3
+        )
+        recipe = replace(recipe, encoder=found.encoder, reasoner=found.reasoner, train=schedule)
     return recipe if task.symbols else replace(recipe, decoder=Tokens.Config(whole=True))
 
 

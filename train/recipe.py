@@ -41,8 +41,8 @@ def plain_language(problems: Sequence[Problem], num_answers: int) -> Recipe:
         problems: those to be trained on.
         num_answers: slots of the longest answer.
     """
-    longest = max(len(spans(problem.prompt)) for problem in problems)
-    thoughts = max(len(problem.path) for problem in problems)
+    longest = max((len(spans(problem.prompt)) for problem in problems), default=0)
+    thoughts = max((len(problem.path) for problem in problems), default=0)
     room = max(64, int(ROOM * longest))
     block = AttentionBlock.Config(word_heads=1, sentence_heads=1, max_positions=room + num_answers + thoughts)
     reasoner = ReasonerConfig(
