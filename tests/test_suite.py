@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from hybrid.adapters import Classes, CrossAttention
+from hybrid.adapters import Classes, Words
 from hybrid.errors import InputError
 from hybrid.eval import suite as suite_file
 from hybrid.eval.baselines import METHODS, Trained
@@ -250,7 +250,7 @@ def test_a_suite_on_a_small_table_takes_what_its_splits_give(tmp_path):
     cells = suite("task", task.config).cells
     assert {(cell.num_train, cell.num_dev) for cell in cells} == {(counts["train"], counts["dev"])}
     assert max(cell.num_test for cell in cells) == counts["test"] < 32
-    assert isinstance(cells[0].method.encoder, CrossAttention.Config) and isinstance(cells[0].method.decoder, Classes.Config)
+    assert isinstance(cells[0].method.encoder, Words.Config) and isinstance(cells[0].method.decoder, Classes.Config)
     words = suite("task", Table.Config(train=str(tmp_path / "own.csv"), unit="token")).cells
     assert words[0].method.decoder.whole and words[0].method.encoder.max_answers == 16
     (tmp_path / "two.csv").write_text("prompt,answer\n1?,1\n2?,2\n")
