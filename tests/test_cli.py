@@ -385,7 +385,7 @@ def test_a_stranger_s_file_trains_without_a_further_flag(processes, tiny_folder,
     small = ("--backbone.name", tiny_folder, "--reasoner.width", "16", "--train.num_steps", "2", "--train.mixed_precision", "no")
     ended = processes.run("train", "--task", "table", "--task.train", tmp_path / "a.jsonl", "--output", tmp_path / "run", *small)
     assert ended.code == 0, ended.err
-    assert "encoder words, for up to 64 words" in ended.out and "a flag of your own replaces each" in ended.out
+    assert "encoder words, for up to 1000 words" in ended.out and "a flag of your own replaces each" in ended.out
     assert "floor on dev: the commonest answer" in ended.err
     config = record(tmp_path / "run")
     assert config["encoder"]["kind"] == "words" and config["task"]["unit"] == "whole" and config["reasoner"]["width"] == 16

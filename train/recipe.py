@@ -21,8 +21,8 @@ from hybrid.train.config import TrainConfig
 from hybrid.train.optimizer import Muon
 from hybrid.words import spans
 
-ROOM = 1.5
-"""Words of the longest prompt that a head can take, over those of the longest training prompt."""
+LEAST_ROOM, ROOM = 1000, 1.5
+"""Words that a head can take: at least so many, and so many times those of the longest training prompt. Room costs nothing."""
 
 
 class Recipe(NamedTuple):
@@ -43,7 +43,7 @@ def plain_language(problems: Sequence[Problem], num_answers: int) -> Recipe:
     """
     longest = max((len(spans(problem.prompt)) for problem in problems), default=0)
     thoughts = max((len(problem.path) for problem in problems), default=0)
-    room = max(64, int(ROOM * longest))
+    room = max(LEAST_ROOM, int(ROOM * longest))
     block = AttentionBlock.Config(word_heads=1, sentence_heads=1, max_positions=room + num_answers + thoughts)
     reasoner = ReasonerConfig(
         num_cycles=3, num_supervision_steps=2, core=SingleState.Config(num_latent_steps=1), block=block, gradient=Full.Config()
