@@ -151,7 +151,7 @@ def longest(measured: Sequence[Measured], count: int, total: int) -> list[int]:
 def task_name(task: Task) -> str:
     """Return a task's kind with the settings that decide its difficulty, as it stands in tables."""
     settings = vars(task.config) if hasattr(task, "config") else {}
-    given = ", ".join(f"{name} {value}" for name, value in settings.items() if isinstance(value, int))
+    given = ", ".join(f"{name} {value}" for name, value in settings.items() if type(value) is int)
     return f"{task.title} ({given})" if given else task.title
 
 
