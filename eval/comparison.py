@@ -6,7 +6,7 @@ Holds the measuring and what is noted beside it; the files are suite_folder.py's
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from itertools import zip_longest
 from pathlib import Path
 from statistics import median
@@ -150,8 +150,9 @@ def longest(measured: Sequence[Measured], count: int, total: int) -> list[int]:
 
 def task_name(task: Task) -> str:
     """Return a task's kind with the settings that decide its difficulty, as it stands in tables."""
-    settings = vars(task.config) if hasattr(task, "config") else {}
-    given = ", ".join(f"{name} {value}" for name, value in settings.items() if type(value) is int)
+    known = fields(task.config) if hasattr(task, "config") else ()
+    settings = {each.name: getattr(task.config, each.name) for each in known if not each.metadata.get("added")}  # type: ignore[attr-defined]
+    given = ", ".join(f"{name} {value}" for name, value in settings.items() if isinstance(value, int))
     return f"{task.title} ({given})" if given else task.title
 
 
