@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
-
-from hybrid.adapters.encoder import ENCODERS, Encoder, Positions, check_counts
+from hybrid.adapters.encoder import ENCODERS, Encoder, Positions, behind_slots, check_counts
 from hybrid.adapters.features import Features
 from hybrid.adapters.layer_mix import LayerMix
 from hybrid.workspace import Workspace
@@ -39,8 +37,5 @@ class Concat(Encoder):
         """See Encoder.forward; l = max_answers + p."""
         slots_bad, answers_ba = self.slots.slots(features)
         tokens_bpd = self.mix(features.states) + self.tokens.first(features.states.shape[1])
-        parts = ((answers_ba, slots_bad), (features.mask, tokens_bpd))
-        whole = answers_ba is None and features.mask is None
-        masks = [part.new_ones(part.shape[:2], dtype=torch.bool) if mask is None else mask for mask, part in parts]
-        x_bld = torch.cat([slots_bad.to(tokens_bpd.dtype), tokens_bpd], dim=1)
-        return Workspace(x_bld, features.num_answers, None if whole else torch.cat(masks, dim=1))
+        x_bld, mask_bl = behind_slots(slots_bad, answers_ba, tokens_bpd, features.mask)
+        return Workspace(x_bld, features.num_answers, mask_bl)

@@ -85,3 +85,13 @@ def check_room(length: int, room: int, name: str) -> None:
     """Raise InputError where so many positions do not fit into the room of the config field `name`."""
     if length > room:
         raise InputError(f"{length} positions, but encoder.{name} is {room}; attach with a larger one")
+
+
+def behind_slots(slots: Tensor, answers: Tensor | None, read: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """Return slots (b, a, d) with what was read (b, p, d) behind them, and which are real; None for all stands for both masks."""
+    x = torch.cat([slots.to(read.dtype), read], dim=1)
+    if answers is None and mask is None:
+        return x, None
+    parts = ((answers, slots), (mask, read))
+    masks = [part.new_ones(part.shape[:2], dtype=torch.bool) if own is None else own for own, part in parts]
+    return x, torch.cat(masks, dim=1)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hybrid.adapters.encoder import ENCODERS, check_counts
+from hybrid.adapters.encoder import ENCODERS, behind_slots, check_counts
 from hybrid.adapters.features import Features
 from hybrid.adapters.words import ALONE, Words, places
 from hybrid.block import AttentionBlock, CrossAttention, rms_norm
@@ -80,17 +80,12 @@ class Segments(Words):
         roles_bqd = rms_norm(self.roles).repeat(batch, num_segments, 1)
         read_bqd = rms_norm(roles_bqd + self.look.read(roles_bqd, words_bpd, sees_bqp))
         real_bq = there_bs.repeat_interleave(num_roles, dim=1)
-        whole = answers_ba is None and bool(real_bq.all())
-        ones_ba = torch.ones(slots_bad.shape[:2], dtype=torch.bool, device=real_bq.device) if answers_ba is None else answers_ba
+        x_bld, mask_bl = behind_slots(slots_bad, answers_ba, read_bqd, None if bool(real_bq.all()) else real_bq)
         numbers_q = torch.arange(num_segments, device=real_bq.device).repeat_interleave(num_roles)
         numbers_bq = torch.where(real_bq, numbers_q, ALONE)
         own_bq2 = torch.stack([torch.full_like(numbers_bq, ALONE), numbers_bq], dim=-1).to(links_bp2.dtype)
-        return Workspace(
-            torch.cat([slots_bad.to(read_bqd.dtype), read_bqd], dim=1),
-            features.num_answers,
-            None if whole else torch.cat([ones_ba, real_bq], dim=1),
-            links=F.pad(own_bq2, (0, 0, slots_bad.shape[1], 0), value=ALONE),
-        )
+        links_bl2 = F.pad(own_bq2, (0, 0, slots_bad.shape[1], 0), value=ALONE)
+        return Workspace(x_bld, features.num_answers, mask_bl, links=links_bl2)
 
 
 def _cut(sentences_bp: Tensor, most: int, mask_bp: Tensor | None) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hybrid.adapters.encoder import ENCODERS, Encoder, Positions, check_counts, check_room
+from hybrid.adapters.encoder import ENCODERS, Encoder, Positions, behind_slots, check_counts, check_room
 from hybrid.adapters.features import Features
 from hybrid.block import at_least_float32, linear, rms_norm
 from hybrid.workspace import Workspace
@@ -67,12 +67,9 @@ class Words(Encoder):
         """See Encoder.forward; l = max_answers + p."""
         words_bpd, links_bp2 = self.words(features)
         slots_bad, answers_ba = self.slots.slots(features) if self.thoughts is None else self._with_thoughts(features)
-        parts = ((answers_ba, slots_bad), (features.mask, words_bpd))
-        whole = answers_ba is None and features.mask is None
-        masks = [part.new_ones(part.shape[:2], dtype=torch.bool) if mask is None else mask for mask, part in parts]
-        x_bld = torch.cat([slots_bad.to(words_bpd.dtype), words_bpd], dim=1)
+        x_bld, mask_bl = behind_slots(slots_bad, answers_ba, words_bpd, features.mask)
         links_bl2 = F.pad(links_bp2, (0, 0, slots_bad.shape[1], 0), value=ALONE)
-        return Workspace(x_bld, features.num_answers, None if whole else torch.cat(masks, dim=1), links=links_bl2)
+        return Workspace(x_bld, features.num_answers, mask_bl, links=links_bl2)
 
     def words(self, features: Features) -> tuple[Tensor, Tensor]:
         """Return each word's state (b, p, d) with its place in its sentence, and the links (b, p, 2)."""

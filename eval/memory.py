@@ -19,7 +19,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -46,6 +46,7 @@ from hybrid.tuner import Lora
 
 _EXACT = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536", "MALLOC_ARENA_MAX": "1"}
 """Lets glibc give memory back as soon as it is free, so that a process holds what is in use and no leftovers."""
+T = TypeVar("T")
 WORDS_A_SENTENCE = 12
 SCHEMES = ("one_step", "last_cycle", "last_k", "implicit", "phantom", "full")
 
@@ -57,16 +58,21 @@ def gradient(kind: str, num_cycles: int) -> Any:
     return GRADIENTS.from_dict({"kind": kind} | ({"k": 4} if kind == "last_k" else {}))
 
 
+def over_before(work: Callable[[], Any]) -> int:
+    """Return the peak bytes of `work` over what the process holds before it."""
+    with PeakMemory() as before:
+        pass
+    with PeakMemory() as during:
+        work()
+    return during.bytes - before.bytes
+
+
 def peak_bytes(kind: str, num_cycles: int, batch: int, width: int) -> int:
     """Return the peak bytes of one optimizer step over what was held before it; call it in a fresh process."""
     torch.set_num_threads(1)
     setting = Setting(width, batch, torch.float32, num_cycles=num_cycles, num_latent_steps=2, gradient=gradient(kind, num_cycles))
     step = OneStep(setting)
-    with PeakMemory() as before:
-        pass
-    with PeakMemory() as during:
-        step()
-    return during.bytes - before.bytes
+    return over_before(step)
 
 
 def joint_peak_bytes(num_supervision_steps: int, name: str = DEFAULT_BACKBONE) -> int:
@@ -78,15 +84,12 @@ def joint_peak_bytes(num_supervision_steps: int, name: str = DEFAULT_BACKBONE) -
     config = hybrid.HybridConfig(task.layout, task.symbols, reads, reasoner=reasoner, tuner=Lora.Config())
     recipe = TrainConfig(num_steps=2 * num_supervision_steps, batch_size=16, eval_every_steps=1000, save_every_seconds=1e6)
     model, problems = hybrid.attach(None, config), task.problems("train", 64)
-    with PeakMemory() as before:
-        pass
-    with tempfile.TemporaryDirectory() as folder, PeakMemory() as during:
-        train(model, problems, problems[:4], recipe, folder, show=False)
-    return during.bytes - before.bytes
+    with tempfile.TemporaryDirectory() as folder:
+        return over_before(lambda: train(model, problems, problems[:4], recipe, folder, show=False))
 
 
-def step_of_words(kind: str, length: int) -> int:
-    """Return the peak bytes, times 1e6 plus milliseconds, of a step of plain language on a prompt of so many words."""
+def step_of_words(kind: str, length: int) -> tuple[int, float]:
+    """Return the peak bytes and the seconds of a step of plain language on a prompt of so many words."""
     torch.set_num_threads(1)
     recipe = plain_language([Problem("word " * length, ("a",))], 1)
     encoder = recipe.encoder if kind == "words" else Segments.Config(max_answers=1, max_words=length)
@@ -102,12 +105,7 @@ def step_of_words(kind: str, length: int) -> int:
         out.loss.sum().backward()
         head.zero_grad()
 
-    with PeakMemory() as before:
-        pass
-    with PeakMemory() as during:
-        step()
-    seconds = min(seconds_each(lambda _: step(), range(3), warmup=0))
-    return (during.bytes - before.bytes) // 1000 * 1_000_000 + round(1000 * seconds)
+    return over_before(step), min(seconds_each(lambda _: step(), range(3), warmup=0))
 
 
 def by_words(lengths: Sequence[int], plot: Path | None) -> None:
@@ -117,18 +115,20 @@ def by_words(lengths: Sequence[int], plot: Path | None) -> None:
 
     kinds = ("words", "segments")
     cells = [(kind, length) for kind in kinds for length in lengths]
-    found = dict(zip(cells, (divmod(each, 1_000_000) for each in alone(step_of_words, cells)), strict=True))
+    found = dict(zip(cells, alone(step_of_words, cells), strict=True))
     title = "a supervision step of one prompt with its gradient, width 128: seconds, peak MB"
     table = Table("encoder", *(f"{length:,} words" for length in lengths), title=title)
     for kind in kinds:
-        table.add_row(kind, *(f"{ms / 1000:.2f}, {kb / 1000:,.0f}" for kb, ms in (found[kind, length] for length in lengths)))
+        table.add_row(
+            kind, *(f"{seconds:.2f}, {peak / 1e6:,.0f}" for peak, seconds in (found[kind, length] for length in lengths))
+        )
     Console().print(table)
     if plot:
-        peaks = {kind: [1000 * found[kind, length][0] for length in lengths] for kind in kinds}
+        peaks = {kind: [found[kind, length][0] for length in lengths] for kind in kinds}
         write_text(plot, as_file(memory_curve(peaks, lengths, along="words of the prompt")))
 
 
-def alone(work: Callable[..., int], cells: Sequence[tuple[Any, ...]]) -> list[int]:
+def alone(work: Callable[..., T], cells: Sequence[tuple[Any, ...]]) -> list[T]:
     """Return `work` of each cell, every one in a process of its own that holds no freed memory back."""
     context = multiprocessing.get_context("spawn")
     before = dict(os.environ)

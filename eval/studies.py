@@ -216,10 +216,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         try:
             own = (options.data, options.test, options.difficulty)
             of_data = OF_DATA.get(options.study)
-            found = STUDIES[options.study](*budget) if of_data is None else of_data(*budget, own)
+            cells = STUDIES[options.study](*budget) if of_data is None else of_data(*budget, own)
         except HybridError as error:
             parser.error(str(error))
-        cells = found
         chosen = [each for each in cells if options.only in each.name]
         if not chosen:
             parser.error(f'no cell has "{options.only}" in its name; the first is "{cells[0].name}"')

@@ -55,12 +55,12 @@ class HybridConfig:
         require(not (ends and self.layout.aligned), "answers that end early need slots: layout.num_answers and no spans")
         short = "" if self.layout.aligned else encoder.shortage(self.encoder, 0, self.layout.num_answers or 0)
         require(not short, short)
-        reads_memory = BLOCKS[BLOCKS.name_of(self.reasoner.block)].asks_memory(self.reasoner.block)
+        block = BLOCKS[BLOCKS.name_of(self.reasoner.block)]
+        reads_memory, linked = block.asks_memory(self.reasoner.block), block.asks_links(self.reasoner.block)
         require(
             encoder.gives_memory or not reads_memory,
             f"block.reads is memory, which the encoder {ENCODERS.name_of(self.encoder)} does not give; choose cross_attention",
         )
-        linked = BLOCKS[BLOCKS.name_of(self.reasoner.block)].asks_links(self.reasoner.block)
         require(
             encoder.gives_links or not linked,
             f"block.word_heads and sentence_heads need links, which the encoder {ENCODERS.name_of(self.encoder)} does not give; "

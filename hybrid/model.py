@@ -123,7 +123,7 @@ class HybridModel(nn.Module):
     def fit_reader(self, problems: Sequence[Problem]) -> None:
         """Fit what the codec of the hidden states learns to the first prompts, once; `train` does it by itself."""
         if not self.backbone.codec.fitted:
-            self.backbone.fit([ready for ready, _ in self.prepare(problems[:FITTED_TO])])
+            self.backbone.fit([prepared for prepared, _ in self.prepare(problems[:FITTED_TO])])
 
     def think(
         self, features: Features, *, halting: Any = None, num_steps: int | None = None, search: SearchConfig | None = None

@@ -185,7 +185,8 @@ def _prepared(model: HybridModel, problems: Sequence[Problem]) -> Sequence[tuple
 
 def _row(model: HybridModel, problem: Problem, prepared: Any, places: int, worked_steps: bool) -> Row:
     encoder = model.config.encoder
-    short = ENCODERS[ENCODERS.name_of(encoder)].shortage(encoder, len(prepared), places)
+    kind = ENCODERS[ENCODERS.name_of(encoder)]
+    short = kind.shortage(encoder, len(prepared), places)
     if short:
         raise InputError(short)
     labels = answer_labels(model, problem.answer, places)
@@ -194,9 +195,9 @@ def _row(model: HybridModel, problem: Problem, prepared: Any, places: int, worke
     if any(not 0 <= weight < math.inf for weight in problem.weights):
         raise InputError(f"weights are {problem.weights}; give finite numbers of at least 0")
     path: list[int] = []
-    room = ENCODERS[ENCODERS.name_of(encoder)].path_room(encoder, len(prepared), places)
+    room = kind.path_room(encoder, len(prepared), places)
     if room and problem.path:
-        fits = len(problem.path) <= room if model.head.encoder.reads == "words" else len(problem.path) == room
+        fits = len(problem.path) <= room if kind.reads == "words" else len(problem.path) == room
         if not fits:
             raise InputError(f"there are {len(problem.path)} path symbols where the workspace has room for {room}")
         path = [model.head.decoder.index(symbol) for symbol in problem.path]
