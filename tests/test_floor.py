@@ -31,3 +31,9 @@ def test_an_answer_that_was_never_trained_is_never_right():
     means = torch.randn(40, 1, 4, generator=torch.Generator().manual_seed(0))
     train = Data(means[:30], [("a",), ("b",)] * 15)
     assert floor(train, Data(means[30:], [("c",)] * 10)).linear == 0
+
+
+def test_too_few_rows_give_the_commonest_answer():
+    means = torch.randn(5, 1, 4, generator=torch.Generator().manual_seed(0))
+    found = floor(Data(means[:1], [("a",)]), Data(means, [("a",)] * 3 + [("b",)] * 2))
+    assert (found.commonest, found.linear) == (0.6, 0.6)

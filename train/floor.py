@@ -15,8 +15,8 @@ from torch.nn import functional as F
 
 from hybrid.train.dataset import Dataset
 
-MOST_ROWS = 20_000
-"""Training rows that the probe learns from."""
+FEWEST_ROWS, MOST_ROWS = 20, 20_000
+"""Training rows that the probe learns from; of fewer it gives the commonest answer."""
 MOST_CLASSES = 1000
 """Different answers that it can give."""
 RIDGES = (1e-3, 1e-2, 1e-1, 1.0)
@@ -55,13 +55,15 @@ def floor(train: Dataset, dev: Dataset, *, by_layer: bool = False) -> Floor:
     counted = Counter(answer for answer, _ in zip(train.answers(), range(MOST_ROWS), strict=False))
     known = {answer: place for place, (answer, _) in enumerate(counted.most_common(MOST_CLASSES))}
     truth, asked = ([known.get(answer, -1) for answer in data.answers()] for data in (train, dev))
-    truth = truth[:MOST_ROWS]
+    truth, commonest = truth[:MOST_ROWS], asked.count(0) / len(asked)
+    if len(truth) < FEWEST_ROWS:
+        return Floor(commonest, commonest)
     means_nkh, asked_nkh = _means(train, len(truth)), _means(dev, len(asked))
     every = [_score(means_nkh, truth, asked_nkh, asked)]
     if by_layer:
         layers = range(means_nkh.shape[1])
         every += [_score(means_nkh[:, [k]], truth, asked_nkh[:, [k]], asked) for k in layers]
-    return Floor(asked.count(0) / len(asked), every[0], tuple(every[1:]))
+    return Floor(commonest, every[0], tuple(every[1:]))
 
 
 def _means(data: Dataset, count: int) -> Tensor:

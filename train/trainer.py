@@ -134,8 +134,9 @@ class Trainer(Resumable):
             options: Any = {"cache": cache, "say": self.bar.say, "team": self.team}
             self.data = Dataset(self.model, train_problems, worked_steps=self.config.worked_steps, **options)
             self.dev = Dataset(self.model, dev_problems, **options)
-            self._tell_floor()
             stored = self._stored()
+            if stored is None and cache:
+                self._tell_floor()
             if self.config.auto_batch_size:
                 self._choose_batch_size(stored)
             self._prepare()
@@ -155,9 +156,8 @@ class Trainer(Resumable):
         return outcome
 
     def _tell_floor(self) -> None:
-        """Say what the simplest readers score where prompts are read without patterns; a tuned model's states move."""
-        reads = self.model.head.encoder.reads
-        if self.team.main and self.show and reads != "spans" and not self.model.backbone.tuned:
+        """Say what the simplest readers score where prompts are read without patterns and their states are kept."""
+        if self.team.main and self.show and self.model.head.encoder.reads != "spans":
             self.bar.say(str(floor(self.data, self.dev)))
 
     def _record(self, train_problems: Sequence[Problem], dev_problems: Sequence[Problem]) -> dict[str, Any]:
