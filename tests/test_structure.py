@@ -22,6 +22,7 @@ PACKAGES = {
 LAYERS = [
     # The foundation: knows no adapter and no model.
     "hybrid.errors hybrid.problem hybrid.rows hybrid.fingerprint hybrid.product hybrid.device hybrid.solution",
+    "hybrid.symmetry",
     "hybrid.taps hybrid.offsets hybrid.words hybrid.sight hybrid.quantization hybrid.workspace hybrid.reader",
     "hybrid.recursion hybrid.faults hybrid.kinds hybrid.default_backbone hybrid.loading hybrid.checkpoint",
     "hybrid.layout hybrid.block hybrid.losses hybrid.halting hybrid.flags hybrid.carry hybrid.codec",
@@ -49,6 +50,7 @@ LAYERS = [
     "hybrid.train.claim",
     "hybrid.train.config hybrid.train.feature_cache hybrid.train.run_state",
     "hybrid.train.dataset",
+    "hybrid.train.disguise",
     "hybrid.train.slots hybrid.train.step hybrid.train.evaluate hybrid.train.boundary hybrid.train.floor hybrid.train.recipe",
     "hybrid.train.resumable hybrid.train.trial hybrid.train.calibration",
     "hybrid.train.trainer",
@@ -71,6 +73,7 @@ COVERED = {
     "train/__init__.py": "test_structure.py",
     "train/__main__.py": "test_processes.py",
     "train/config.py": "test_train_config.py",
+    "train/disguise.py": "test_symmetry.py",
     "train/interrupt.py": "test_trainer.py",
     "train/resumable.py": "test_trainer.py",
 }

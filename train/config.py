@@ -38,6 +38,7 @@ class TrainConfig:
         gradient_checkpointing: let the tuned language model recompute its activations: less memory, more time.
         compile: compile the recursion's networks with torch.compile: a minute at the start, then faster steps.
         cache: keep the backbone's features on disk; without, the backbone reads each problem when its turn comes.
+        symmetries: give each problem a disguise of its own whenever its turn comes, drawn from the task's symmetries.
         worked_steps: teach supervision step k the k-th line of a problem's worked steps, the last one the answer.
         trackers: names of Accelerate trackers (tensorboard, wandb, ...).
     """
@@ -63,6 +64,7 @@ class TrainConfig:
     gradient_checkpointing: bool = False
     compile: bool = False
     cache: bool = True
+    symmetries: bool = field(default=False, metadata=ADDED)
     worked_steps: bool = field(default=False, metadata=ADDED)
     mixed_precision: Literal["no", "bf16", "fp16"] = "no"
     trackers: tuple[str, ...] = ()

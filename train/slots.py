@@ -6,6 +6,7 @@ takes the next of the stream, so that two processes with half the slots each see
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from torch.nn import functional as F
 from hybrid.adapters import Features, Targets
 from hybrid.adapters.features import padded_links
 from hybrid.train.dataset import Batch, Dataset
+from hybrid.train.disguise import Disguises
 
 FIRST_SHARE, NEXT_SHARE, GOOD_ENOUGH = 0.25, 0.02, 0.7
 """A curriculum begins with the easiest quarter and takes 2% more when 70% of the problems that end are right."""
@@ -80,6 +82,7 @@ class Slots:
         *,
         curriculum: bool = False,
         group_by_length: bool = False,
+        disguises: Disguises | None = None,
     ) -> None:
         ranks = accelerator.num_processes
         self.dataset, self.accelerator, self.rank = dataset, accelerator, accelerator.process_index
@@ -90,7 +93,9 @@ class Slots:
         self.levels = [problem.difficulty for problem in dataset.problems]
         self.ranked = sorted(self.levels)
         self.share = FIRST_SHARE if curriculum else 1.0
+        self.disguises = disguises
         self.everywhere = self.order.take(batch_size, self._allowed)
+        self.turns, self.next_turn = list(range(batch_size)), batch_size
         self.batch: Batch = self._read()
 
     @property
@@ -122,12 +127,21 @@ class Slots:
         flags = (self.accelerator.gather(halted) if self.accelerator.num_processes > 1 else halted).tolist()
         fresh = iter(self.order.take(sum(flags), self._allowed))
         self.everywhere = [next(fresh) if flag else index for flag, index in zip(flags, self.everywhere, strict=True)]
+        turns = itertools.count(self.next_turn)
+        self.turns = [next(turns) if flag else turn for flag, turn in zip(flags, self.turns, strict=True)]
+        self.next_turn += sum(flags)
         rows = [slot for slot, flag in enumerate(self.own(flags)) if flag]
         if read and any(flags):
             self._replace(rows)
 
     def _read(self) -> Batch:
-        return self.dataset.batch(self.indices, self.num_positions).to(self.accelerator.device)
+        return self._fresh(range(self.local_size), self.num_positions)
+
+    def _fresh(self, rows: Sequence[int], length: int) -> Batch:
+        """Read the problems of some local slots, each in its disguise."""
+        indices, turns = self.indices, self.own(self.turns)
+        batch = self.dataset.batch([indices[row] for row in rows], length).to(self.accelerator.device)
+        return batch if self.disguises is None else self.disguises(batch, [turns[row] for row in rows])
 
     def _replace(self, rows: list[int]) -> None:
         """Read the problems of some local slots; the others keep their features, padded to the new length of the batch."""
@@ -136,8 +150,7 @@ class Slots:
         if states.shape[1] != length:
             states = F.pad(states, (0, 0, 0, 0, 0, length - states.shape[1])).contiguous()  # Or cut off, where it is less.
         if rows:
-            fresh, places = data.batch([indices[row] for row in rows], length).to(states.device), torch.tensor(rows)
-            places = places.to(states.device)
+            fresh, places = self._fresh(rows, length), torch.tensor(rows).to(states.device)
             states[places], labels[places] = fresh.features.states, fresh.targets.labels
             weights[places] = fresh.targets.weights
         own = data.links(indices)
@@ -156,6 +169,7 @@ class Slots:
         return {
             "position": torch.tensor(self.order.position),
             "indices": torch.tensor(self.everywhere),
+            "turns": torch.tensor([self.next_turn, *self.turns]),
             "draws": self.draws.get_state(),
             "share": torch.tensor(self.share, dtype=torch.float64),
         }
@@ -164,6 +178,8 @@ class Slots:
         """Go on where `state_dict` was taken, by any number of processes."""
         self.order.position = int(state["position"])
         self.everywhere = state["indices"].tolist()
+        if "turns" in state:
+            self.next_turn, *self.turns = state["turns"].tolist()
         self.draws.set_state(state["draws"])
         self.share = float(state["share"])
         self.batch = self._read()

@@ -24,12 +24,14 @@ from hybrid.head import Head, StepOutput
 from hybrid.kinds import require, to_dict
 from hybrid.model import HybridModel
 from hybrid.problem import Problem, digest
+from hybrid.symmetry import Symmetry
 from hybrid.train import processes, run_state, trial
 from hybrid.train import step as one_step
 from hybrid.train.boundary import Boundary
 from hybrid.train.claim import claimed
 from hybrid.train.config import TrainConfig
 from hybrid.train.dataset import Batch, Dataset
+from hybrid.train.disguise import Disguises
 from hybrid.train.ema import averaged
 from hybrid.train.evaluate import Evaluation, evaluate
 from hybrid.train.floor import floor
@@ -61,6 +63,7 @@ def train(
     config: TrainConfig,
     output: str | Path,
     *,
+    symmetry: Symmetry | None = None,
     overwrite: bool = False,
     show: bool = True,
 ) -> Outcome:
@@ -74,6 +77,7 @@ def train(
         dev_problems: what selects; never the test split.
         config: length, batch, optimizer, loss.
         output: folder of the run: config.json and head.safetensors (the head), run.json, metrics.jsonl, checkpoints/.
+        symmetry: of the task, for train.symmetries.
         overwrite: start anew where `output` holds another run.
         show: draw a progress bar on standard error.
 
@@ -82,13 +86,15 @@ def train(
         StorageError: a folder cannot be written or the disk is too small.
         TrainingError: the loss became NaN or infinite, or another process of the run ended.
     """
-    return Trainer(model, config, RunFolder(output), show).run(train_problems, dev_problems, overwrite)
+    return Trainer(model, config, RunFolder(output), show, symmetry).run(train_problems, dev_problems, overwrite)
 
 
 class Trainer(Resumable):
     """One run: its loop. What it stores and goes on from is Resumable's."""
 
-    def __init__(self, model: HybridModel, config: TrainConfig, folder: RunFolder, show: bool) -> None:
+    def __init__(
+        self, model: HybridModel, config: TrainConfig, folder: RunFolder, show: bool, symmetry: Symmetry | None = None
+    ) -> None:
         self.accelerator = processes.new_accelerator(
             config.batch_size,
             mixed_precision=config.mixed_precision,
@@ -100,6 +106,7 @@ class Trainer(Resumable):
         self.model, self.config, self.folder = model, config, folder
         twice = config.compile and model.head.reasoner.gradient.twice
         require(not twice, "train.compile cannot differentiate twice, as gradient.jacobian_weight does; leave one of them out")
+        self.disguises = Disguises(symmetry, model, config.seed) if config.symmetries else None
         self.show = show and self.team.main
 
     def run(self, train_problems: Sequence[Problem], dev_problems: Sequence[Problem], overwrite: bool) -> Outcome:
@@ -207,6 +214,7 @@ class Trainer(Resumable):
             self.accelerator,
             curriculum=self.config.curriculum,
             group_by_length=self.config.group_by_length,
+            disguises=self.disguises,
         )
         self.carry = Carry.start(head.start(self.slots.batch.features))
         device = self.accelerator.device

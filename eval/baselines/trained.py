@@ -98,7 +98,7 @@ class Trained(Method):
         left = budget.seconds - reading
         recipe = replace(own.train, max_seconds=left * (FROZEN_SHARE if own.tuner else 1), seed=budget.seed)
         if own.tuner is None:
-            outcomes.append(train(model, training, dev, recipe, folder, show=False))
+            outcomes.append(train(model, training, dev, recipe, folder, symmetry=self.task.symmetry, show=False))
         else:
             outcomes.append(train(model, training, dev, recipe, folder / "frozen", show=False))
             model = self._attached(budget.seed, copied(self.backbone), own.tuner)

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,10 +21,10 @@ from hybrid.errors import InputError
 from hybrid.eval.answers import read_grid
 from hybrid.eval.tasks.rows import read_rows
 from hybrid.eval.tasks.show import Cell, Picture
-from hybrid.eval.tasks.sudoku_solver import BOXES, Grid, Shape, holds_another_digit, random_solution, shape, solve
-from hybrid.eval.tasks.sudoku_symmetry import puzzle_key
+from hybrid.eval.tasks.sudoku_solver import BOXES, Grid, Shape, Solved, holds_another_digit, random_solution, shape, solve
+from hybrid.eval.tasks.sudoku_symmetry import GridSymmetry, puzzle_key, puzzle_keys
 from hybrid.eval.tasks.task import TASKS, Task, changes, worked
-from hybrid.kinds import require
+from hybrid.kinds import ADDED, require
 from hybrid.layout import LayoutConfig, SpanPattern
 from hybrid.problem import Problem
 
@@ -35,7 +35,7 @@ MAX_BLANKS = {4: 12, 6: 26, 9: 56}
 """Most blanks a size allows: 4 x 4 puzzles need 4 givens; of the others more blanks exist but are too rare to draw."""
 
 _ATTEMPTS = 300
-_CHUNK = 50_000
+_CHUNK, _NAMED_TOGETHER = 50_000, 1000
 _BLANKS = str.maketrans({".": "0"})
 
 
@@ -50,6 +50,14 @@ class Table:
 
     puzzles: NDArray[np.uint8]
     answers: NDArray[np.uint8]
+
+
+class Instance(NamedTuple):
+    """A puzzle with its solution, and the name of its class where it is known already."""
+
+    puzzle: Grid
+    solution: Grid
+    key: str | None = None
 
 
 @TASKS.register("sudoku")
@@ -67,6 +75,8 @@ class Sudoku(Task):
             file: a .csv or .jsonl file (also .gz, .xz) or `hub:owner/name` with puzzles; None to generate them.
             question_column: column of the file that holds the puzzle, "." or "0" for a blank.
             answer_column: column of the file that holds the full grid.
+            worked: solve each puzzle for its worked steps, and to see that its answer is the solver's; hard ones of 9 x 9
+                cells take some 30 ms each. Without, problems have no steps and no trace.
         """
 
         size: int = 4
@@ -75,6 +85,7 @@ class Sudoku(Task):
         file: str | None = None
         question_column: str = "question"
         answer_column: str = "answer"
+        worked: bool = field(default=True, metadata=ADDED)
 
         def __post_init__(self) -> None:
             require(self.size in BOXES, f"sudoku.size is {self.size}; choose one of: {', '.join(map(str, BOXES))}")
@@ -117,6 +128,7 @@ class Sudoku(Task):
     def __init__(self, config: Config) -> None:
         self.config = config
         self._shape = shape(config.size)
+        self.symmetry = GridSymmetry(self._shape)
         self.symbols = tuple(map(str, range(1, config.size + 1)))
         cell = f"[0-{config.size}]"
         self.layout = LayoutConfig(
@@ -158,7 +170,7 @@ class Sudoku(Task):
         config = self.config
         return read_table(config.file or "", self._shape, (config.question_column, config.answer_column))
 
-    def _instances(self, rng: random.Random) -> Iterator[tuple[Grid, Grid]]:
+    def _instances(self, rng: random.Random) -> Iterator[Instance]:
         if self.config.file:
             yield from self._rows(rng)
             return
@@ -167,22 +179,26 @@ class Sudoku(Task):
             drawn = draw_puzzle(self._shape, blanks, rng)
             if drawn is None:
                 raise InputError(f"no {self._name} with {blanks} blanks was found; ask for fewer blanks")
-            yield drawn
+            yield Instance(*drawn)
 
-    def _rows(self, rng: random.Random) -> Iterator[tuple[Grid, Grid]]:
+    def _rows(self, rng: random.Random) -> Iterator[Instance]:
         low, high = self.config.blanks
         blanks = (self._table.puzzles == 0).sum(axis=1)
         order = np.flatnonzero((blanks >= low) & (blanks <= high)).tolist()
         rng.shuffle(order)
-        for row in order:
-            yield tuple(self._table.puzzles[row].tolist()), tuple(self._table.answers[row].tolist())
+        for start in range(0, len(order), _NAMED_TOGETHER):
+            puzzles, answers = (
+                part[order[start : start + _NAMED_TOGETHER]] for part in (self._table.puzzles, self._table.answers)
+            )
+            for row in zip(puzzles.tolist(), answers.tolist(), puzzle_keys(self._shape, puzzles), strict=True):
+                yield Instance(tuple(row[0]), tuple(row[1]), row[2])
 
-    def _key(self, instance: tuple[Grid, Grid]) -> str:
-        return puzzle_key(self._shape, instance[0])
+    def _key(self, instance: Instance) -> str:
+        return instance.key or puzzle_key(self._shape, instance.puzzle)
 
-    def _problem(self, instance: tuple[Grid, Grid], key: str, wording: str, rng: random.Random) -> Problem:
-        puzzle, solution = instance
-        solved = solve(self._shape, puzzle)
+    def _problem(self, instance: Instance, key: str, wording: str, rng: random.Random) -> Problem:
+        puzzle, solution = instance[:2]
+        solved = solve(self._shape, puzzle) if self.config.worked else Solved(solution, ())
         answer = tuple(map(str, solution))
         if solved is None or solved.grid != solution:
             question = "".join(map(str, puzzle))
@@ -191,10 +207,10 @@ class Sudoku(Task):
         return Problem(
             prompt=wording.format(name=self._name, size=self.config.size, grid=self.layout.write([*map(str, puzzle)])),
             answer=answer,
-            trace="\n".join([*steps, "Answer:", self.layout.write(answer)]),
+            trace="\n".join([*steps, "Answer:", self.layout.write(answer)]) if self.config.worked else "",
             difficulty=puzzle.count(0),
             key=key,
-            steps=worked(answer, [step.cell for step in solved.steps]),
+            steps=worked(answer, [step.cell for step in solved.steps]) if self.config.worked else (),
         )
 
     @property

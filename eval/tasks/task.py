@@ -17,6 +17,7 @@ from hybrid.eval.tasks.show import Cell, Picture, as_text
 from hybrid.kinds import Kinds
 from hybrid.layout import LayoutConfig
 from hybrid.problem import Problem
+from hybrid.symmetry import Symmetry
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -42,6 +43,7 @@ class Task(ABC):
         Config: frozen dataclass of the task's settings.
         symbols: the answer vocabulary, in fixed order.
         layout: finds answer and context spans in every wording of the prompts.
+        symmetry: what turns a problem into another of the task, None where nothing is known to.
         wordings: ways to put a problem, for training and held out for out-of-distribution tests.
         dev_share, test_share: parts of all equivalence classes.
     """
@@ -54,6 +56,7 @@ class Task(ABC):
 
     symbols: tuple[str, ...]
     layout: LayoutConfig
+    symmetry: Symmetry | None = None
 
     @property
     def title(self) -> str:

@@ -101,7 +101,8 @@ class TrainCommand:
             if Team.current().main:
                 print(needs.text(self.output))
             return leave()
-        outcome = train(model, *problems, recipe, self.output, overwrite=self.overwrite, show=not self.quiet)
+        options: Any = {"overwrite": self.overwrite, "show": not self.quiet, "symmetry": task.symmetry}
+        outcome = train(model, *problems, recipe, self.output, **options)
         if Team.current().main:
             if self.calibrate:
                 calibrate(model, problems[1], cache=self.train.cache)
