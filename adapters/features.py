@@ -58,7 +58,7 @@ class Features(Rows):
         """Stack rows (p_i, k, h) of different lengths, and links of 2 p_i numbers, padded to `num_positions` or the longest."""
         lengths = [len(row) for row in rows]
         longest = num_positions or max(lengths)
-        states = torch.stack([F.pad(row, (0, 0, 0, 0, 0, longest - len(row))) for row in rows])
+        states = torch.stack([row if len(row) == longest else F.pad(row, (0, 0, 0, 0, 0, longest - len(row))) for row in rows])
         return cls.of(states, lengths, num_answers, None if links is None else padded_links(links, longest))
 
     def answers(self, num_slots: int) -> Tensor | None:

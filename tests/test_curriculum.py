@@ -33,7 +33,7 @@ def slots_of(model, problems):
 def levels_seen(slots, rounds=12):
     seen = set()
     for _ in range(rounds):
-        slots.refill(EVERYWHERE)
+        slots.refill(slots.everyone(EVERYWHERE))
         seen |= {slots.levels[index] for index in slots.indices}
     return seen
 
@@ -58,7 +58,7 @@ def test_without_a_curriculum_every_problem_comes_in_the_first_epoch(slots_of):
     slots = slots_of(list(range(12)), curriculum=False)
     first = list(slots.indices)
     for _ in range(2):
-        slots.refill(EVERYWHERE)
+        slots.refill(slots.everyone(EVERYWHERE))
         first += slots.indices
     assert sorted(first) == list(range(12))
 
@@ -74,7 +74,7 @@ def test_problems_of_one_level_are_all_taken_from_the_start(slots_of):
     slots = slots_of([5] * 9)
     taken = set(slots.indices)
     for _ in range(4):
-        slots.refill(EVERYWHERE)
+        slots.refill(slots.everyone(EVERYWHERE))
         taken |= set(slots.indices)
     assert taken == set(range(9))
 
@@ -112,21 +112,21 @@ def test_two_processes_take_what_one_would(slots_of):
     for exact in (0.0, 0.9, 1.0):
         for each in (one, *two):
             each.promote(exact)
-        one.refill(halted)
+        one.refill(one.everyone(halted))
         for rank, part in enumerate(two):
-            part.refill(halted[2 * rank : 2 * rank + 2])
+            part.refill(part.everyone(halted[2 * rank : 2 * rank + 2]))
         assert one.indices == two[0].indices + two[1].indices
 
 
 def test_slots_resumed_in_the_middle_take_the_same_problems(slots_of):
     slots = slots_of(list(range(16)))
-    slots.refill(EVERYWHERE)
+    slots.refill(slots.everyone(EVERYWHERE))
     again = slots_of(list(range(16)))
     again.load_state_dict(slots.state_dict())
     for exact in (0.1, 0.8, 0.9):
         for each in (slots, again):
             each.promote(exact)
-            each.refill(torch.tensor([True, True, False, True]))
+            each.refill(each.everyone(torch.tensor([True, True, False, True])))
         assert slots.indices == again.indices
 
 

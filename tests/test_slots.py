@@ -46,10 +46,10 @@ def test_problems_of_like_length_come_together():
 def test_halted_slots_take_the_next_problems_and_the_others_stay(data):
     slots = Slots(data, 4, 0, accelerator())
     stream = DataOrder(11, 0).take(6)
-    slots.refill(torch.tensor([False, True, False, True]))
+    slots.refill(slots.everyone(torch.tensor([False, True, False, True])))
     assert slots.indices == [stream[0], stream[4], stream[2], stream[5]]
     same(slots.batch, data.batch(slots.indices))
-    slots.refill(torch.zeros(4, dtype=torch.bool))
+    slots.refill(slots.everyone(torch.zeros(4, dtype=torch.bool)))
     assert slots.order.position == 6
 
 
@@ -58,16 +58,16 @@ def test_two_processes_see_what_one_would(data):
     one = Slots(data, 4, 5, accelerator())
     two = [Slots(data, 4, 5, accelerator(rank, 2, gather=lambda _: halted)) for rank in (0, 1)]
     for _ in range(3):
-        one.refill(halted)
+        one.refill(one.everyone(halted))
         for rank, part in enumerate(two):
-            part.refill(halted[2 * rank : 2 * rank + 2])
+            part.refill(part.everyone(halted[2 * rank : 2 * rank + 2]))
         assert one.indices == two[0].indices + two[1].indices
         assert torch.equal(one.draw(), torch.cat([two[0].draw(), two[1].draw()]))
 
 
 def test_the_state_brings_back_problems_order_and_draws(data):
     slots = Slots(data, 4, 0, accelerator())
-    slots.refill(torch.tensor([True, True, False, False]))
+    slots.refill(slots.everyone(torch.tensor([True, True, False, False])))
     slots.draw()
     state = slots.state_dict()
     again = Slots(data, 4, 0, accelerator())
@@ -76,14 +76,14 @@ def test_the_state_brings_back_problems_order_and_draws(data):
         assert again.indices == slots.indices and torch.equal(again.batch.targets.labels, slots.batch.targets.labels)
         assert torch.equal(again.draw(), slots.draw())
         for each in (slots, again):
-            each.refill(torch.tensor([False, True, True, False]))
+            each.refill(each.everyone(torch.tensor([False, True, True, False])))
 
 
 def test_a_batch_grows_and_shrinks_with_its_longest_row(model, problems):
     data = Dataset(model, [*problems(6), problems(1, length=40)[0], *problems(5, seed=2, length=4)])
     slots, lengths = Slots(data, 3, 1, accelerator()), set()
     for _ in range(12):
-        slots.refill(torch.tensor([True, False, True]))
+        slots.refill(slots.everyone(torch.tensor([True, False, True])))
         same(slots.batch, data.batch(slots.indices))
         lengths.add(slots.batch.features.states.shape[1])
     assert lengths >= {4, 40}
@@ -98,7 +98,7 @@ def test_all_processes_pad_alike(model, problems):
 def test_a_refill_leaves_the_dataset_as_it_was(data):
     before = data.batch(range(11))
     slots = Slots(data, 4, 0, accelerator())
-    slots.refill(torch.ones(4, dtype=torch.bool))
+    slots.refill(slots.everyone(torch.ones(4, dtype=torch.bool)))
     same(data.batch(range(11)), before)
 
 

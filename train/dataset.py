@@ -75,6 +75,7 @@ class Dataset:
         if not problems:
             raise InputError("there are no problems to train on; give at least one")
         self.problems = tuple(problems)
+        self._weighted = any(problem.weights for problem in self.problems)
         reader: Any = model.backbone
         prepared: Any = [] if reader.runs else bytearray()
         keep = prepared.append if reader.runs else prepared.extend
@@ -121,7 +122,7 @@ class Dataset:
         features = Features.pad(self.features.rows(indices), counts, length, self.links(indices))
         labels = self._labels.rows(indices)
         weights = torch.ones(len(labels), labels.shape[2])
-        for place, i in zip(weights, indices, strict=True):
+        for place, i in zip(weights, indices if self._weighted else (), strict=False):
             if own := self.problems[i].weights:
                 place[: len(own)] = torch.tensor(own)
         return Batch(features, Targets(labels, torch.tensor(counts), weights))
@@ -149,8 +150,11 @@ class _Labels:
     def rows(self, indices: Sequence[int]) -> Tensor:
         """Return the labels of some problems, (b, n, o): a short one's last line again, its further positions IGNORE."""
         most_lines, most = (max(size) for size in zip(*self.shapes, strict=True))
-        labels = torch.full((len(indices), most_lines, most), IGNORE)
         kind = {"b": torch.int8, "h": torch.int16, "i": torch.int32}[self.flat.typecode]
+        if len(self.shapes) == 1:
+            alike = torch.frombuffer(self.flat, dtype=kind).view(-1, most_lines, most)
+            return alike[torch.tensor(indices)].long()
+        labels = torch.full((len(indices), most_lines, most), IGNORE)
         for place, i in zip(labels, indices, strict=True):
             own = torch.frombuffer(self.flat[self.ends[i] : self.ends[i + 1]], dtype=kind).view(self.counts[i], -1)
             place[: len(own), : own.shape[1]] = own

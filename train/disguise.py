@@ -63,8 +63,8 @@ class Disguises:
 
 def _renaming(changes: Sequence[Change], numbers: dict[str, int]) -> Tensor:
     """Return the new number of each old one, (b, v) int64."""
-    tables = torch.arange(max(numbers.values()) + 1).repeat(len(changes), 1)
+    tables = [list(range(max(numbers.values()) + 1)) for _ in changes]
     for table, change in zip(tables, changes, strict=True):
-        old, new = zip(*((numbers[a], numbers[b]) for a, b in change.names.items() if a in numbers), strict=True)
-        table[torch.tensor(old)] = torch.tensor(new)
-    return tables
+        for old, new in change.names.items():
+            table[numbers[old]] = numbers[new]
+    return torch.tensor(tables)

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from hybrid.adapters import Features, Targets
 from hybrid.adapters.features import padded_links
+from hybrid.device import HostCopy
 from hybrid.train.dataset import Batch, Dataset
 from hybrid.train.disguise import Disguises
 
@@ -122,9 +123,13 @@ class Slots:
         if exact >= GOOD_ENOUGH:
             self.share = min(1.0, self.share + NEXT_SHARE)
 
-    def refill(self, halted: Tensor, *, read: bool = True) -> None:
-        """Give the next problems of the stream to the halted slots (local b,) bool; `read` their features too."""
-        flags = (self.accelerator.gather(halted) if self.accelerator.num_processes > 1 else halted).tolist()
+    def everyone(self, halted: Tensor) -> HostCopy:
+        """Return which slots of all processes are halted, from this one's (local b,) bool; it is on its way while others work."""
+        return HostCopy(self.accelerator.gather(halted) if self.accelerator.num_processes > 1 else halted)
+
+    def refill(self, halted: HostCopy, *, read: bool = True) -> None:
+        """Give the next problems of the stream to the halted slots, as `everyone` has them; `read` their features too."""
+        flags = halted.tolist()
         fresh = iter(self.order.take(sum(flags), self._allowed))
         self.everywhere = [next(fresh) if flag else index for flag, index in zip(flags, self.everywhere, strict=True)]
         turns = itertools.count(self.next_turn)

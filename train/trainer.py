@@ -19,7 +19,7 @@ import torch
 
 from hybrid.block import Network
 from hybrid.carry import Carry
-from hybrid.device import widest
+from hybrid.device import HostCopy, widest
 from hybrid.head import Head, StepOutput
 from hybrid.kinds import require, to_dict
 from hybrid.model import HybridModel
@@ -217,6 +217,7 @@ class Trainer(Resumable):
             disguises=self.disguises,
         )
         self.carry = Carry.start(head.start(self.slots.batch.features))
+        self.halted: HostCopy | None = None
         device = self.accelerator.device
         self.sums = torch.zeros(6, dtype=widest(device), device=device)
         if self.config.trackers:
@@ -258,7 +259,7 @@ class Trainer(Resumable):
     def _one_step(self) -> None:
         config, head, objective = self.config, self.model.head, self.objective
         if self.step:
-            self.slots.refill(self.carry.halted, read=self.boundary is None)
+            self.slots.refill(self.halted or self.slots.everyone(self.carry.halted), read=self.boundary is None)
         if self.boundary is not None and bool(self.carry.halted.all()):
             self.slots.batch = self.boundary.read(self.data, self.slots.indices, self.slots.num_positions)
         batch = self.slots.batch
@@ -271,6 +272,7 @@ class Trainer(Resumable):
         with torch.set_grad_enabled(learning):
             out = one_step.forward(self.prepared, batch, carry, objective)
         self.carry = one_step.advance(carry, out, objective, self.slots.draw())
+        self.halted = self.slots.everyone(self.carry.halted)
         if learning:
             self._learn(batch, out)
 
