@@ -1,6 +1,6 @@
 """The ladder: what to train when a GPU is there for some minutes, rung by rung, each resumed where it was left.
 
-    python -m hybrid.train.ladder --until SECONDS --output DIR [--sudoku FILE] [--small]
+    python -m hybrid.train.ladder --until SECONDS --output DIR [--sudoku FILE] [--seconds 600] [--small]
 
 Rungs: `speed`, a table of training steps at the papers' sizes; `sudoku`, every row of a file of 9x9 puzzles beside no language
 model, in disguises drawn from the puzzle's symmetries; `sudoku_1000`, a thousand of its rows; `preset`, the same with the
@@ -57,8 +57,8 @@ def speed(output: Path, small: bool) -> None:
     write_text(file, json.dumps({"device": device_name(usual_device()), "rows": rows}, indent=1) + "\n")
 
 
-def cells(sudoku: str, small: bool) -> list[Cell]:
-    """Return the rungs that train, in order."""
+def cells(sudoku: str, seconds: float, small: bool) -> list[Cell]:
+    """Return the rungs that train, in order, each for so many seconds."""
     gpu = usual_device().type == "cuda"
     quick = Cell(
         "ours, all rows",
@@ -73,7 +73,7 @@ def cells(sudoku: str, small: bool) -> list[Cell]:
         ),
         TrainConfig(
             num_steps=12 if small else 1_000_000,
-            max_seconds=None if small else 330,
+            max_seconds=None if small else seconds,
             batch_size=8 if small else 768,
             optimizer=Muon.Config(weight_decay=0.1, warmup_steps=200, learning_rate=1e-3),
             ema_decay=0.999,
@@ -110,6 +110,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--until", type=float, required=True, help="seconds from now")
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--sudoku", help="a file of 9x9 puzzles, with the columns question and answer")
+    parser.add_argument("--seconds", type=float, default=600.0, help="of training, for each rung that trains")
     parser.add_argument("--rungs", nargs="+", choices=["speed", "sudoku", "sudoku_1000", "preset"], help="only these")
     parser.add_argument("--small", action="store_true", help="at the size of a test")
     options = parser.parse_args(argv)
@@ -122,7 +123,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if "speed" in rungs:
             speed(options.output, options.small)
         if options.sudoku:
-            named: Any = zip(("sudoku", "sudoku_1000", "preset"), cells(options.sudoku, options.small), strict=True)
+            named: Any = zip(
+                ("sudoku", "sudoku_1000", "preset"), cells(options.sudoku, options.seconds, options.small), strict=True
+            )
             run([cell for name, cell in named if name in rungs], options.output)
     except KeyboardInterrupt:
         print(f"the time is over; the same command goes on from {options.output}")

@@ -73,6 +73,20 @@ def away(a: torch.Tensor, b: torch.Tensor) -> float:
 
 def checks(llm: str, folder: Path) -> Iterator[tuple[str, Check]]:
     """Yield the checks by name; each returns whether all is well, and a figure."""
+
+    def speed(compiled: bool) -> Check:
+        def check() -> tuple[bool, str]:
+            seconds, share, peak = measure(Setting(512, 768, torch.bfloat16, compiled=compiled))
+            return (
+                share > 0.05,
+                f"{seconds:.3f} s a step, {100 * share:.0f}% of the rate of a 2048 x 2048 product, {peak / 1e9:.1f} GB",
+            )
+
+        return check
+
+    yield "width 512, batch 768, eager", speed(compiled=False)
+    yield "width 512, batch 768, compiled", speed(compiled=True)
+
     exact = states(attached(llm), "cpu")
 
     def reading(bound: float, **backbone: Any) -> Check:
@@ -133,19 +147,6 @@ def checks(llm: str, folder: Path) -> Iterator[tuple[str, Check]]:
         return done.returncode == 0, (done.stdout + done.stderr).strip().splitlines()[-1][-90:]
 
     yield "one process of many (NCCL)", nccl
-
-    def speed(compiled: bool) -> Check:
-        def check() -> tuple[bool, str]:
-            seconds, share, peak = measure(Setting(512, 768, torch.bfloat16, compiled=compiled))
-            return (
-                share > 0.05,
-                f"{seconds:.3f} s a step, {100 * share:.0f}% of the rate of a 2048 x 2048 product, {peak / 1e9:.1f} GB",
-            )
-
-        return check
-
-    yield "width 512, batch 768, eager", speed(compiled=False)
-    yield "width 512, batch 768, compiled", speed(compiled=True)
 
 
 def main() -> int:
