@@ -117,7 +117,7 @@ class Projected(Codec):
 
     @dataclass(frozen=True)
     class Config:
-        """Args: num_channels: c, components kept of each layer."""
+        """Args: num_channels: c, components kept of each layer; of a model with fewer channels, all."""
 
         num_channels: int = 128
 
@@ -132,10 +132,8 @@ class Projected(Codec):
         return bool(self.learned)
 
     def channels(self, hidden_size: int) -> int:
-        """See Codec.channels; raises ConfigError for more than the model has."""
-        wanted = self.config.num_channels
-        require(wanted <= hidden_size, f"codec.num_channels is {wanted}, the states have {hidden_size}; give at most as many")
-        return wanted
+        """See Codec.channels."""
+        return min(self.config.num_channels, hidden_size)
 
     def fit(self, states: Sequence[Tensor]) -> None:
         """See Codec.fit: the mean and the components of largest variance of each layer."""

@@ -10,7 +10,7 @@ import dataclasses
 import re
 import sys
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +21,8 @@ from hybrid.kinds import Kinds, from_dict
 def parse(command: type[Any], argv: Sequence[str], program: str) -> Any:
     """Return an instance of the dataclass `command` built from a YAML file (`--config FILE`) and flags.
 
+    A command with the class attribute `named` gets there the dotted names of all fields that were given.
+
     Raises:
         ConfigError: a flag or field is unknown or ill-typed.
         InputError: the YAML file cannot be read.
@@ -29,6 +31,7 @@ def parse(command: type[Any], argv: Sequence[str], program: str) -> Any:
 
     argv, given = _take_config([_with_underscores(word) for word in argv])
     argv = [_long_name(command, word) for word in argv]
+    named = {*_names(given), *(word[2:].partition("=")[0] for word in argv if word.startswith("--"))}
     _choose_kinds(command, "", argv, given)
     parser = jsonargparse.ArgumentParser(prog=program, description=command.__doc__, exit_on_error=False)
     _add_fields(parser, command, "", given)
@@ -48,7 +51,18 @@ def parse(command: type[Any], argv: Sequence[str], program: str) -> Any:
         ):
             dashes = "" if field.metadata.get("positional") else "--"
             raise ConfigError(f"{dashes}{field.name} is missing; see `{program} --help`")
-    return from_dict(command, values, program.split()[-1])
+    built = from_dict(command, values, program.split()[-1])
+    if hasattr(command, "named"):
+        object.__setattr__(built, "named", frozenset(named))
+    return built
+
+
+def _names(given: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """Yield the dotted names of the fields in a mapping."""
+    for name, value in given.items():
+        yield f"{prefix}{name}"
+        if isinstance(value, Mapping):
+            yield from _names(value, f"{prefix}{name}.")
 
 
 def _take_config(argv: list[str]) -> tuple[list[str], dict[str, Any]]:

@@ -43,9 +43,8 @@ def test_the_projection_keeps_the_largest_components():
     assert (kept[:, :, 0].var(0) > kept[:, :, 3].var(0)).all()
 
 
-def test_more_channels_than_there_are_and_a_tuner_are_refused():
-    with pytest.raises(ConfigError, match=r"codec\.num_channels is 99, the states have 16"):
-        Projected(Projected.Config(99)).channels(16)
+def test_a_narrow_model_keeps_all_its_channels_and_a_tuner_is_refused():
+    assert (Projected(Projected.Config(99)).channels(16), Projected(Projected.Config(9)).channels(16)) == (16, 9)
     with pytest.raises(ConfigError, match="a tuner cannot be trained through rounded states"):
         HybridConfig(LayoutConfig(given=True), ("a", "b"), BackboneConfig("x", codec=Int8.Config()), tuner=Lora.Config())
 

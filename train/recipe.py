@@ -8,13 +8,15 @@ prompts first. AdamW stays at the plateau several times longer, and learns no se
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 from hybrid.adapters import Words
 from hybrid.block import AttentionBlock
+from hybrid.codec import Projected
 from hybrid.cores import SingleState
 from hybrid.gradients import Full
+from hybrid.kinds import require
 from hybrid.problem import Problem
 from hybrid.reasoner import ReasonerConfig
 from hybrid.train.config import TrainConfig
@@ -26,11 +28,12 @@ LEAST_ROOM, ROOM = 1000, 1.5
 
 
 class Recipe(NamedTuple):
-    """Encoder, recursion and training for a set of problems, and in words why."""
+    """Encoder, recursion, training and what is kept of the hidden states for a set of problems, and in words why."""
 
     encoder: Words.Config
     reasoner: ReasonerConfig
     train: TrainConfig
+    codec: Projected.Config
     reasons: list[str]
 
 
@@ -50,30 +53,54 @@ def plain_language(problems: Sequence[Problem], num_answers: int) -> Recipe:
     )
     optimizer = Muon.Config(weight_decay=0.01, warmup_steps=200)
     train = TrainConfig(
-        num_steps=4000, batch_size=32, optimizer=optimizer, curriculum=True, group_by_length=True, mixed_precision="bf16"
+        num_steps=4000,
+        batch_size=32,
+        patience=2,
+        optimizer=optimizer,
+        curriculum=True,
+        group_by_length=True,
+        mixed_precision="bf16",
     )
     return Recipe(
         Words.Config(max_answers=num_answers, max_words=room, num_thoughts=thoughts),
         reasoner,
         train,
+        Projected.Config(),
         [
             *([f"encoder.num_thoughts {thoughts}: slots that are taught the worked steps"] if thoughts else []),
             f"encoder words, for up to {room} words: no pattern says where the answer stands (longest prompt: {longest} words)",
             "block.word_heads 1 and sentence_heads 1: places of the same word, and of the same sentence, see each other",
             "core single_state with gradient full, T = 3, N = 2: binding across sentences needs the whole way back",
+            "backbone.codec projected: principal components of the states, a fraction of their bytes, no loss that was seen",
             "optimizer muon, batch 32, short prompts first, batches of like length, bf16: the quickest found off the plateau",
         ],
     )
 
 
-def fill(own: Any, recipe: Any) -> Any:
-    """Return a config's own fields where they were changed, and the recipe's elsewhere.
+def fill(own: Any, recipe: Any, named: Collection[str], prefix: str) -> Any:
+    """Return the recipe's config with the fields of `own` that were named by whoever runs it.
+
+    Args:
+        own: config with those fields.
+        recipe: config of the recipe, of the same class.
+        named: dotted names of fields, such as "train.seed" or "train.optimizer.weight_decay".
+        prefix: name of this config.
+
+    Raises:
+        ConfigError: a named field belongs to another kind than the recipe's.
 
     Example:
-        >>> fill(TrainConfig(num_steps=9), TrainConfig(num_steps=4000, batch_size=32)).batch_size
+        >>> fill(TrainConfig(num_steps=9), TrainConfig(batch_size=32), {"train.num_steps"}, "train").batch_size
         32
     """
-    default = type(own)()
-    names = (field.name for field in dataclasses.fields(own))
-    changes = {name: getattr(recipe, name) for name in names if getattr(own, name) == getattr(default, name)}
-    return dataclasses.replace(own, **changes)
+    changes = {}
+    for field in dataclasses.fields(own):
+        name, value, theirs = f"{prefix}.{field.name}", getattr(own, field.name), getattr(recipe, field.name)
+        below = {each.split(".")[-1] for each in named if each.startswith(f"{name}.")}
+        if "kind" in below or (name in named and not below):
+            changes[field.name] = value
+        elif below:
+            known = {each.name for each in dataclasses.fields(theirs)}
+            require(below <= known, f"{name}.{min(below)} is no field of the recipe's kind; give --{name} KIND too")
+            changes[field.name] = dataclasses.replace(theirs, **{each: getattr(value, each) for each in below})
+    return dataclasses.replace(recipe, **changes)

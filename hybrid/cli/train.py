@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from hybrid.adapters import DECODERS, ENCODERS, Aligned, Classes
+from hybrid.adapters import DECODERS, ENCODERS, Aligned, Classes, Words
 from hybrid.backbone import BackboneConfig
 from hybrid.eval.tasks import TASKS
 from hybrid.kinds import family_field, require
@@ -63,17 +63,29 @@ class TrainCommand:
             count = getattr(self, name)
             require(count is None or count >= 1, f"{name} is {count}; give at least 1")
 
-    def _filled(self, layout: LayoutConfig, problems: Sequence[Problem]) -> tuple[Any, ReasonerConfig, TrainConfig]:
-        """Return encoder, reasoner and training; where answers have no places and no encoder is named, a recipe fills them."""
+    named: ClassVar[frozenset[str]] = frozenset()
+
+    def _filled(self, layout: LayoutConfig, problems: Sequence[Problem]) -> TrainCommand:
+        """Return the command with what a recipe fills in: where words are read, or answers have no places to be read at."""
         from hybrid.train.processes import Team
         from hybrid.train.recipe import fill, plain_language
 
-        if layout.aligned or self.encoder != Aligned.Config():
-            return self.encoder, self.reasoner, self.train
-        recipe = plain_language(problems, layout.num_answers or 1)
+        reads_words = isinstance(self.encoder, Words.Config)
+        if not reads_words and (layout.aligned or self.encoder != Aligned.Config()):
+            return self
+        recipe = plain_language(problems, layout.num_answers or max(len(problem.answer) for problem in problems))
         if Team.current().main and not self.quiet:
             print("chosen from the data; a flag of your own replaces each:", *recipe.reasons, sep="\n  ")
-        return recipe.encoder, fill(self.reasoner, recipe.reasoner), fill(self.train, recipe.train)
+        rounds = self.tuner is None and not any(name.startswith("backbone.codec") for name in self.named)
+        return replace(
+            self,
+            encoder=fill(self.encoder, recipe.encoder, self.named - {"encoder.kind"}, "encoder")
+            if reads_words
+            else recipe.encoder,
+            reasoner=fill(self.reasoner, recipe.reasoner, self.named, "reasoner"),
+            train=fill(self.train, recipe.train, self.named, "train"),
+            backbone=replace(self.backbone, codec=recipe.codec) if rounds else self.backbone,
+        )
 
     def run(self) -> None:
         """Train and print the outcome."""
@@ -88,8 +100,8 @@ class TrainCommand:
         task = TASKS.build(self.task)
         named = TASKS.to_dict(getattr(task, "config", self.task))  # With what a table found in its rows.
         problems = task.problems("train", self.num_train), task.problems("dev", self.num_dev)
-        encoder, reasoner, recipe = self._filled(task.layout, problems[0])
-        parts = (self.backbone, encoder, reasoner, self.decoder)
+        own = self._filled(task.layout, problems[0])
+        parts, recipe = (own.backbone, own.encoder, own.reasoner, own.decoder), own.train
         config = HybridConfig(task.layout, task.symbols, *parts, named, self.tuner)
         take_device(spread=self.backbone.device_map is not None)
         torch.manual_seed(self.train.seed)
@@ -105,7 +117,7 @@ class TrainCommand:
         outcome = train(model, *problems, recipe, self.output, **options)
         if Team.current().main:
             if self.calibrate:
-                calibrate(model, problems[1], cache=self.train.cache)
+                calibrate(model, problems[1], cache=recipe.cache)
                 model.save_pretrained(self.output)
             print(
                 f"{self.output}: dev exact match {100 * outcome.best_exact:.1f}% at step {outcome.best_step}, "
