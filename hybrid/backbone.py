@@ -9,6 +9,7 @@ Shapes: b batch, s tokens, k chosen layers, h backbone width, p positions.
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,7 +18,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from hybrid import fingerprint, offsets, quantization
+from hybrid import fingerprint, offsets, prefix, quantization
 from hybrid.codec import CODECS, Codec, Raw
 from hybrid.default_backbone import DEFAULT_BACKBONE, find_backbone
 from hybrid.errors import BackboneError, ConfigError, InputError
@@ -273,6 +274,30 @@ class Backbone(LanguageReader):
         states = read_states(self.body, self._layer_modules, self.layers, input_ids.gather(1, order), mask.gather(1, order))
         place = order.argsort(dim=1)[:, :, None]
         return torch.stack([state.take_along_dim(place, 1) for state in states], dim=2)
+
+    @cached_property
+    def goes_on(self) -> bool:
+        """Whether the model can read on from its cache to the same states."""
+        if not self._layer_modules or "past_key_values" not in inspect.signature(self.body.forward).parameters:
+            return False
+        count = len(self.model.get_input_embeddings().weight)
+        return prefix.goes_on(lambda ids: self.hidden_states([ids])[0][0], lambda a, b: self.continued(a, [b])[0], count)
+
+    @torch.no_grad()
+    def continued(self, begin: Sequence[int], ends: Sequence[Sequence[int]]) -> list[Tensor]:
+        """Return the states (s, k, h) of texts that begin with the same tokens, which are read once."""
+        from transformers import DynamicCache
+
+        past = DynamicCache(config=self.text_config)
+        one = torch.ones(1, len(begin), dtype=torch.bool, device=self.device)
+        ids = torch.tensor(list(begin), device=self.device)[None]
+        before = torch.stack(read_states(self.body, self._layer_modules, self.layers, ids, one, past), dim=2)
+        past.batch_repeat_interleave(len(ends))
+        ids = torch.nn.utils.rnn.pad_sequence([torch.tensor(list(end)) for end in ends], batch_first=True).to(self.device)
+        real = torch.arange(ids.shape[1]) < torch.tensor([len(end) for end in ends])[:, None]
+        mask = torch.cat([one.expand(len(ends), -1), real.to(self.device)], dim=1)
+        after = torch.stack(read_states(self.body, self._layer_modules, self.layers, ids, mask, past), dim=2)
+        return [torch.cat([before[0], rows[: len(end)]]) for rows, end in zip(after, ends, strict=True)]
 
     def _check_untouched(self) -> None:
         if not self.tuned and hasattr(self.model, "peft_config") and not self._adapted:

@@ -20,6 +20,10 @@ from hybrid.errors import ConfigError
 from hybrid.fingerprint import tensors_digest
 from hybrid.kinds import Kinds, require
 
+READER = "reader."
+"""Before the names of what a codec learned, in the file of a head."""
+FITTED_TO = 256
+"""Prompts that a codec is fitted to."""
 Layers = slice | list[int]
 """Places of states among the layers that were fitted."""
 

@@ -20,26 +20,21 @@ from hybrid.adapters import Features
 from hybrid.backbone import Backbone
 from hybrid.block import Network
 from hybrid.card import push
+from hybrid.codec import FITTED_TO, READER
 from hybrid.config import HybridConfig
-from hybrid.errors import InputError
 from hybrid.fingerprint import weights_digest
 from hybrid.halting import HALTING
 from hybrid.head import Head
 from hybrid.inference import Thoughts
 from hybrid.kinds import require
 from hybrid.matching import as_trained, check_precision, find, in_precision, is_name
-from hybrid.problem import Problem
+from hybrid.problem import Problem, asked
 from hybrid.quantization import NAMES, num_weights
 from hybrid.search import SearchConfig
 from hybrid.search import search as noisy_search
 from hybrid.solution import Solution
 from hybrid.summary import summary
 from hybrid.tuner import tune
-
-READER = "reader."
-"""Before the names of what a codec learned, in the file of a head."""
-FITTED_TO = 256
-"""Prompts that a codec is fitted to."""
 
 
 class HybridModel(nn.Module):
@@ -136,8 +131,10 @@ class HybridModel(nn.Module):
 
     def solve(
         self,
-        prompts: Sequence[str | Problem],
+        prompts: Sequence[str | Problem] | None = None,
         *,
+        context: str | None = None,
+        questions: Sequence[str] | None = None,
         halting: Any = None,
         num_steps: int | None = None,
         search: SearchConfig | None = None,
@@ -148,6 +145,8 @@ class HybridModel(nn.Module):
         Args:
             prompts: texts, in any wording whose answer positions the layout finds; or problems, whose own spans are
                 read where they have some. Their answers are not looked at.
+            context, questions: in place of prompts, one text and what is asked of it, each question put behind it; what
+                prompts share at their beginning is read once by a language model that reads from left to right.
             halting: halting config for this call; None takes the trained one.
             num_steps: most supervision steps; None takes the trained N.
             search: think several times with noise and choose; None thinks once.
@@ -156,8 +155,7 @@ class HybridModel(nn.Module):
         Raises:
             InputError: a prompt is empty, longer than the context, or does not fit the layout.
         """
-        if isinstance(prompts, str):
-            raise InputError("solve takes a list of prompts; give [prompt]")
+        prompts = asked(prompts, context, questions)
         require(batch_size >= 1, f"batch_size is {batch_size}; give at least 1")
         batches = (self.read(prompts[start : start + batch_size]) for start in range(0, len(prompts), batch_size))
         options: dict[str, Any] = {"halting": halting, "num_steps": num_steps, "search": search}

@@ -10,6 +10,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from hybrid.errors import InputError
+
 Span = tuple[int, int]
 """Half-open range of characters of a prompt."""
 
@@ -48,6 +50,23 @@ class Problem:
     weights: tuple[float, ...] = ()
     where: str = field(default="", metadata=SHOWN)
     steps: tuple[tuple[str, ...], ...] = ()
+
+
+def asked(prompts: Any, context: str | None, questions: Collection[str] | None) -> list[str | Problem]:
+    """Return the prompts to answer: those given, or a context with each of several questions behind it.
+
+    Raises:
+        InputError: neither, both, or a bare text where a list belongs.
+
+    Example:
+        >>> asked(None, "Zoe is in the kitchen.", ["Where is Zoe?"])
+        ['Zoe is in the kitchen. Where is Zoe?']
+    """
+    if (prompts is None) == (context is None or questions is None):
+        raise InputError("solve takes prompts, or a context with questions; give one of the two")
+    if isinstance(prompts, str) or isinstance(questions, str):
+        raise InputError("solve takes a list of prompts or questions; give [prompt]")
+    return list(prompts) if context is None else [f"{context.rstrip()} {question}" for question in questions or ()]
 
 
 def digest(problems: Iterable[Problem], without: Collection[str] = ()) -> str:

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from hybrid import offsets, words
 from hybrid.codec import Codec, Packed
 from hybrid.offsets import Encoded
+from hybrid.prefix import Alike, alike
 from hybrid.problem import Span
 
 
@@ -71,6 +72,15 @@ class LanguageReader:
 
     def hidden_states(self, ids: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
         """Run the model on token ids and return (states (b, s, k, h), mask (b, s) bool) of the chosen layers."""
+        raise NotImplementedError
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the model can read on from its cache to the same states."""
+        raise NotImplementedError
+
+    def continued(self, begin: Sequence[int], ends: Sequence[Sequence[int]]) -> list[Tensor]:
+        """Return the states (s, k, h) of texts that begin with the same tokens, which are read once."""
         raise NotImplementedError
 
     @property
@@ -155,15 +165,29 @@ class LanguageReader:
         return self._made[1]
 
     def _states(self, prepared: Sequence[Reading], tokens_a_batch: int) -> list[Tensor]:
-        order = sorted(range(len(prepared)), key=lambda i: -len(prepared[i].ids))
         rows: list[Tensor] = [torch.empty(0)] * len(prepared)
+
+        def keep(state: Tensor, i: int) -> None:
+            ranges = prepared[i].ranges
+            rows[i] = state[: len(prepared[i].ids)].clone() if ranges is None else self.gather(state, ranges)
+
+        groups = list(alike([reading.ids for reading in prepared]))
+        if torch.is_grad_enabled() or all(group.shared == 0 for group in groups) or not self.goes_on:
+            groups = [Alike(0, [i]) for i in range(len(prepared))]
+        order = [i for group in groups if not group.shared for i in group.places]
+        order.sort(key=lambda i: -len(prepared[i].ids))
         while order:
             count = max(1, tokens_a_batch // len(prepared[order[0]].ids))
             now, order = order[:count], order[count:]
             states, _ = self.hidden_states([prepared[i].ids for i in now])
             for state, i in zip(states, now, strict=True):
-                ranges = prepared[i].ranges
-                rows[i] = state[: len(prepared[i].ids)].clone() if ranges is None else self.gather(state, ranges)
+                keep(state, i)
+        for shared, places in (group for group in groups if group.shared):
+            count = max(1, tokens_a_batch // max(len(prepared[i].ids) for i in places))
+            for now in (places[start : start + count] for start in range(0, len(places), count)):
+                begin = prepared[now[0]].ids[:shared]
+                for state, i in zip(self.continued(begin, [prepared[i].ids[shared:] for i in now]), now, strict=True):
+                    keep(state, i)
         return rows
 
     def gather(self, state_skh: Tensor, ranges: Sequence[tuple[int, int]]) -> Tensor:

@@ -59,7 +59,9 @@ def layer_modules(body: Any) -> list[nn.Module]:
     return max(outer, key=lambda found: (len(found) == expected, len(found)), default=[])
 
 
-def read_states(body: Any, modules: Sequence[nn.Module], layers: Sequence[int], input_ids: Tensor, mask: Tensor) -> list[Tensor]:
+def read_states(
+    body: Any, modules: Sequence[nn.Module], layers: Sequence[int], input_ids: Tensor, mask: Tensor, past: Any = None
+) -> list[Tensor]:
     """Run a body and return the chosen states, each (b, s, h).
 
     The pass ends at the deepest chosen layer. A model without marked layers runs whole.
@@ -70,11 +72,13 @@ def read_states(body: Any, modules: Sequence[nn.Module], layers: Sequence[int], 
         layers: chosen layers, 0 the embedding layer.
         input_ids: (b, s) int64, padded on the right.
         mask: (b, s) bool.
+        past: transformers' cache of tokens before, which it is filled with; the mask is then (b, before + s).
 
     Raises:
         BackboneError: the model's states are not one vector a token.
     """
-    inputs: dict[str, Any] = {"input_ids": input_ids, "attention_mask": mask.long(), "use_cache": False}
+    inputs: dict[str, Any] = {"input_ids": input_ids, "attention_mask": mask.long(), "use_cache": past is not None}
+    inputs |= {} if past is None else {"past_key_values": past}
     accepted = inspect.signature(body.forward).parameters
     inputs = {name: value for name, value in inputs.items() if name in accepted}
     states = _tapped(lambda: body(**inputs).last_hidden_state, modules, layers)

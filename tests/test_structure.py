@@ -21,9 +21,10 @@ PACKAGES = {
 
 LAYERS = [
     # The foundation: knows no adapter and no model.
-    "hybrid.errors hybrid.problem hybrid.rows hybrid.fingerprint hybrid.product hybrid.device hybrid.solution",
+    "hybrid.errors",
+    "hybrid.problem hybrid.rows hybrid.fingerprint hybrid.product hybrid.device hybrid.solution",
     "hybrid.symmetry",
-    "hybrid.taps hybrid.offsets hybrid.words hybrid.sight hybrid.quantization hybrid.workspace hybrid.reader",
+    "hybrid.taps hybrid.offsets hybrid.words hybrid.prefix hybrid.sight hybrid.quantization hybrid.workspace hybrid.reader",
     "hybrid.recursion hybrid.faults hybrid.kinds hybrid.default_backbone hybrid.loading hybrid.checkpoint",
     "hybrid.layout hybrid.block hybrid.losses hybrid.halting hybrid.flags hybrid.carry hybrid.codec",
     "hybrid.cores hybrid.reading hybrid.codes",
