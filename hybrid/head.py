@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from hybrid.adapters import DECODERS, ENCODERS, Features
@@ -77,6 +78,12 @@ class Head(nn.Module):
     def halt(self, workspace: Workspace, state: State) -> Tensor:
         """Return the halt logits (b, k), float32."""
         return self.reasoner.halt_logits(workspace.summary(state[0]))
+
+    def thoughts(self, workspace: Workspace, state: State) -> Tensor:
+        """Return what the slots right behind each row's answer say, which were taught worked steps, (b, t) int64."""
+        place_bt = workspace.num_answers[:, None] + torch.arange(self.encoder.num_thoughts, device=state[0].device)
+        y_bod = workspace.answers(state[0], state[0].shape[1])
+        return self.decoder.read(y_bod.gather(1, place_bt[..., None].expand(-1, -1, y_bod.shape[2])))
 
     def read(self, workspace: Workspace, state: State, count: int) -> Tensor:
         """Return the answers of the first `count` positions as the decoder's places, (b, count) int64."""

@@ -30,6 +30,7 @@ class Thoughts:
         motion: relative latent motion of every step (b, n) float32, zero after halting.
         answers: answer state of each row's last step, (b, p, d).
         total_steps: supervision steps computed for each row, (b,): more than `steps` after a search.
+        inner: what the thought slots say after every step, (b, n, t) int64; t is 0 where the encoder has none.
     """
 
     symbols: Tensor
@@ -39,6 +40,7 @@ class Thoughts:
     motion: Tensor
     answers: Tensor
     total_steps: Tensor
+    inner: Tensor
 
 
 @torch.no_grad()
@@ -63,23 +65,23 @@ def think(
     alive = torch.arange(rows, device=device)
     steps = torch.zeros(rows, dtype=torch.int64, device=device)
     halted = torch.zeros(rows, dtype=torch.bool, device=device)
-    trail: list[tuple[Tensor, Tensor, Tensor]] = []
+    trail: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
     answers = torch.empty(0)
     for step in range(1, num_steps + 1):
         own = None if disturb is None else _with_rows(disturb, alive)
         before, state = state, head.step(workspace, state, disturb=own)
         motion_b = relative_motion(before, state, workspace.mask)
         answers_bpd, halt_bk = workspace.answers(state[0], places), head.halt(workspace, state)
-        symbols_bp = head.read(workspace, state, places)
+        symbols_bp, inner_bt = head.read(workspace, state, places), head.thoughts(workspace, state)
         if step == 1:
-            answers, symbols, halt = answers_bpd.clone(), symbols_bp, halt_bk.clone()
+            answers, symbols, halt, inner = answers_bpd.clone(), symbols_bp, halt_bk.clone(), inner_bt
         else:
-            symbols, halt = trail[-1][0].clone(), trail[-1][1].clone()
-            answers[alive], symbols[alive], halt[alive] = answers_bpd, symbols_bp, halt_bk
+            symbols, halt, _, inner = (part.clone() for part in trail[-1])
+            answers[alive], symbols[alive], halt[alive], inner[alive] = answers_bpd, symbols_bp, halt_bk, inner_bt
         motion = torch.zeros(rows, device=device)
         motion[alive] = motion_b
         steps[alive] = step
-        trail.append((symbols, halt, motion))
+        trail.append((symbols, halt, motion, inner))
         stop_b = halting.stop(halt_bk, motion_b)
         if step == num_steps or not bool(stop_b.any()):
             continue
@@ -88,8 +90,8 @@ def think(
         if len(keep) == 0:
             break
         alive, workspace, state = alive[keep], workspace.select(keep), tuple(s[keep] for s in state)
-    symbols, halt, motion = (torch.stack(parts, dim=1).cpu() for parts in zip(*trail, strict=True))
-    return Thoughts(symbols, steps.cpu(), halted.cpu(), halt, motion, answers.cpu(), steps.cpu())
+    symbols, halt, motion, inner = (torch.stack(parts, dim=1).cpu() for parts in zip(*trail, strict=True))
+    return Thoughts(symbols, steps.cpu(), halted.cpu(), halt, motion, answers.cpu(), steps.cpu(), inner)
 
 
 def _with_rows(disturb: Callable[[State, Tensor], State], rows: Tensor) -> Callable[[State], State]:

@@ -168,8 +168,10 @@ class HybridModel(nn.Module):
         for row, (steps, length) in enumerate(zip(thoughts.steps.tolist(), features.num_answers.tolist(), strict=True)):
             trail = tuple(self.head.decoder.answer(step[:length]) for step in trails[row][:steps])
             motion = tuple(thoughts.motion[row, :steps].tolist())
-            text, total = self.config.layout.write(trail[-1]), int(thoughts.total_steps[row])
-            solutions.append(Solution(text, trail[-1], steps, bool(thoughts.halted[row]), confidence[row], trail, motion, total))
+            text, total, inner = self.config.layout.write(trail[-1]), int(thoughts.total_steps[row]), thoughts.inner[row, :steps]
+            said = tuple(self.head.decoder.answer(step) for step in inner.tolist()) if inner.shape[1] else ()
+            kept = (steps, bool(thoughts.halted[row]), confidence[row], trail, motion, total, said)
+            solutions.append(Solution(text, trail[-1], *kept))
         return solutions
 
     def logits(self, prompts: Sequence[str], *, num_steps: int | None = None) -> Tensor:

@@ -56,7 +56,7 @@ class Reasoner(nn.Module):
 
     def __init__(self, config: ReasonerConfig) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.extra_cycles = config, 0
         self.core = CORES.build(config.core, config.block, config.width)
         self.gradient = GRADIENTS.build(config.gradient)
         self.halting = HALTING.build(config.halting)
@@ -83,14 +83,15 @@ class Reasoner(nn.Module):
     def step(self, state: State, workspace: Workspace, *, disturb: Callable[[State], State] | None = None) -> State:
         """Run one supervision step on the workspace; `disturb` changes the states before each cycle, or solve.
 
+        It has T + `extra_cycles` cycles; training may draw these anew for each step (train.cycle_spread).
         Under autocast, workspace and states are cast to its dtype, as in the paper's code.
         """
         state = tuple(map(_in_autocast, state))
         workspace = replace(workspace, x=_in_autocast(workspace.x))
         if disturb is None or self.gradient.whole:
             state = state if disturb is None else disturb(state)
-            return self.gradient.run(self.core, state, workspace, self.config.num_cycles)
-        for _ in range(self.config.num_cycles):
+            return self.gradient.run(self.core, state, workspace, self.config.num_cycles + self.extra_cycles)
+        for _ in range(self.config.num_cycles + self.extra_cycles):
             state = self.gradient.run(self.core, disturb(state), workspace, 1)
         return state
 

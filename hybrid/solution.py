@@ -18,6 +18,7 @@ class Solution:
         trajectory: the answer's symbols after each step taken.
         motion: relative latent motion of each step taken.
         total_steps: supervision steps computed, over all trajectories of a search.
+        thoughts: what the slots that were taught worked steps say after each step taken; empty where there are none.
     """
 
     text: str
@@ -28,3 +29,4 @@ class Solution:
     trajectory: tuple[tuple[str, ...], ...]
     motion: tuple[float, ...]
     total_steps: int
+    thoughts: tuple[tuple[str, ...], ...] = ()

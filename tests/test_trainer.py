@@ -16,7 +16,7 @@ from hybrid.equilibrium import Implicit
 from hybrid.errors import ConfigError, InputError, StorageError, TrainingError
 from hybrid.halting import Learned
 from hybrid.problem import Problem
-from hybrid.reasoner import ReasonerConfig
+from hybrid.reasoner import Reasoner, ReasonerConfig
 from hybrid.train import TrainConfig, calibrate, calibration, train, trainer
 from hybrid.train.claim import claimed
 from hybrid.train.optimizer import OptimizerConfig
@@ -489,3 +489,20 @@ def test_a_batch_that_does_not_split_over_processes_is_refused(new_model, monkey
     monkeypatch.setattr("accelerate.Accelerator.num_processes", 3)
     with pytest.raises(ConfigError, match="batch_size 4 does not split over 3 processes"):
         train(new_model(), [], [], CONFIG, tmp_path, show=False)
+
+
+def test_cycles_drawn_at_random_are_all_there_and_resume_alike(new_model, problems, tmp_path, monkeypatch):
+    config = TrainConfig(num_steps=20, batch_size=4, cycle_spread=1, save_every_seconds=0, eval_every_steps=20)
+    seen, own = [], Reasoner.step
+
+    def step(self, *args, **options):
+        seen.append(self.config.num_cycles + self.extra_cycles)
+        return own(self, *args, **options)
+
+    monkeypatch.setattr(Reasoner, "step", step)
+    whole = new_model()
+    train(whole, problems(12), problems(3), config, tmp_path / "whole", show=False)
+    assert set(seen[:20]) == {1, 2, 3} and set(seen[20:]) == {2}  # The last ones answer dev.
+    assert whole.head.reasoner.extra_cycles == 0
+    with pytest.raises(ConfigError, match="cycle_spread is 2 of 2 cycles"):
+        train(new_model(), problems(12), problems(3), TrainConfig(cycle_spread=2), tmp_path / "more", show=False)

@@ -9,6 +9,7 @@ from hybrid.adapters import Features, Words
 from hybrid.adapters.words import places
 from hybrid.block import AttentionBlock
 from hybrid.errors import ConfigError, InputError
+from hybrid.search import SearchConfig
 from hybrid.sight import sight
 
 TEXT = "Ann sees Bob. Bob is tall!\nWhere is ann?"
@@ -113,3 +114,12 @@ def test_thoughts_stand_right_behind_each_row_s_answers_and_are_taught_its_path(
     long = Problem("Is Bob?", ("no",), path=("so",) * 4)
     with pytest.raises(InputError, match="there are 4 path symbols where the workspace has room for 3"):
         Dataset(model, [long])
+
+
+def test_thoughts_are_told_with_the_solution(new_model, problems):
+    layout = hybrid.LayoutConfig(num_answers=3)
+    model = new_model(layout=layout, encoder=Words.Config(max_answers=3, num_thoughts=2))
+    solution = model.solve([problems(1)[0].prompt, "Sort: 1 2 3 4 5"], num_steps=4)[1]
+    assert len(solution.thoughts) == solution.steps and all(len(thought) == 2 for thought in solution.thoughts)
+    assert new_model(layout=layout, encoder=Words.Config(max_answers=3)).solve(["Sort: 3 1 2"])[0].thoughts == ()
+    assert model.solve(["Sort: 1 2"], search=SearchConfig(num_trajectories=3))[0].thoughts

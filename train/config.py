@@ -38,6 +38,8 @@ class TrainConfig:
         gradient_checkpointing: let the tuned language model recompute its activations: less memory, more time.
         compile: compile the recursion's networks with torch.compile: a minute at the start, then faster steps.
         cache: keep the backbone's features on disk; without, the backbone reads each problem when its turn comes.
+        cycle_spread: take T - s to T + s cycles in a supervision step, drawn at random for each, so that a head keeps in
+            further cycles what it knew in fewer; 0 takes always T.
         symmetries: give each problem a disguise of its own whenever its turn comes, drawn from the task's symmetries.
         worked_steps: teach supervision step k the k-th line of a problem's worked steps, the last one the answer.
         trackers: names of Accelerate trackers (tensorboard, wandb, ...).
@@ -64,6 +66,7 @@ class TrainConfig:
     gradient_checkpointing: bool = False
     compile: bool = False
     cache: bool = True
+    cycle_spread: int = field(default=0, metadata=ADDED)
     symmetries: bool = field(default=False, metadata=ADDED)
     worked_steps: bool = field(default=False, metadata=ADDED)
     mixed_precision: Literal["no", "bf16", "fp16"] = "no"
@@ -79,5 +82,5 @@ class TrainConfig:
         require(rate > 0, f"train.backbone_learning_rate is {rate}; give a positive number")
         require(0 < self.target <= 1, f"train.target is {self.target}; give a share in (0, 1]")
         require(0 <= self.ema_decay < 1, f"train.ema_decay is {self.ema_decay}; give a number in [0, 1)")
-        for name in ("halt_weight", "path_weight", "save_every_seconds"):
+        for name in ("halt_weight", "path_weight", "save_every_seconds", "cycle_spread"):
             require(getattr(self, name) >= 0, f"train.{name} is {getattr(self, name)}; give a number of at least 0")

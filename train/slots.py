@@ -169,6 +169,10 @@ class Slots:
         numbers: Tensor = self.own(torch.rand(self.batch_size, generator=self.draws))
         return numbers.to(self.accelerator.device)
 
+    def draw_number(self, spread: int) -> int:
+        """Return a whole number from -`spread` to `spread`, the same in all processes."""
+        return int(torch.randint(-spread, spread + 1, (), generator=self.draws)) if spread else 0
+
     def state_dict(self) -> dict[str, Tensor]:
         """Return what a resumed run needs, as tensors: the slots of all processes."""
         return {

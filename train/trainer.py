@@ -106,6 +106,8 @@ class Trainer(Resumable):
         self.model, self.config, self.folder = model, config, folder
         twice = config.compile and model.head.reasoner.gradient.twice
         require(not twice, "train.compile cannot differentiate twice, as gradient.jacobian_weight does; leave one of them out")
+        cycles, spread = model.config.reasoner.num_cycles, config.cycle_spread
+        require(spread < cycles, f"train.cycle_spread is {spread} of {cycles} cycles; give less")
         self.disguises = Disguises(symmetry, model, config.seed) if config.symmetries else None
         self.show = show and self.team.main
 
@@ -269,8 +271,10 @@ class Trainer(Resumable):
             group["lr"] = rate * group.get("rate", 1.0)
         # Without deep supervision all slots go in step: either every row takes a loss or none does.
         learning = config.deep_supervision or bool(objective.supervises(carry.steps + 1).all())
+        head.reasoner.extra_cycles = self.slots.draw_number(config.cycle_spread)
         with torch.set_grad_enabled(learning):
             out = one_step.forward(self.prepared, batch, carry, objective)
+        head.reasoner.extra_cycles = 0
         self.carry = one_step.advance(carry, out, objective, self.slots.draw())
         self.halted = self.slots.everyone(self.carry.halted)
         if learning:

@@ -67,6 +67,8 @@ class InspectCommand(Asking):
             console.print(
                 "Coloured: changed in that step. Below each: how far the latent state moved, relative to its size.", style="dim"
             )
+            for number, thought in enumerate(solution.thoughts, 1):
+                console.print(f"thoughts at step {number}: {' '.join(thought)}", highlight=False, markup=False)
             stop = "halted by itself" if solution.halted else "took every step allowed"
             console.print(
                 f"{solution.steps} steps, {stop}; probability of being right {solution.confidence:.3f}", highlight=False
