@@ -42,6 +42,8 @@ def parse(command: type[Any], argv: Sequence[str], program: str) -> Any:
     except (jsonargparse.ArgumentError, TypeError, ValueError) as error:
         raise ConfigError(f"{' '.join(str(error).split())}; see `{program} --help`") from None
     values.pop("config", None)
+    repeated = (each for each in dataclasses.fields(command) if each.metadata.get("repeated"))
+    values |= {each.name: default_of(each) for each in repeated if values.get(each.name) is None}
     values = _without_unchosen(values)
     for field in dataclasses.fields(command):
         if (
@@ -178,6 +180,8 @@ def _add_field(parser: Any, field: dataclasses.Field[Any], name: str, hint: Any,
     required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
     if field.metadata.get("positional"):
         parser.add_argument(name, nargs="?", type=hint | None, default=None if required else field.default, help=text)
+    elif field.metadata.get("repeated"):
+        parser.add_argument(f"--{name}", type=str, action="append", default=None, help=text)
     elif hint is bool and field.default is False and "." not in name:
         parser.add_argument(f"--{name}", action="store_true", help=text)
     elif required:

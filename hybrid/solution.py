@@ -18,6 +18,7 @@ class Solution:
         trajectory: the answer's symbols after each step taken.
         motion: relative latent motion of each step taken.
         total_steps: supervision steps computed, over all trajectories of a search.
+        verified: whether the answer follows the rules of its task; None where nothing checked it.
         thoughts: what the slots that were taught worked steps say after each step taken; empty where there are none.
     """
 
@@ -30,3 +31,4 @@ class Solution:
     motion: tuple[float, ...]
     total_steps: int
     thoughts: tuple[tuple[str, ...], ...] = ()
+    verified: bool | None = None

@@ -6,11 +6,15 @@ import shutil
 import pytest
 
 from hybrid.checkpoint import CONFIG, HEAD
+from hybrid.cli import main
 from hybrid.eval.tasks import Sort
 from hybrid.eval.tasks.task import TASKS
 
 PROMPT = "Sort these numbers from small to large: 3 1 2."
 TASK = Sort(Sort.Config(length=3))
+
+
+BROKEN = "hybrid: the answer breaks a rule of its task; --retry 3 thinks again\n"
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +68,7 @@ def test_solve_prints_the_answer_to_an_argument_a_file_and_standard_input(proces
         processes.run("solve", "--model", head, "--file", tmp_path / "prompt.txt"),
         processes.run("solve", "--model", head, stdin=PROMPT.encode()),
     ):
-        assert (ended.code, ended.out, ended.err) == (0, expected, "")
+        assert (ended.code, ended.out, ended.err) == (0, expected, BROKEN)  # The head is untrained.
 
 
 def test_solve_json_prints_every_field_of_the_solution(processes, head):
@@ -121,9 +125,9 @@ def test_a_quantised_head_is_trained_and_moved_by_flags_with_one_line_of_warning
     ended = processes.run(*train(tiny_folder, tmp_path / "run", "--backbone.quantization", "int8"))
     assert ended.code == 0 and ended.err == "" and "dev exact match" in ended.out
     ended = processes.run("solve", "--model", tmp_path / "run", PROMPT, "--precision", "int8")
-    assert ended.code == 0 and ended.err == ""
+    assert ended.code == 0 and ended.err in ("", BROKEN)
     ended = processes.run("solve", "--model", tmp_path / "run", PROMPT, "--precision", "float32")
-    (line,) = ended.err.splitlines()
+    (line,) = ended.err.removesuffix(BROKEN).splitlines()
     assert ended.code == 0 and line.startswith("hybrid: the head was trained on") and "in int8 with float32 and meets it" in line
     refused(processes.run("solve", "--model", tmp_path / "run", PROMPT, "--precision", "int3"), "precision")
 
@@ -222,7 +226,7 @@ train: {{num_steps: 2, batch_size: 3, optimizer: {{learning_rate: 0.5}}}}
         (("solve", "--model", "HEAD", "--file", "none.txt"), "cannot read none.txt: No such file or directory"),
         (("solve", "--model", "HEAD", "--file", "."), "cannot read .: Is a directory"),
         (("solve", "--model", "HEAD", "--file", "none.txt", "text"), "give a prompt or --file, not both"),
-        (("solve", "--model", "HEAD", "no numbers"), "holds 0 answer positions where this head expects 3"),
+        (("solve", "--model", "HEAD", "no numbers"), "this head sorts 3 numbers from 0 to 9; the text has"),
         (("solve", "--model", "HEAD", PROMPT + " long" * 200), "the context of"),
         (("solve", "--model", "HEAD", PROMPT, "--num_steps", "0"), "num_steps is 0"),
         (("solve", "--model", "HEAD", PROMPT, "--batch_size", "0"), "batch_size is 0"),
@@ -391,3 +395,11 @@ def test_a_stranger_s_file_trains_without_a_further_flag(processes, tiny_folder,
     assert config["encoder"]["kind"] == "words" and config["task"]["unit"] == "whole" and config["reasoner"]["width"] == 16
     answer = processes.run("solve", "--model", tmp_path / "run", rows[0]["prompt"])
     assert answer.out.strip() in ("Ann", "Bob")
+
+
+def test_the_doctor_fills_one_screen_and_the_version_is_one_line(capsys):
+    assert main(["doctor", "--backbone", "nobody/nothing"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) <= 24 and any(line.startswith("torch") for line in lines)
+    assert "nobody/nothing is not here" in lines[-1] or "nobody/nothing" in " ".join(lines)
+    assert main(["--version"]) == 0 and capsys.readouterr().out.startswith("hybrid ")

@@ -58,6 +58,7 @@ LAYERS = [
     "hybrid.train",
     # Evaluation, then the command line.
     "hybrid.eval",
+    "hybrid.serve",
     "hybrid.cli",
     "hybrid.__main__ hybrid.train.__main__",
 ]
@@ -71,6 +72,9 @@ COVERED = {
     "adapters/__init__.py": "test_structure.py",
     "hybrid/reader.py": "test_codes.py",
     "hybrid/sight.py": "test_words.py",
+    "hybrid/serve/__init__.py": "test_structure.py",
+    "hybrid/serve/app.py": "test_serve.py",
+    "hybrid/serve/batcher.py": "test_serve.py",
     "train/__init__.py": "test_structure.py",
     "train/__main__.py": "test_processes.py",
     "train/config.py": "test_train_config.py",
@@ -99,7 +103,7 @@ IDS = [str(path.relative_to(ROOT)) for path in SOURCES]
 
 def rank(name):
     """Return the layer of a module, or of the nearest package that has one."""
-    while name not in RANKS and name.startswith(("hybrid.eval.", "hybrid.cli.")):
+    while name not in RANKS and name.startswith(("hybrid.eval.", "hybrid.serve.", "hybrid.cli.")):
         name = name.rpartition(".")[0]
     assert name in RANKS, f"{name} has no layer; write it into LAYERS"
     return RANKS[name]
@@ -128,7 +132,7 @@ def test_imports_point_down_only(path):
         if target == "hybrid":
             assert rank(name) >= RANKS["hybrid.eval"], f"{name} imports the package itself"
             continue
-        beside = name.split(".")[:2] == target.split(".")[:2] and name.split(".")[1] in ("eval", "cli")
+        beside = name.split(".")[:2] == target.split(".")[:2] and name.split(".")[1] in ("eval", "serve", "cli")
         assert rank(target) < rank(name) or beside, f"{name} imports {target}"
 
 

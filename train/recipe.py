@@ -56,6 +56,7 @@ def plain_language(problems: Sequence[Problem], num_answers: int) -> Recipe:
         num_steps=4000,
         batch_size=32,
         patience=2,
+        max_seconds=3600.0,
         optimizer=optimizer,
         curriculum=True,
         group_by_length=True,
@@ -72,6 +73,7 @@ def plain_language(problems: Sequence[Problem], num_answers: int) -> Recipe:
             "block.word_heads 1 and sentence_heads 1: places of the same word, and of the same sentence, see each other",
             "core single_state with gradient full, T = 3, N = 2: binding across sentences needs the whole way back",
             "backbone.codec projected: principal components of the states, a fraction of their bytes, no loss that was seen",
+            "at most an hour of training, and none after dev was right twice: --train.max_seconds and --train.patience",
             "optimizer muon, batch 32, short prompts first, batches of like length, bf16: the quickest found off the plateau",
         ],
     )

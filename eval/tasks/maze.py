@@ -35,9 +35,23 @@ from hybrid.eval.tasks.maze_grid import (
 from hybrid.eval.tasks.rows import read_rows
 from hybrid.eval.tasks.show import Cell, Picture
 from hybrid.eval.tasks.task import TASKS, Task, changes, worked
+from hybrid.eval.tasks.written import symbol_grids
 from hybrid.kinds import require
 from hybrid.layout import LayoutConfig, SpanPattern
 from hybrid.problem import Problem
+
+OTHER_SIGNS = (
+    ("█", WALL),
+    ("■", WALL),
+    ("X", WALL),
+    (" ", FREE),
+    ("_", FREE),
+    ("·", FREE),
+    ("E", GOAL),
+    ("s", START),
+    ("g", GOAL),
+)
+"""What people write for a wall, a free cell, start and goal."""
 
 
 @TASKS.register("maze")
@@ -117,6 +131,29 @@ class Maze(Task):
         if path is None:
             raise InputError("no way leads from S to G; give a maze with one")
         return tuple(marked(maze, path))
+
+    def understood(self, prompt: str) -> str:
+        """See Task.understood: rows of signs with blanks between them or without, blanks or dots for free cells."""
+        size = self.config.size
+        try:
+            self.layout.spans(prompt)
+            return prompt
+        except InputError:
+            found = symbol_grids(prompt, size, "".join(SYMBOLS[:-1]), OTHER_SIGNS)
+        if len(found) == 1:
+            return str(self.wordings["train"][0].format(grid=self.layout.write("".join(found[0]))))
+        if found:
+            raise InputError(f"the text holds {len(found)} different mazes; give one")
+        example = "\n".join([START + FREE * (size - 1), *[FREE * (size - 1) + WALL] * (size - 2), FREE * (size - 1) + GOAL])
+        raise InputError(f"no maze of {size} rows of {size} cells was found; # is a wall, S start, G goal, such as:\n{example}")
+
+    def refuse(self, prompt: str) -> None:
+        """See Task.refuse: start or goal missing or twice, or no way."""
+        self.solve(prompt)
+
+    def check(self, prompt: str, symbols: Sequence[str]) -> bool | None:
+        """See Task.check: the maze itself, with one of its shortest paths marked."""
+        return is_solution(self.config.size, self._maze(prompt), symbols)
 
     def picture(self, prompt: str, symbols: Sequence[str], previous: Sequence[str] | None = None) -> Picture:
         """Return the grid, start and goal marked as given."""

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import ClassVar
 
+from hybrid.errors import InputError
 from hybrid.eval.answers import read_sequence
 from hybrid.eval.tasks.task import TASKS, Task, worked
+from hybrid.eval.tasks.written import whole_numbers
 from hybrid.kinds import require
 from hybrid.layout import LayoutConfig, SpanPattern
 from hybrid.problem import Problem
@@ -86,6 +88,26 @@ class Sort(Task):
         """Return the list's numbers sorted."""
         spans, _ = self.layout.spans(prompt)
         return tuple(sorted(prompt[start:end] for start, end in spans))
+
+    def understood(self, prompt: str) -> str:
+        """See Task.understood: whole numbers, whatever stands between them."""
+        try:
+            self.layout.spans(prompt)
+            return prompt
+        except InputError:
+            numbers = whole_numbers(prompt)
+        least, most = self.config.min_length or self.config.length, self.config.length
+        count = str(most) if least == most else f"{least} to {most}"
+        wrong = [number for number in numbers if number not in self.symbols]
+        if not least <= len(numbers) <= most or wrong:
+            found = f"{wrong[0]} is none of them" if wrong else f"the text has {len(numbers)}"
+            example = " ".join(self.symbols[-1 - i % len(self.symbols)] for i in range(most))
+            raise InputError(f"this head sorts {count} numbers from {self._low} to {self._high}; {found}. Such as: {example}")
+        return str(self.wordings["train"][0][0].format(numbers=" ".join(numbers)))
+
+    def check(self, prompt: str, symbols: Sequence[str]) -> bool | None:
+        """See Task.check: the list's own numbers, in order."""
+        return tuple(symbols) == self.solve(prompt)
 
     def _instances(self, rng: random.Random) -> Iterator[Numbers]:
         least = self.config.min_length or self.config.length

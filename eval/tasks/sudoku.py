@@ -24,6 +24,7 @@ from hybrid.eval.tasks.show import Cell, Picture
 from hybrid.eval.tasks.sudoku_solver import BOXES, Grid, Shape, Solved, holds_another_digit, random_solution, shape, solve
 from hybrid.eval.tasks.sudoku_symmetry import GridSymmetry, puzzle_key, puzzle_keys
 from hybrid.eval.tasks.task import TASKS, Task, changes, worked
+from hybrid.eval.tasks.written import digit_grids
 from hybrid.kinds import ADDED, require
 from hybrid.layout import LayoutConfig, SpanPattern
 from hybrid.problem import Problem
@@ -149,11 +150,49 @@ class Sudoku(Task):
 
     def solve(self, prompt: str) -> tuple[str, ...]:
         """Return the full grid, found by singles and guesses."""
-        spans, _ = self.layout.spans(prompt)
-        solved = solve(self._shape, [int(prompt[start:end]) for start, end in spans])
+        solved = solve(self._shape, self._given(prompt))
         if solved is None:
             raise InputError("the puzzle has no solution; give one that has")
         return tuple(map(str, solved.grid))
+
+    def understood(self, prompt: str) -> str:
+        """See Task.understood: a grid in any usual writing, in the middle of other text."""
+        size = self.config.size
+        try:
+            self.layout.spans(prompt)
+            return prompt
+        except InputError:
+            found = digit_grids(prompt, size)
+        if len(found) == 1:
+            return str(self.wordings["train"][0].format(name=self._name, size=size, grid="\n".join(found[0])))
+        if found:
+            raise InputError(f"the text holds {len(found)} different grids; give one")
+        others = [other for other in BOXES if other != size and digit_grids(prompt, other)]
+        if others:
+            raise InputError(f"this is a {others[0]}x{others[0]} grid, and this head solves {size}x{size}; choose another head")
+        example = "\n".join(str(row + 1) + "0" * (size - 1) for row in range(size))
+        raise InputError(f"no {self._name} was found; write {size} lines of {size} digits, 0 for a blank, such as:\n{example}")
+
+    def refuse(self, prompt: str) -> None:
+        """See Task.refuse: a digit twice in a row, column or box, or no grid that fits."""
+        puzzle = self._given(prompt)
+        for number, unit in enumerate(self._shape.units):
+            seen = [puzzle[cell] for cell in unit if puzzle[cell]]
+            twice = [digit for digit in seen if seen.count(digit) > 1]
+            if twice:
+                kind, index = divmod(number, self.config.size)
+                raise InputError(f"{('row', 'column', 'box')[kind]} {index + 1} has {twice[0]} twice; no grid has that")
+        if solve(self._shape, puzzle) is None:
+            raise InputError("no grid fits these clues: whatever is tried, a cell is left without a digit; check them")
+
+    def check(self, prompt: str, symbols: Sequence[str]) -> bool | None:
+        """See Task.check: the clues are kept, and every row, column and box has each digit once."""
+        puzzle, every = self._given(prompt), set(self.symbols)
+        kept = len(symbols) == len(puzzle) and all(not clue or str(clue) == s for clue, s in zip(puzzle, symbols, strict=True))
+        return kept and all({symbols[cell] for cell in unit} == every for unit in self._shape.units)
+
+    def _given(self, prompt: str) -> list[int]:
+        return [int(prompt[start:end]) for start, end in self.layout.spans(prompt)[0]]
 
     def picture(self, prompt: str, symbols: Sequence[str], previous: Sequence[str] | None = None) -> Picture:
         """Return the grid with its boxes, the prompt's own digits marked as given."""

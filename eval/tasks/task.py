@@ -169,6 +169,21 @@ class Task(ABC):
         """
         raise ConfigError(f"the task {self.kind} has no classical solver; leave out the method solver")
 
+    def understood(self, prompt: str) -> str:
+        """Return a prompt as heads read it; tasks whose problems people write in many ways know some. Here: as it is.
+
+        Raises:
+            InputError: the text holds no problem of this task; the message has an example that works.
+        """
+        return prompt
+
+    def refuse(self, prompt: str) -> None:  # noqa: B027
+        """Raise InputError, which says why, for an understood prompt that has no solution. Here: never."""
+
+    def check(self, prompt: str, symbols: Sequence[str]) -> bool | None:
+        """Say whether an answer follows the rules, without knowing the solution. Here: None, there are none to check."""
+        return None
+
     def write(self, problem: Problem) -> str:
         """Return the answer to `problem` as a worked example gives it. Here: its symbols."""
         return self.layout.write(problem.answer)

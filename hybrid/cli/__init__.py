@@ -1,4 +1,4 @@
-"""The command line: hybrid train | solve | bench | inspect | tasks | layers | import-checkpoint.
+"""The command line: hybrid train | solve | serve | bench | inspect | tasks | layers | import-checkpoint | doctor.
 
 Every config field is a flag, and `--config FILE` takes the same as YAML. A user's mistake is one line on standard
 error (faults of data: one line each) and exit code 2. Holds the list of commands and the exit codes; each command is a
@@ -15,8 +15,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from hybrid.cli.bench import BenchCommand
+from hybrid.cli.doctor import DoctorCommand, version
 from hybrid.cli.import_checkpoint import ImportCommand
 from hybrid.cli.layers import LayersCommand
+from hybrid.cli.serve import ServeCommand
 from hybrid.cli.show import InspectCommand
 from hybrid.cli.solve import SolveCommand
 from hybrid.cli.tasks import TasksCommand
@@ -27,11 +29,13 @@ from hybrid.flags import parse
 COMMANDS: dict[str, Any] = {
     "train": TrainCommand,
     "solve": SolveCommand,
+    "serve": ServeCommand,
     "bench": BenchCommand,
     "inspect": InspectCommand,
     "tasks": TasksCommand,
     "layers": LayersCommand,
     "import-checkpoint": ImportCommand,
+    "doctor": DoctorCommand,
 }
 PATIENCE_SECONDS = 3.0
 
@@ -40,11 +44,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return 0, or 2 after one line on standard error for a user's mistake."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
+        if words and words[0] in ("--version", "-V"):
+            print(f"hybrid {version()}")
+            return 0
         if not words or words[0] in ("-h", "--help"):
             print(f"usage: hybrid {{{','.join(COMMANDS)}}} ...\n")
             for name, command in COMMANDS.items():
                 print(f"  {name:<20}{command.__doc__.splitlines()[0]}")
-            print("\n`hybrid COMMAND --help` lists the flags of a command.")
+            print(
+                "\nFirst: hybrid solve '...'; then hybrid train --task table --task.train my.csv --output runs/mine, and hybrid serve"
+            )
+            print("`hybrid COMMAND --help` lists the flags of a command.")
             return 0 if words else 2
         if words[0] not in COMMANDS:
             raise ConfigError(f'command "{words[0]}" is unknown; choose one of: {", ".join(COMMANDS)}')

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hybrid.errors import InputError
-from hybrid.eval.tasks import TASKS
 from hybrid.flags import read_text
 from hybrid.halting import HALTING
 from hybrid.kinds import require
@@ -56,13 +55,6 @@ class Asking:
         shipped = self.model != SHIPPED or Path(SHIPPED).is_dir()
         require(shipped, f"{SHIPPED} is not in this folder; give --model, the folder of a trained head")
         return HybridModel.from_pretrained(self.model, precision=self.precision).to(usual_device())
-
-
-def task_of(model: Any) -> Any:
-    """Return the task that a head was trained on; raise InputError where it names none."""
-    if model.config.task is None:
-        raise InputError("this head does not name its task; give --task")
-    return TASKS.build(TASKS.from_dict(model.config.task))
 
 
 def _prompts_of_lines(name: str, text: str) -> list[Problem]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hybrid.backbone import BackboneConfig
-from hybrid.cli.asking import Precision, task_of
+from hybrid.cli.asking import Precision
 from hybrid.eval.engines import ENGINES, Engine, TransformersEngine
 from hybrid.eval.tasks import TASKS
 from hybrid.eval.tasks.task import Task, Wording
@@ -137,6 +137,7 @@ class BenchCommand:
 
         from hybrid.device import usual_device
         from hybrid.eval.baselines import METHODS, HeadMethod, Prompting, Solver
+        from hybrid.eval.checked import task_of
         from hybrid.eval.comparison import Plan, compare
         from hybrid.eval.results import results_table
         from hybrid.model import HybridModel

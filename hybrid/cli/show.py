@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hybrid.cli.asking import Asking, task_of
+from hybrid.cli.asking import Asking
 from hybrid.eval.tasks import TASKS
 
 if TYPE_CHECKING:
@@ -47,12 +47,16 @@ class InspectCommand(Asking):
         from rich.console import Console
         from rich.panel import Panel
 
+        from hybrid.eval.checked import solve, task_of, understood
+
         model = self.load()
         task = task_of(model) if self.task is None else TASKS.build(self.task)
         console = Console()
         for place, problem in enumerate(self.prompts()):
-            prompt = problem.prompt
-            solution = model.solve([problem], halting=self.halting, num_steps=self.num_steps, search=self.search)[0]
+            options: Any = {"halting": self.halting, "num_steps": self.num_steps, "search": self.search}
+            rules = task if self.task is None else None  # A task that is given only draws.
+            problem = understood(rules, problem)
+            solution, prompt = solve(model, [problem], task=rules, **options)[0], problem.prompt
             before: Sequence[tuple[str, ...] | None] = (None, *solution.trajectory)
             panels = [
                 Panel(task.show(prompt, symbols, last), title=f"step {number}", subtitle=f"{moved:.2f}", expand=False)
@@ -70,9 +74,9 @@ class InspectCommand(Asking):
             for number, thought in enumerate(solution.thoughts, 1):
                 console.print(f"thoughts at step {number}: {' '.join(thought)}", highlight=False, markup=False)
             stop = "halted by itself" if solution.halted else "took every step allowed"
-            console.print(
-                f"{solution.steps} steps, {stop}; probability of being right {solution.confidence:.3f}", highlight=False
-            )
+            checked = {True: "; it follows the rules", False: "; it breaks a rule", None: ""}[solution.verified]
+            sure = f"probability of being right {solution.confidence:.3f}{checked}"
+            console.print(f"{solution.steps} steps, {stop}; {sure}", highlight=False)
 
     def _draw(self, model: HybridModel, task: Task, prompt: str, solution: Solution) -> None:
         from hybrid.eval.thinking import course, draw_course, draw_path

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import dataclass
+from typing import Any
 
 from hybrid.cli.asking import Asking
 
@@ -21,16 +23,24 @@ class SolveCommand(Asking):
         num_steps: most supervision steps.
         halting: halting rule for this call.
         search: noisy trajectories.
+        retry: times to think again, longer and with noise, where an answer breaks a rule of its task.
         batch_size: prompts thought about together.
         json: print one JSON object a prompt.
     """
 
+    retry: int = 0
     batch_size: int = 32
     json: bool = False
 
     def run(self) -> None:
         """Print the answers."""
+        from hybrid.eval.checked import known_task, solve
+
         model, prompts = self.load(), self.prompts()
-        options = {"halting": self.halting, "num_steps": self.num_steps, "search": self.search}
-        for solution in model.solve(prompts, batch_size=self.batch_size, **options):
+        options: Any = {"halting": self.halting, "num_steps": self.num_steps, "search": self.search}
+        answers = solve(model, prompts, task=known_task(model), retries=self.retry, batch_size=self.batch_size, **options)
+        for number, solution in enumerate(answers, 1):
             print(json.dumps(vars(solution), ensure_ascii=False) if self.json else solution.text)
+            if solution.verified is False:
+                of = f" to prompt {number}" if len(prompts) > 1 else ""
+                print(f"hybrid: the answer{of} breaks a rule of its task; --retry 3 thinks again", file=sys.stderr)

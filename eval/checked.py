@@ -1,0 +1,87 @@
+"""Answers that can be checked are checked: a head's answers held against the rules of its task.
+
+A prompt is first put as its task writes it, and refused where nothing can solve it. Holds no rules (tasks have them).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from hybrid.errors import HybridError, InputError
+from hybrid.eval.tasks import TASKS
+from hybrid.problem import Problem
+from hybrid.search import SearchConfig
+
+if TYPE_CHECKING:
+    from hybrid.eval.tasks.task import Task
+    from hybrid.model import HybridModel
+    from hybrid.solution import Solution
+
+RETRY_STEPS, RETRY_TRAJECTORIES = 4, 8
+"""A retry takes so many times the trained supervision steps, on so many noisy trajectories."""
+
+
+def task_of(model: HybridModel) -> Task:
+    """Return the task that a head was trained on; raise InputError where it names none."""
+    if model.config.task is None:
+        raise InputError("this head does not name its task; give --task")
+    return TASKS.build(TASKS.from_dict(model.config.task))
+
+
+def known_task(model: HybridModel) -> Task | None:
+    """Return the task of a head, or None where it names none or its data is not here."""
+    try:
+        task = task_of(model)
+        return task if task.layout else None
+    except (HybridError, OSError):
+        return None
+
+
+def understood(task: Task | None, problem: Problem) -> Problem:
+    """Return a problem as its task writes it.
+
+    Raises:
+        InputError: the text holds no problem of the task, or one that has no solution; the message says why.
+    """
+    if not problem.prompt.strip():
+        raise InputError("the prompt is empty; give the text of a problem")
+    if task is None or problem.spans:
+        return problem
+    written = task.understood(problem.prompt)
+    task.refuse(written)
+    return replace(problem, prompt=written)
+
+
+def solve(
+    model: HybridModel, prompts: Sequence[str | Problem], *, task: Task | None = None, retries: int = 0, **options: Any
+) -> list[Solution]:
+    """Answer prompts as `model.solve` does, check each answer, and think again where one breaks a rule.
+
+    Args:
+        model: trained head.
+        prompts: as `model.solve` takes them.
+        task: with the rules; None leaves every answer unchecked.
+        retries: times to think again, longer and with noise, where an answer fails its check.
+        options: of `model.solve`.
+
+    Returns:
+        The solutions; `verified` says whether an answer follows the rules, None where there are none to check.
+    """
+    asked = [understood(task, each if isinstance(each, Problem) else Problem(each, ())) for each in prompts]
+    found = [_checked(task, problem, each) for problem, each in zip(asked, model.solve(asked, **options), strict=True)]
+    for number in range(retries):
+        again = [place for place, solution in enumerate(found) if solution.verified is False]
+        if not again:
+            break
+        steps = RETRY_STEPS * (options.get("num_steps") or model.config.reasoner.num_supervision_steps)
+        longer = options | {"num_steps": steps, "search": SearchConfig(RETRY_TRAJECTORIES, choose="majority", seed=number)}
+        for place, solution in zip(again, model.solve([asked[place] for place in again], **longer), strict=True):
+            found[place] = _checked(task, asked[place], solution)
+    return found
+
+
+def _checked(task: Task | None, problem: Problem, solution: Solution) -> Solution:
+    verified = None if task is None or problem.spans else task.check(problem.prompt, solution.symbols)
+    return replace(solution, verified=verified)

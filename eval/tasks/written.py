@@ -1,0 +1,108 @@
+"""Puzzles as people write them: grids with dots, zeros, underscores or dashes for blanks, with bars, borders and commas, or in
+one line; found in the text around them and put into one form. Holds no task's rules.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+BLANKS = ("0", ".", "_", "*", "?", "x", "X", "-")
+"""What people write for a blank; 0 is the form that heads read."""
+BETWEEN = set(" \t,;:|'\"[](){}&\\/+=~`´│┃║")
+"""What stands between cells and says nothing."""
+
+
+def digit_grids(text: str, size: int) -> list[tuple[str, ...]]:
+    """Return the different grids of `size` rows that a text holds, each row in digits with 0 for a blank.
+
+    Example:
+        >>> digit_grids("mine: |1|.| |.|\\n|.|.|3|4|\\n+-+-+\\n|.|1|.|.|\\n|4|.|.|.|", 4)
+        [('1000', '0034', '0100', '4000')]
+        >>> digit_grids("1__3__4__1__4__2", 4)
+        [('1003', '0040', '0100', '4002')]
+    """
+    found: list[tuple[str, ...]] = []
+    for blank in BLANKS:
+        for grid in (*_stacked(text, size, blank), *_in_line(text, size, blank)):
+            if grid not in found and any(cell != "0" for row in grid for cell in row):
+                found.append(grid)
+    return found
+
+
+def _stacked(text: str, size: int, blank: str) -> list[tuple[str, ...]]:
+    grids: list[tuple[str, ...]] = []
+    rows: list[str] = []
+    for line in text.splitlines():
+        row = _row(line, size, blank)
+        if row is None:
+            rows = []
+        elif row:
+            rows.append(row)
+            if len(rows) == size:
+                grids.append(tuple(rows))
+                rows = []
+    return grids
+
+
+def _row(line: str, size: int, blank: str) -> str | None:
+    """Return the cells of a line, nothing for a border or an empty one, None where it is no row."""
+    line = line.strip()
+    barred = [part.strip() for part in line.strip("|│┃║").split("|")] if "|" in line else []
+    if len(barred) == size and all(len(part) <= 1 for part in barred):
+        line = "".join(part or blank for part in barred)
+    cells = "".join(letter for letter in line if letter not in BETWEEN or letter == blank)
+    symbols = set(cells) - {blank}
+    if symbols <= set("-_═─━┼╋╬├┤┠┨╠╣+") and (len(cells) != size or not cells.replace("-", "")):
+        return _all_blank(line, size, blank)
+    if len(cells) != size or not symbols <= {str(digit) for digit in range(1, size + 1)}:
+        return None
+    return cells.replace(blank, "0")
+
+
+def _all_blank(line: str, size: int, blank: str) -> str:
+    """Tell a row of dashes, one a cell, from a border of them."""
+    return "0" * size if blank == "-" and line.split() == ["-"] * size else ""
+
+
+def _in_line(text: str, size: int, blank: str) -> list[tuple[str, ...]]:
+    cell = f"[1-{size}{re.escape(blank)}]"
+    runs = re.findall(rf"(?<![\w.*?-]){cell}{{{size * size}}}(?![\w*?-])", text)
+    whole = [run.replace(blank, "0") for run in runs]
+    return [tuple(run[start : start + size] for start in range(0, size * size, size)) for run in whole]
+
+
+def whole_numbers(text: str) -> list[str]:
+    """Return the whole numbers of a text in their order.
+
+    Example:
+        >>> whole_numbers("please sort 3, 17 and -4!")
+        ['3', '17', '-4']
+    """
+    return re.findall(r"(?<![\w.])-?\d+(?![\w]|\.\d)", text)
+
+
+def symbol_grids(text: str, size: int, symbols: str, names: Sequence[tuple[str, str]]) -> list[tuple[str, ...]]:
+    """Return the different square grids of symbols in a text, written with or without blanks between them.
+
+    Args:
+        text: to look in.
+        size: cells a row.
+        symbols: that a cell may hold.
+        names: other signs with the symbol that they stand for.
+    """
+    found: list[tuple[str, ...]] = []
+    rows: list[str] = []
+    for line in text.splitlines():
+        for other, symbol in names:
+            line = line.replace(other, symbol)
+        line = line.strip("\n")
+        spaced = [part for part in line.split(" ") if part]
+        cells = "".join(spaced) if len(spaced) == size and all(len(part) == 1 for part in spaced) else line.strip()
+        if len(cells) == size and set(cells) <= set(symbols):
+            rows.append(cells)
+            if len(rows) == size and tuple(rows) not in found:
+                found.append(tuple(rows))
+        elif cells:
+            rows = []
+    return found

@@ -1,0 +1,1 @@
+"""A server for trained heads: OpenAI's API, a page to play with, and the answer forming step by step."""

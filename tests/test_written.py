@@ -1,0 +1,126 @@
+"""Puzzles as people write them, answers held against rules, and prompts that nothing can solve."""
+
+import pytest
+
+from hybrid.errors import InputError
+from hybrid.eval import checked
+from hybrid.eval.tasks import TASKS
+from hybrid.eval.tasks.maze import Maze
+from hybrid.eval.tasks.sort import Sort
+from hybrid.eval.tasks.sudoku import Sudoku
+from hybrid.eval.tasks.written import BLANKS, digit_grids
+from hybrid.problem import Problem
+
+PUZZLE = "530070000600195000098000060800060003400803001700020006060000280000419005000080079"
+ROWS = [PUZZLE[start : start + 9] for start in range(0, 81, 9)]
+
+
+def ways(blank):
+    """Ways in which people write a Sudoku with this sign for a blank."""
+    rows = [row.replace("0", blank) for row in ROWS]
+    yield "\n".join(rows)
+    yield "Please solve this:\n" + "\n".join(" ".join(row) for row in rows) + "\nThanks!"
+    yield f"Solve {''.join(rows)} please"
+    yield "\n".join(",".join(row) for row in rows)
+    yield "\n".join("|" + "|".join(row) + "|" for row in rows)
+    barred = [" | ".join(" ".join(row[k : k + 3]) for k in (0, 3, 6)) for row in rows]
+    yield "\n------+-------+------\n".join("\n".join(barred[k : k + 3]) for k in (0, 3, 6))
+    border = "\n+-------+-------+-------+\n"
+    yield border + border.join("\n".join(f"| {row} |" for row in barred[k : k + 3]) for k in (0, 3, 6)) + border
+
+
+@pytest.mark.parametrize("blank", BLANKS)
+def test_every_way_of_writing_a_sudoku_is_read(blank):
+    assert all(digit_grids(text, 9) == [tuple(ROWS)] for text in ways(blank))
+
+
+def test_cells_that_are_left_empty_between_bars_are_blanks():
+    text = "\n".join("| " + " | ".join(cell if cell != "0" else " " for cell in row) + " |" for row in ROWS)
+    assert digit_grids(text, 9) == digit_grids("[[" + "],\n[".join(", ".join(row) for row in ROWS) + "]]", 9) == [tuple(ROWS)]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "hello", "what is 2+2?", "1234", "call 0123 456 789", "\n".join(ROWS[:8]), "x" * 81, "-" * 81]
+)
+def test_a_text_without_a_grid_has_none_and_the_error_shows_one_that_works(text):
+    task = TASKS.build(Sudoku.Config(size=9))
+    with pytest.raises(InputError, match="no 9x9 Sudoku was found; write 9 lines of 9 digits, 0 for a blank, such as"):
+        task.understood(text)
+    with pytest.raises(InputError) as told:
+        task.understood(text)
+    assert task.understood(str(told.value)) is not None
+
+
+def test_an_understood_prompt_is_one_that_the_layout_reads():
+    task = TASKS.build(Sudoku.Config(size=9))
+    prompt = task.understood("mine:\n" + "\n".join(" ".join(row.replace("0", "_")) for row in ROWS))
+    assert "".join(prompt[a:b] for a, b in task.layout.spans(prompt)[0]) == PUZZLE
+    assert task.understood(prompt) == prompt
+    with pytest.raises(InputError, match="this is a 9x9 grid, and this head solves 4x4"):
+        TASKS.build(Sudoku.Config()).understood(PUZZLE)
+    with pytest.raises(InputError, match="2 different grids; give one"):
+        task.understood(f"{PUZZLE}\n{PUZZLE[::-1]}")
+
+
+def test_an_impossible_puzzle_is_refused_by_the_rule_that_it_breaks():
+    task = TASKS.build(Sudoku.Config())
+    for rows, says in (
+        (("1001", "0000", "0000", "0000"), "row 1 has 1 twice"),
+        (("1000", "0000", "1000", "0000"), "column 1 has 1 twice"),
+        (("1000", "0100", "0000", "0000"), "box 1 has 1 twice"),
+        (("1230", "0000", "0004", "0000"), "no grid fits these clues"),
+    ):
+        with pytest.raises(InputError, match=says):
+            task.refuse(task.understood("\n".join(rows)))
+
+
+def test_an_answer_is_checked_by_the_rules_alone():
+    task = TASKS.build(Sudoku.Config())
+    for problem in task.problems("test", 20):
+        assert task.check(problem.prompt, problem.answer)
+        assert not task.check(problem.prompt, problem.answer[::-1]) and not task.check(problem.prompt, ("1",) * 16)
+    for config in (Maze.Config(size=5), Sort.Config(length=5)):
+        task = TASKS.build(config)
+        problem = task.problems("test", 1)[0]
+        task.refuse(task.understood(problem.prompt))
+        assert task.check(problem.prompt, problem.answer) and not task.check(problem.prompt, problem.answer[::-1])
+
+
+def test_mazes_and_numbers_are_read_in_other_writings():
+    maze = TASKS.build(Maze.Config(size=4))
+    prompt = maze.understood("mine\nS..#\n##.#\n#...\n###G\nthanks")
+    assert maze.solve(prompt) and maze.understood(prompt) == prompt
+    with pytest.raises(InputError, match="no maze of 4 rows of 4 cells was found"):
+        maze.understood("hello")
+    sort = TASKS.build(Sort.Config(length=4))
+    assert sort.solve(sort.understood("please sort 3; 9; 1; 1!")) == ("1", "1", "3", "9")
+    for text, says in (("hello", "the text has 0"), ("1 2 3", "the text has 3"), ("1; 2; 3; 44", "44 is none of them")):
+        with pytest.raises(InputError, match=says):
+            sort.understood(text)
+
+
+class Liar:
+    """A head that first answers what breaks the rules, and is right when it may think for longer."""
+
+    def __init__(self, model, answers):
+        self.model, self.answers, self.asked = model, answers, []
+        self.config = model.config
+
+    def solve(self, problems, **options):
+        from dataclasses import replace
+
+        self.asked.append((len(problems), options.get("num_steps")))
+        right = options.get("search") is not None
+        base = self.model.solve(["Sort: 3 1"])[0]
+        return [replace(base, symbols=self.answers[p.prompt] if right else ("1",) * 16) for p in problems]
+
+
+def test_an_answer_that_breaks_a_rule_is_thought_about_again(model):
+    task = TASKS.build(Sudoku.Config())
+    problems = task.problems("test", 3)
+    liar = Liar(model, {problem.prompt: problem.answer for problem in problems})
+    assert [s.verified for s in checked.solve(liar, problems, task=task)] == [False] * 3
+    found = checked.solve(liar, problems, task=task, retries=2)
+    assert [s.verified for s in found] == [True] * 3 and [s.symbols for s in found] == [p.answer for p in problems]
+    assert liar.asked[1:] == [(3, None), (3, 12)]
+    assert checked.solve(model, [Problem("Sort: 3 1", ())])[0].verified is None
