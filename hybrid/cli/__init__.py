@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             for name, command in COMMANDS.items():
                 print(f"  {name:<20}{command.__doc__.splitlines()[0]}")
             print(
-                "\nFirst: hybrid solve '...'; then hybrid train --task table --task.train my.csv --output runs/mine, and hybrid serve"
+                "\nFirst: hybrid solve '...'; then hybrid train --task table --task.train my.csv --output runs/mine; hybrid serve"
             )
             print("`hybrid COMMAND --help` lists the flags of a command.")
             return 0 if words else 2
