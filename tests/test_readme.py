@@ -1,8 +1,11 @@
-"""README.md and eval/RESULTS.md say what is: Python runs, paths exist, commands parse, tables are complete."""
+"""README.md, docs/ and eval/RESULTS.md say what is: Python runs, paths exist, commands parse, tables are complete."""
 
 import ast
+import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,7 +21,8 @@ from hybrid.halting import HALTING
 from hybrid.reasoner import Reasoner
 
 ROOT = Path(__file__).parents[1]
-PAGES = {page: (ROOT / page).read_text(encoding="utf-8") for page in ("README.md", "eval/RESULTS.md")}
+NAMES = ["README.md", *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "docs").glob("*.md"))), "eval/RESULTS.md"]
+PAGES = {page: (ROOT / page).read_text(encoding="utf-8") for page in NAMES}
 TEXT = "\n".join(PAGES.values())
 NOT_YET = {"examples/sudoku4"}
 """Made by training; named before they are there."""
@@ -59,7 +63,7 @@ def test_every_python_block_compiles_and_imports_what_exists(code):
 
 
 def test_the_python_block_runs_on_a_tiny_model(tiny_folder, tmp_path, monkeypatch, capsys):
-    (code,) = blocks("python")
+    (code,) = set(blocks("python"))
     smaller = {
         '"HuggingFaceTB/SmolLM2-135M-Instruct"': repr(str(tiny_folder)),
         "2000": "12",
@@ -79,7 +83,6 @@ def test_the_python_block_runs_on_a_tiny_model(tiny_folder, tmp_path, monkeypatc
 def test_every_link_leads_to_a_file():
     for page, text in PAGES.items():
         links = re.findall(r"\]\(([^)#\s]+)\)", text)
-        assert links
         assert [link for link in links if not link.startswith("http") and not exists((ROOT / page).parent / link)] == []
 
 
@@ -95,6 +98,36 @@ def test_the_map_names_folders_and_files_that_exist():
         assert (ROOT / folder).is_dir(), folder
         for name in re.findall(r"`([\w/.-]+)`", holds):
             assert any((ROOT / folder / f"{name.rstrip('/')}{end}").exists() for end in ("", ".py")), f"{folder}{name}"
+
+
+def test_the_readme_is_short_and_its_table_is_that_of_the_results():
+    assert len(PAGES["README.md"].splitlines()) <= 150
+    small = [line.strip("| ").split(" | ") for line in _marked("small")[2:]]
+    exact, cost = ({row[0]: row[1:] for row in map(_cells, _marked(mark)[2:])} for mark in ("exact", "cost"))
+    for place, (_, *figures) in enumerate(small):
+        of = [exact[name][place].strip("*") for name in ("hybrid", "no recursion", "few shot cot", "lora cot")]
+        assert figures[:4] == [figure.split(" (")[0] for figure in of]
+        assert f"{figures[4]} seconds" in cost["few shot cot"][place]
+    assert len(small) == 7
+
+
+def _cells(line):
+    return [cell.strip() for cell in line.strip("| ").split(" | ")]
+
+
+def _marked(mark):
+    return TEXT.split(f"<!-- {mark} -->")[1].split("<!-- end -->")[0].strip().splitlines()
+
+
+def test_the_documentation_builds_without_a_warning(tmp_path):
+    pytest.importorskip("mkdocs")
+    pytest.importorskip("mkdocstrings")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
+    built = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=False, env=os.environ | {"NO_MKDOCS_2_WARNING": "1"}
+    )
+    assert built.returncode == 0, built.stderr[-2000:]
+    assert "HybridModel" in (tmp_path / "site" / "api" / "index.html").read_text(encoding="utf-8")
 
 
 def test_the_map_leaves_out_no_folder_of_code():

@@ -141,7 +141,7 @@ def test_every_layer_names_files_that_are_there():
 
 
 def test_the_top_of_the_repository_holds_what_the_design_fixes():
-    folders = {"hybrid", "adapters", "train", "eval", "tests", "examples", ".ci"}
+    folders = {"hybrid", "adapters", "train", "eval", "tests", "examples", "docs", ".ci"}
     files = {
         "pyproject.toml",
         "README.md",
@@ -149,10 +149,11 @@ def test_the_top_of_the_repository_holds_what_the_design_fixes():
         "CHANGELOG.md",
         "CONTRIBUTING.md",
         "Makefile",
+        "mkdocs.yml",
         "constraints.txt",
         ".gitignore",
     }
-    made = {"runs", "build", "dist", ".github"}
+    made = {"runs", "build", "dist", "site", ".github"}
     for entry in os.scandir(ROOT):
         if entry.name.startswith(".") and entry.name not in {".ci", ".gitignore", ".github"}:
             continue

@@ -33,7 +33,7 @@ def digit_grids(text: str, size: int) -> list[tuple[str, ...]]:
 def _stacked(text: str, size: int, blank: str) -> list[tuple[str, ...]]:
     grids: list[tuple[str, ...]] = []
     rows: list[str] = []
-    for line in text.splitlines():
+    for line in re.split(r"[\n/]", text):
         row = _row(line, size, blank)
         if row is None:
             rows = []
