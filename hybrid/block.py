@@ -159,6 +159,10 @@ class Block(nn.Module):
         """Say whether a block of this config follows the workspace's links."""
         return False
 
+    def seen(self, links_bl2: Tensor | None, mask_bl: Tensor | None) -> Tensor | None:
+        """Return what `forward` takes for the links; made once for all calls of a supervision step. Here: the links."""
+        return links_bl2
+
     def forward(
         self, x_bld: Tensor, mask_bl: Tensor | None = None, memory: Memory | None = None, links_bl2: Tensor | None = None
     ) -> Tensor:
@@ -244,6 +248,12 @@ class AttentionBlock(Block):
         """See Block.asks_links."""
         return bool(config.word_heads + config.sentence_heads)
 
+    def seen(self, links_bl2: Tensor | None, mask_bl: Tensor | None) -> Tensor | None:
+        """See Block.seen: which positions each head may look at, (b, n, l, l) bool."""
+        if links_bl2 is None or not any(self.linked_heads) or links_bl2.ndim == 4:
+            return links_bl2 if any(self.linked_heads) else None
+        return sight(links_bl2, mask_bl, self.linked_heads, self.num_heads)
+
     def attend(self, x_bld: Tensor, mask_bl: Tensor | None, links_bl2: Tensor | None = None) -> Tensor:
         """Return the attention output (b, l, d) before the residual sum."""
         qkv_blmh = self.qkv(x_bld).unflatten(-1, (3 * self.num_heads, -1))
@@ -251,7 +261,8 @@ class AttentionBlock(Block):
         if self.rotary is not None:
             qk_blmh = self.rotary(qk_blmh)
         q_bnlh, k_bnlh = qk_blmh.transpose(1, 2).chunk(2, dim=1)
-        mask = mask_bl if links_bl2 is None else sight(links_bl2, mask_bl, self.linked_heads, self.num_heads)
+        seen_bnll = self.seen(links_bl2, mask_bl)
+        mask = mask_bl if seen_bnll is None else seen_bnll
         out_bnlh = attention(q_bnlh, k_bnlh, v_blnh.transpose(1, 2), mask)
         out_bld: Tensor = self.out(out_bnlh.transpose(1, 2).flatten(2))
         return out_bld
@@ -260,7 +271,6 @@ class AttentionBlock(Block):
         self, x_bld: Tensor, mask_bl: Tensor | None = None, memory: Memory | None = None, links_bl2: Tensor | None = None
     ) -> Tensor:
         """See Block.forward."""
-        links_bl2 = links_bl2 if any(self.linked_heads) else None
         x_bld = rms_norm(x_bld + self.attend(x_bld, mask_bl, links_bl2))
         if self.memory is not None and memory is not None:
             x_bld = rms_norm(x_bld + self.memory.read(x_bld, memory.states, memory.mask))

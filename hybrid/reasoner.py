@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from hybrid import equilibrium as _equilibrium  # noqa: F401 - files the implicit gradients
-from hybrid.block import BLOCKS, AttentionBlock, at_least_float32
+from hybrid.block import BLOCKS, AttentionBlock, Block, at_least_float32
 from hybrid.cores import CORES, TRM
 from hybrid.gradients import GRADIENTS, LastCycle
 from hybrid.halting import HALTING, Learned
@@ -87,7 +87,8 @@ class Reasoner(nn.Module):
         Under autocast, workspace and states are cast to its dtype, as in the paper's code.
         """
         state = tuple(map(_in_autocast, state))
-        workspace = replace(workspace, x=_in_autocast(workspace.x))
+        block = next(module for module in self.core.modules() if isinstance(module, Block))  # All are of one config.
+        workspace = replace(workspace, x=_in_autocast(workspace.x), links=block.seen(workspace.links, workspace.mask))
         if disturb is None or self.gradient.whole:
             state = state if disturb is None else disturb(state)
             return self.gradient.run(self.core, state, workspace, self.config.num_cycles + self.extra_cycles)
