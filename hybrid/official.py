@@ -39,7 +39,8 @@ class OfficialSizes:
         num_latent_steps: n (L_cycles); None takes 6 for TRM, 2 for HRM.
         num_supervision_steps: N (halt_max_steps).
         rotary: rotary positions in attention; False where there are none. With learned ones in the file there are none.
-        puzzle_emb_len: prefix positions; None takes 16 for TRM, as in its config, ceil(puzzle width / width) for HRM.
+        puzzle_emb_len: prefix positions; 0, as there, ceil(puzzle width / width). None takes 16 for TRM, as in its
+            config, and 0 for HRM.
         vocabulary: the text of each token; None takes the numbers as text.
         answer: pattern of the tokens' places in a prompt; None takes every symbol of the vocabulary in the prompt.
     """
@@ -102,8 +103,9 @@ def config_of(tensors: dict[str, Tensor], sizes: OfficialSizes) -> HybridConfig:
     t, n = (2, 2) if high else (3, 6)
     t, n = sizes.num_cycles or t, sizes.num_latent_steps or n
     puzzles = tensors.get("puzzle_emb.weights", torch.zeros(0, 0))
-    usual = 16 if len(puzzles) and not high else -(-puzzles.shape[1] // width)
-    prefix = usual if sizes.puzzle_emb_len is None else sizes.puzzle_emb_len
+    derived = -(-puzzles.shape[1] // width)
+    usual = 16 if len(puzzles) and not high else derived
+    prefix = usual if sizes.puzzle_emb_len is None else sizes.puzzle_emb_len or derived
     learned = tensors.get("embed_pos.embedding_weight", torch.zeros(0, 0)).shape[0]
     inner = tensors["L_level.layers.0.mlp.down_proj.weight"].shape[1]
     expansion = 1.5 * inner / width

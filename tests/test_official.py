@@ -210,6 +210,7 @@ def test_learned_positions_take_the_place_of_rotary_ones_and_tell_the_length():
 
 def test_a_prefix_that_leaves_no_place_is_refused():
     assert config_of(shapes(mixing=13), OfficialSizes(puzzle_emb_len=4)).layout.num_answers == 9
+    assert config_of(shapes(mixing=13), OfficialSizes(puzzle_emb_len=0)).encoder.num_prefix == 1  # Derived, as there.
     with pytest.raises(CheckpointError, match="has 13 positions, which a prefix of 16 fills; give --sizes.puzzle_emb_len"):
         config_of(shapes(mixing=13), OfficialSizes())
 
