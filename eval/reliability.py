@@ -1,0 +1,124 @@
+"""How far a head's word can be trusted: its probability of being right against how often it is, and what checks catch.
+
+    python -m hybrid.eval.reliability --model FOLDER [--num_problems 1000] [--task.FIELD VALUE ...] [--output FILE]
+
+Problems are of the test split. The expected calibration error is that of ten bins of equal width (Guo et al. 2017). Answers
+are then held against the rules of the task, and those that break one are thought about again.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from hybrid.checkpoint import write_text
+from hybrid.eval.benchmark import device_name
+from hybrid.eval.checked import solve, task_of
+from hybrid.eval.tasks import TASKS
+from hybrid.flags import parse
+
+BINS = 10
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """What was found.
+
+    Args:
+        model, task, device: which.
+        n: problems.
+        right: share of answers that are right.
+        calibration_error: expected, 0 to 1.
+        bins: (lower end, answers, mean probability of being right, share right) of each bin that holds some.
+        wrong_unnoticed: wrong answers that no check caught.
+        caught: answers that break a rule.
+        right_after_retries: share right when these were thought about again.
+    """
+
+    model: str
+    task: str
+    device: str
+    n: int
+    right: float
+    calibration_error: float
+    bins: list[tuple[float, int, float, float]]
+    wrong_unnoticed: int
+    caught: int
+    right_after_retries: float
+
+
+def calibration(confidences: Sequence[float], rights: Sequence[bool]) -> tuple[float, list[tuple[float, int, float, float]]]:
+    """Return the expected calibration error and its bins.
+
+    Example:
+        >>> calibration([0.95, 0.95, 0.55], [True, True, False])
+        (0.2167, [(0.5, 1, 0.55, 0.0), (0.9, 2, 0.95, 1.0)])
+    """
+    found, error = [], 0.0
+    for number in range(BINS):
+        own = [(c, r) for c, r in zip(confidences, rights, strict=True) if min(int(c * BINS), BINS - 1) == number]
+        if own:
+            sure, right = (sum(column) / len(own) for column in zip(*own, strict=True))
+            found.append((number / BINS, len(own), round(sure, 4), round(right, 4)))
+            error += len(own) / len(confidences) * abs(sure - right)
+    return round(error, 4), found
+
+
+def measure(model: Any, task: Any, count: int, *, retries: int = 3) -> Reliability:
+    """Ask a head the first `count` test problems of a task."""
+    problems = task.problems("test", count)
+    found = solve(model, problems, task=task)
+    rights = [task.right(s.symbols, p) for s, p in zip(found, problems, strict=True)]
+    again = solve(model, problems, task=task, retries=retries)
+    error, bins = calibration([s.confidence for s in found], rights)
+    return Reliability(
+        "",
+        task.title,
+        device_name(model.device),
+        count,
+        sum(rights) / count,
+        error,
+        bins,
+        sum(not right and s.verified is not False for right, s in zip(rights, found, strict=True)),
+        sum(s.verified is False for s in found),
+        sum(task.right(s.symbols, p) for s, p in zip(again, problems, strict=True)) / count,
+    )
+
+
+@dataclass(frozen=True)
+class ReliabilityCommand:
+    """Ask a head many problems, and tell how far its word can be trusted.
+
+    Args:
+        model: folder of a trained head.
+        num_problems: of the test split.
+        settings: further settings of its task, as JSON.
+        output: file for the figures.
+    """
+
+    model: str
+    num_problems: int = 1000
+    settings: str = "{}"
+    output: str | None = None
+
+    def run(self) -> None:
+        """Measure and print."""
+        from hybrid.device import usual_device
+        from hybrid.model import HybridModel
+
+        model = HybridModel.from_pretrained(self.model).to(usual_device())
+        own = TASKS.to_dict(task_of(model).config)  # type: ignore[attr-defined]
+        task = TASKS.build(TASKS.from_dict(own | json.loads(self.settings)))
+        figures = asdict(measure(model, task, self.num_problems)) | {"model": self.model}
+        text = json.dumps(figures, indent=1)
+        print(text)
+        if self.output is not None:
+            write_text(Path(self.output), text + "\n")
+
+
+if __name__ == "__main__":
+    parse(ReliabilityCommand, sys.argv[1:], "reliability").run()
