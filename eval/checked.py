@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from hybrid.errors import HybridError, InputError
 from hybrid.eval.tasks import TASKS
+from hybrid.eval.tasks.task import Task
+from hybrid.faults import Faults
 from hybrid.problem import Problem
 from hybrid.search import SearchConfig
 
 if TYPE_CHECKING:
-    from hybrid.eval.tasks.task import Task
     from hybrid.model import HybridModel
     from hybrid.solution import Solution
 
@@ -31,12 +32,13 @@ def task_of(model: HybridModel) -> Task:
 
 
 def known_task(model: HybridModel) -> Task | None:
-    """Return the task of a head, or None where it names none or its data is not here."""
+    """Return the task of a head where it knows rules or writings; None where it knows none, has no name or cannot be made."""
     try:
         task = task_of(model)
-        return task if task.layout else None
     except (HybridError, OSError):
         return None
+    own = any(getattr(type(task), name) is not getattr(Task, name) for name in ("understood", "refuse", "check"))
+    return task if own else None
 
 
 def understood(task: Task | None, problem: Problem) -> Problem:
@@ -69,7 +71,16 @@ def solve(
     Returns:
         The solutions; `verified` says whether an answer follows the rules, None where there are none to check.
     """
-    asked = [understood(task, each if isinstance(each, Problem) else Problem(each, ())) for each in prompts]
+    problems = [each if isinstance(each, Problem) else Problem(each, ()) for each in prompts]
+    faults, asked = Faults(), []
+    for number, problem in enumerate(problems, 1):
+        try:
+            asked.append(understood(task, problem))
+        except InputError as error:
+            faults.add(f"prompt {number}: {error}" if len(problems) > 1 else str(error))
+    if len(problems) == 1 and not asked:
+        understood(task, problems[0])  # Raises again, as it is.
+    faults.check()
     found = [_checked(task, problem, each) for problem, each in zip(asked, model.solve(asked, **options), strict=True)]
     for number in range(retries):
         again = [place for place, solution in enumerate(found) if solution.verified is False]

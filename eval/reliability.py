@@ -1,6 +1,6 @@
 """How far a head's word can be trusted: its probability of being right against how often it is, and what checks catch.
 
-    python -m hybrid.eval.reliability --model FOLDER [--num_problems 1000] [--task.FIELD VALUE ...] [--output FILE]
+    python -m hybrid.eval.reliability --model FOLDER [--num_problems 1000] [--settings '{"max_blanks": 12}'] [--output FILE]
 
 Problems are of the test split. The expected calibration error is that of ten bins of equal width (Guo et al. 2017). Answers
 are then held against the rules of the task, and those that break one are thought about again.

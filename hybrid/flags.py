@@ -32,8 +32,13 @@ def parse(command: type[Any], argv: Sequence[str], program: str) -> Any:
     argv, given = _take_config([_with_underscores(word) for word in argv])
     argv = [_long_name(command, word) for word in argv]
     named = {*_names(given), *(word[2:].partition("=")[0] for word in argv if word.startswith("--"))}
+    repeated = {each.name: default_of(each) for each in dataclasses.fields(command) if each.metadata.get("repeated")}
+    for name in repeated:
+        if name in given:
+            own = given.pop(name)
+            repeated[name] = [own] if isinstance(own, str) else own
     _choose_kinds(command, "", argv, given)
-    parser = jsonargparse.ArgumentParser(prog=program, description=command.__doc__, exit_on_error=False)
+    parser = jsonargparse.ArgumentParser(prog=program, description=command.__doc__, exit_on_error=False, allow_abbrev=False)
     _add_fields(parser, command, "", given)
     parser.add_argument("--config", metavar="FILE", help="YAML file with the same fields; flags go before it")
     try:
@@ -42,8 +47,7 @@ def parse(command: type[Any], argv: Sequence[str], program: str) -> Any:
     except (jsonargparse.ArgumentError, TypeError, ValueError) as error:
         raise ConfigError(f"{' '.join(str(error).split())}; see `{program} --help`") from None
     values.pop("config", None)
-    repeated = (each for each in dataclasses.fields(command) if each.metadata.get("repeated"))
-    values |= {each.name: default_of(each) for each in repeated if values.get(each.name) is None}
+    values |= {name: value for name, value in repeated.items() if values.get(name) is None}
     values = _without_unchosen(values)
     for field in dataclasses.fields(command):
         if (

@@ -158,3 +158,16 @@ def test_a_dash_in_a_flag_is_an_underscore_and_its_value_stays():
 
     found = parse(Paint, ["--num-coats", "2", "--colour-name=blue-green", "--dry-run"], "paint")
     assert found == Paint(2, "blue-green", True)
+
+
+def test_a_shortened_flag_is_refused_and_repeated_ones_come_from_flags_or_a_file(tmp_path):
+    from hybrid.cli.serve import ServeCommand
+
+    with pytest.raises(ConfigError, match="see `hybrid serve --help`"):
+        parse(ServeCommand, ["--por", "80"], "hybrid serve")
+    file = tmp_path / "serve.yaml"
+    for written, expected in (("[a, b]", ["a", "b"]), ("a", ["a"])):
+        file.write_text(f"model: {written}\nport: 90\n")
+        assert parse(ServeCommand, ["--config", str(file)], "hybrid serve").model == expected
+        assert parse(ServeCommand, ["--config", str(file), "--model", "c", "--model", "d"], "hybrid serve").model == ["c", "d"]
+    assert parse(ServeCommand, [], "hybrid serve").model == ["examples/sudoku4"]

@@ -10,7 +10,8 @@ pytest.importorskip("fastapi")
 pytest.importorskip("httpx")
 from fastapi.testclient import TestClient
 
-from hybrid.errors import InputError
+from hybrid.errors import EngineError, InputError
+from hybrid.eval.engines import Engine
 from hybrid.eval.generation import Generated
 from hybrid.serve.app import Server, build
 from hybrid.serve.batcher import Batcher, QueueFull, Stopping
@@ -90,7 +91,7 @@ def test_the_rest_is_there(client):
         ("solve", {"prompt": ""}, 400, "prompt: "),
         ("solve", {"prompt": 3}, 400, "prompt: "),
         ("solve", {"prompt": "Sort: 1 2", "num_steps": 0}, 400, "num_steps: "),
-        ("solve", {"prompt": "Sort: 1 2", "model": "other"}, 404, 'model "other" is unknown; choose one of: sorter'),
+        ("solve", {"prompt": "Sort: 1 2", "model": "other"}, 404, "model 'other' is unknown; choose one of: sorter"),
         ("chat/completions", {"messages": []}, 400, "messages: "),
         ("chat/completions", {"messages": [{"role": "system", "content": "x"}]}, 400, "give one with role user"),
         ("chat/completions", {"messages": [{"role": "user", "content": None}]}, 400, "give one with role user"),
@@ -130,10 +131,10 @@ class Slow:
 def test_what_waits_is_answered_together_and_the_queue_is_bounded(make, model, monkeypatch):
     slow = Slow(model, monkeypatch)
     batcher = make(most_waiting=6, most_together=4)
-    first = batcher.ask("sorter", "Sort: 3 1")
+    (first,) = batcher.ask("sorter", "Sort: 3 1")
     while batcher.waiting:
         time.sleep(0.01)
-    rest = [batcher.ask("sorter", f"Sort: {n} 1", None) for n in range(6)]
+    rest = [batcher.ask("sorter", f"Sort: {n} 1")[0] for n in range(6)]
     with pytest.raises(QueueFull, match="6 prompts wait already"):
         batcher.ask("sorter", "Sort: 1 2")
     slow.go.set()
@@ -143,7 +144,7 @@ def test_what_waits_is_answered_together_and_the_queue_is_bounded(make, model, m
 def test_a_server_that_stops_answers_what_it_accepted_and_takes_nothing_more(make, model, monkeypatch):
     slow = Slow(model, monkeypatch)
     batcher = make()
-    asked = [batcher.ask("sorter", "Sort: 3 1") for _ in range(3)]
+    asked = batcher.ask("sorter", *["Sort: 3 1"] * 3)
     batcher.stop(seconds=0.01)
     with pytest.raises(Stopping):
         batcher.ask("sorter", "Sort: 3 1")
@@ -153,24 +154,26 @@ def test_a_server_that_stops_answers_what_it_accepted_and_takes_nothing_more(mak
 
 def test_one_bad_prompt_does_not_harm_the_others_and_a_fault_ends_no_thread(make, model, monkeypatch):
     batcher = make()
-    bad, good = batcher.ask("sorter", "no list"), batcher.ask("sorter", "Sort: 2 1")
+    bad, good = batcher.ask("sorter", "no list", "Sort: 2 1")
     with pytest.raises(InputError):
         bad.result(20)
     assert good.result(20).by == "head"
     monkeypatch.setattr(type(model), "think", lambda self, *args, **options: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        batcher.ask("sorter", "Sort: 2 1").result(20)
+        batcher.ask("sorter", "Sort: 2 1")[0].result(20)
     monkeypatch.undo()
-    assert batcher.ask("sorter", "Sort: 2 1").result(20).by == "head" and batcher.counts["failed"] == 1
+    assert batcher.ask("sorter", "Sort: 2 1")[0].result(20).by == "head" and batcher.counts["failed"] == 1
 
 
 def test_a_fallback_answers_what_the_head_cannot_read_or_is_unsure_of(make):
-    class Writer:
+    class Writer(Engine):
+        flops = most_tokens = None
+
         def write(self, conversations, most):
             return [Generated(f"wrote {conversations[0][0]['content']}", 4, 9)]
 
     batcher = make(fallback=Writer(), least_confidence=1.0)
-    unread, unsure = batcher.ask("sorter", "no list").result(20), batcher.ask("sorter", "Sort: 2 1").result(20)
+    unread, unsure = (each.result(20) for each in batcher.ask("sorter", "no list", "Sort: 2 1"))
     assert (unread.by, unread.text, unread.solution) == ("fallback", "wrote no list", None) and "positions" in unread.why
     assert unsure.by == "fallback" and unsure.solution is not None and "% sure" in unsure.why
 
@@ -185,3 +188,61 @@ def test_a_request_that_waits_too_long_and_a_full_queue_are_told_by_their_status
         full = client.post("/v1/solve", json={"prompt": "Sort: 2 1"})
         assert full.status_code == 429 and full.headers["retry-after"] == "1"
         slow.go.set()
+
+
+def test_one_that_breaks_a_batch_is_told_alone_and_the_others_are_answered(make, model, monkeypatch):
+    own, go = type(model).solve, threading.Event()
+
+    def solve(head, problems, **options):
+        go.wait(20)
+        if any("9 9" in problem.prompt for problem in problems):
+            raise InputError("900 positions, but there is room for 128")
+        return own(head, problems, **options)
+
+    monkeypatch.setattr(type(model), "solve", solve)
+    asked = make().ask("sorter", "Sort: 2 1", "Sort: 9 9", "Sort: 4 1")
+    go.set()
+    assert [asked[place].result(20).by for place in (0, 2)] == ["head"] * 2
+    with pytest.raises(InputError, match="900 positions"):
+        asked[1].result(20)
+
+
+def test_a_request_of_many_prompts_is_taken_whole_or_not_at_all(make, model, monkeypatch):
+    slow = Slow(model, monkeypatch)
+    batcher = make(most_waiting=4)
+    batcher.ask("sorter", "Sort: 3 1")
+    while batcher.waiting:
+        time.sleep(0.01)
+    with pytest.raises(QueueFull):
+        batcher.ask("sorter", *["Sort: 2 1"] * 5)
+    assert batcher.waiting == 0
+    late = batcher.ask("sorter", *["Sort: 2 1"] * 4)
+    assert all(future.cancel() for future in late)
+    assert len(batcher.ask("sorter", *["Sort: 2 1"] * 4)) == 4  # Those that nobody waits for any more make room.
+    slow.go.set()
+
+
+def test_a_fallback_that_is_down_is_not_the_client_s_fault_and_harms_nobody_else(make):
+    class Down(Engine):
+        flops = most_tokens = None
+        elsewhere = True
+
+        def write(self, conversations, most):
+            raise EngineError("no answer from the other server")
+
+    server = Server(make(fallback=Down()), most_characters=100, timeout_seconds=20, examples={})
+    with TestClient(build(server)) as client:
+        down = client.post("/v1/solve", json={"prompt": "no list"})
+        assert down.status_code == 502 and "no answer" in down.json()["error"]["message"]
+        assert client.get("/health").status_code == 200
+
+
+def test_a_request_is_bounded_before_it_is_put_together(client):
+    body = {"context": "x" * 90, "questions": ["y" * 20]}
+    assert client.post("/v1/solve", json=body).status_code == 413
+    huge = b'{"prompt": "' + b"x" * 200_000 + b'"}'
+    assert client.post("/v1/completions", content=huge, headers={"content-type": "application/json"}).status_code == 413
+    other = client.post(
+        "/v1/solve", content=b'{"prompt": "Sort: 2 1", "model": "\\u00e9\\ud83d"}', headers={"content-type": "application/json"}
+    )
+    assert 400 <= other.status_code < 500

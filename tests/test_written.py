@@ -124,3 +124,64 @@ def test_an_answer_that_breaks_a_rule_is_thought_about_again(model):
     assert [s.verified for s in found] == [True] * 3 and [s.symbols for s in found] == [p.answer for p in problems]
     assert liar.asked[1:] == [(3, None), (3, 12)]
     assert checked.solve(model, [Problem("Sort: 3 1", ())])[0].verified is None
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("solved:\n1234\n3412\n2143\n4321\nmine:\n1...\n..34\n.1..\n4...", "2 different grids"),
+        ("1002\n0200\n0000\n2010\n\n4..1\n.1..\n....\n1..4", "2 different grids"),
+        ("1000\nwords\n0034\n0100\n4000", "no 4x4 Sudoku was found"),
+        ("4321\n\n1..4\n....\n..1.\n2...", "no 4x4 Sudoku was found"),
+        ("1 2 | - -\n- - | 1 2\n- - - -\n2 1 | - -\n- - | 2 1", "no 4x4 Sudoku was found"),
+    ],
+)
+def test_a_grid_that_could_be_misread_is_refused(text, says):
+    with pytest.raises(InputError, match=says):
+        TASKS.build(Sudoku.Config()).understood(text)
+
+
+def test_the_columns_numbers_above_a_grid_are_no_row():
+    text = "  1 2 3 4\n +-------+\n |. . . 4|\n |. . 2 .|\n |2 . . .|\n |. . . 2|"
+    assert digit_grids(text, 4) == [("0004", "0020", "2000", "0002")]
+
+
+@pytest.mark.parametrize(
+    ("config", "text", "says"),
+    [
+        (Sort.Config(length=5), "sort 5 3 -4 1 2", "-4 is none of them"),
+        (Sort.Config(length=5), "sort 1.5 2 3 4 5", "1.5 is none of them"),
+        (Sort.Config(length=8, min_length=2), "sort these 5 numbers: 3, 1; 2; 4", "5 may be a number or say how many"),
+        (Sort.Config(length=8, min_length=2, digits=2), "sort 45 -23 17", "-23 is none of them"),
+    ],
+)
+def test_a_list_that_could_be_misread_is_refused(config, text, says):
+    with pytest.raises(InputError, match=says):
+        TASKS.build(config).understood(text)
+
+
+def test_no_number_of_a_list_is_lost():
+    task = TASKS.build(Sort.Config(length=8, min_length=2))
+    assert task.solve(task.understood("sort 5, 3 and 7")) == task.solve(task.understood("5  3, and 7")) == ("3", "5", "7")
+
+
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [(["S....", *["....."] * 3, "....G", "....."], "no maze of 5 rows"), (["S....", *["....."] * 3, "....G"] * 2, None)],
+)
+def test_a_maze_with_a_row_too_many_is_refused_and_the_same_one_twice_is_one(rows, says):
+    task = TASKS.build(Maze.Config(size=5))
+    if says is None:
+        assert task.understood("\n".join(rows))
+    else:
+        with pytest.raises(InputError, match=says):
+            task.understood("\n".join(rows))
+    assert task.solve(task.understood("  S _ _ _ _\n" + "  _ _ _ _ _\n" * 3 + "  _ _ _ _ E"))
+
+
+def test_a_puzzle_that_takes_for_ever_is_not_refused_but_soon():
+    from hybrid.eval.tasks.sudoku_solver import shape, solvable
+
+    endless = ".....5.8....6.1.43..........1.5........1.6...3.......553.....61........4........."
+    assert solvable(shape(9), [0 if cell == "." else int(cell) for cell in endless], most_guesses=50)
+    assert not solvable(shape(4), [1, 2, 3, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0])

@@ -17,6 +17,7 @@ class Engine(ABC):
         model: what writes, as it stands in tables; empty where it is the backbone.
         identity: names the model that writes, so that a choice made with one is not taken for another.
         batch_sizes: conversations at once to try for the best throughput.
+        elsewhere: whether it writes by another process, so that threads may ask it side by side.
         knows_flops: whether `flops` is known; it is 0 otherwise.
         recalled_seconds: seconds that answers taken from disk, and not asked for again, took when they were.
     """
@@ -25,6 +26,7 @@ class Engine(ABC):
     model: str = ""
     identity: str
     batch_sizes: tuple[int, ...] = (8, 32)
+    elsewhere: bool = False
     knows_flops: bool = True
     recalled_seconds: float = 0.0
 
@@ -50,6 +52,9 @@ class Engine(ABC):
     @abstractmethod
     def most_tokens(self, texts: Sequence[str]) -> int:
         """Return the tokens of the longest text, or a bound above them."""
+
+    def forget(self) -> None:  # noqa: B027
+        """Drop what was kept of earlier texts, where nobody will ask for it: in a server. Here: nothing is kept."""
 
     def notes(self) -> list[str]:
         """Return what a reader of the figures must know."""

@@ -86,6 +86,8 @@ class ServerEngine(Engine):
                 return None
             return found if isinstance(found, dict) else None
 
+    elsewhere = True
+
     def __init__(self, config: Config, backbone: Backbone, folder: Path | None = None) -> None:
         writes = backbone.tokenizer is not None
         require(
@@ -109,6 +111,11 @@ class ServerEngine(Engine):
             backoff_seconds=config.backoff_seconds,
             most_bytes=config.most_bytes,
         )
+
+    def forget(self) -> None:
+        """See Engine.forget."""
+        for kept in (self.journal, self._used, self._uncounted, self._other_prompt):
+            kept.clear()
 
     def write(
         self,

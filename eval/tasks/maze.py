@@ -135,11 +135,12 @@ class Maze(Task):
     def understood(self, prompt: str) -> str:
         """See Task.understood: rows of signs with blanks between them or without, blanks or dots for free cells."""
         size = self.config.size
+        found = symbol_grids(prompt, size, "".join(SYMBOLS[:-1]), OTHER_SIGNS)
         try:
-            self.layout.spans(prompt)
-            return prompt
+            if [tuple(self._maze(prompt))] == [tuple("".join(grid)) for grid in found]:
+                return prompt
         except InputError:
-            found = symbol_grids(prompt, size, "".join(SYMBOLS[:-1]), OTHER_SIGNS)
+            pass
         if len(found) == 1:
             return str(self.wordings["train"][0].format(grid=self.layout.write("".join(found[0]))))
         if found:

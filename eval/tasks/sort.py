@@ -6,6 +6,7 @@ Holds the task; answers are dense, one number a position, and stand at the numbe
 from __future__ import annotations
 
 import random
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from typing import ClassVar
 from hybrid.errors import InputError
 from hybrid.eval.answers import read_sequence
 from hybrid.eval.tasks.task import TASKS, Task, worked
-from hybrid.eval.tasks.written import whole_numbers
+from hybrid.eval.tasks.written import every_number
 from hybrid.kinds import require
 from hybrid.layout import LayoutConfig, SpanPattern
 from hybrid.problem import Problem
@@ -91,11 +92,15 @@ class Sort(Task):
 
     def understood(self, prompt: str) -> str:
         """See Task.understood: whole numbers, whatever stands between them."""
+        numbers = every_number(prompt)
         try:
-            self.layout.spans(prompt)
-            return prompt
+            if [prompt[start:end] for start, end in self.layout.spans(prompt)[0]] == numbers:
+                return prompt
         except InputError:
-            numbers = whole_numbers(prompt)
+            pass
+        counts = re.search(r"(\d+)\s+(?:numbers|digits|values|integers|elements)\b", prompt)
+        if counts:
+            raise InputError(f"{counts[1]} may be a number or say how many there are; write the numbers alone")
         least, most = self.config.min_length or self.config.length, self.config.length
         count = str(most) if least == most else f"{least} to {most}"
         wrong = [number for number in numbers if number not in self.symbols]

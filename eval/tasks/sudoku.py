@@ -21,7 +21,17 @@ from hybrid.errors import InputError
 from hybrid.eval.answers import read_grid
 from hybrid.eval.tasks.rows import read_rows
 from hybrid.eval.tasks.show import Cell, Picture
-from hybrid.eval.tasks.sudoku_solver import BOXES, Grid, Shape, Solved, holds_another_digit, random_solution, shape, solve
+from hybrid.eval.tasks.sudoku_solver import (
+    BOXES,
+    Grid,
+    Shape,
+    Solved,
+    holds_another_digit,
+    random_solution,
+    shape,
+    solvable,
+    solve,
+)
 from hybrid.eval.tasks.sudoku_symmetry import GridSymmetry, puzzle_key, puzzle_keys
 from hybrid.eval.tasks.task import TASKS, Task, changes, worked
 from hybrid.eval.tasks.written import digit_grids
@@ -157,12 +167,13 @@ class Sudoku(Task):
 
     def understood(self, prompt: str) -> str:
         """See Task.understood: a grid in any usual writing, in the middle of other text."""
-        size = self.config.size
+        size, found = self.config.size, digit_grids(prompt, self.config.size)
         try:
-            self.layout.spans(prompt)
-            return prompt
+            own = "".join(prompt[start:end] for start, end in self.layout.spans(prompt)[0])
+            if not own.strip("0") or ["".join(grid) for grid in found] == [own]:
+                return prompt
         except InputError:
-            found = digit_grids(prompt, size)
+            pass
         if len(found) == 1:
             return str(self.wordings["train"][0].format(name=self._name, size=size, grid="\n".join(found[0])))
         if found:
@@ -182,7 +193,7 @@ class Sudoku(Task):
             if twice:
                 kind, index = divmod(number, self.config.size)
                 raise InputError(f"{('row', 'column', 'box')[kind]} {index + 1} has {twice[0]} twice; no grid has that")
-        if solve(self._shape, puzzle) is None:
+        if not solvable(self._shape, puzzle):
             raise InputError("no grid fits these clues: whatever is tried, a cell is left without a digit; check them")
 
     def check(self, prompt: str, symbols: Sequence[str]) -> bool | None:

@@ -138,6 +138,19 @@ def solve(shape: Shape, puzzle: Sequence[int]) -> Solved | None:
     return Solved(tuple(found.grid), tuple(found.steps or ())) if found else None
 
 
+def solvable(shape: Shape, puzzle: Sequence[int], *, most_guesses: int = 500) -> bool:
+    """Say whether a puzzle may have a solution: False only where it has none; True too where so many guesses do not tell."""
+    board = _start(shape, puzzle, None)
+    try:
+        return board is not None and any(True for _ in _solutions(board, left=[most_guesses]))
+    except _NoMoreGuesses:
+        return True
+
+
+class _NoMoreGuesses(Exception):
+    """The guesses that were allowed are spent."""
+
+
 def holds_another_digit(shape: Shape, puzzle: Sequence[int], cell: int, digit: int) -> bool:
     """Say whether `puzzle`, blank at `cell`, has a solution with another digit than `digit` there.
 
@@ -181,8 +194,11 @@ def _start(shape: Shape, puzzle: Sequence[int], steps: list[Step] | None) -> _Bo
     return _Board(shape, list(puzzle), masks, steps) if sound else None
 
 
-def _solutions(board: _Board, rng: random.Random | None = None) -> Iterator[_Board]:
-    """Yield every solution; works on `board` itself. `rng` draws the order of the guesses, else digits go up."""
+def _solutions(board: _Board, rng: random.Random | None = None, left: list[int] | None = None) -> Iterator[_Board]:
+    """Yield every solution; works on `board` itself. `rng` draws the order of the guesses, else digits go up.
+
+    `left` holds the number of guesses that are left; none at all raises _NoMoreGuesses.
+    """
     if not _write_singles(board):
         return
     blanks = [(mask.bit_count(), cell) for cell, mask in enumerate(board.masks) if mask]
@@ -194,11 +210,15 @@ def _solutions(board: _Board, rng: random.Random | None = None) -> Iterator[_Boa
     if rng:
         rng.shuffle(digits)
     for failed, digit in enumerate(digits):
+        if left is not None:
+            if left[0] == 0:
+                raise _NoMoreGuesses
+            left[0] -= 1
         branch = board.copy()
         tried = " ".join(map(str, digits[:failed]))
         branch.note(cell, digit, f"{tried} fails, so try {digit}." if failed else f"try {digit}.", guessed=True)
         if branch.place(cell, digit):
-            yield from _solutions(branch, rng)
+            yield from _solutions(branch, rng, left)
 
 
 def _write_singles(board: _Board) -> bool:

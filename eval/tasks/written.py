@@ -5,7 +5,8 @@ one line; found in the text around them and put into one form. Holds no task's r
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Iterator, Sequence
 
 BLANKS = ("0", ".", "_", "*", "?", "x", "X", "-")
 """What people write for a blank; 0 is the form that heads read."""
@@ -31,18 +32,12 @@ def digit_grids(text: str, size: int) -> list[tuple[str, ...]]:
 
 
 def _stacked(text: str, size: int, blank: str) -> list[tuple[str, ...]]:
-    grids: list[tuple[str, ...]] = []
-    rows: list[str] = []
-    for line in re.split(r"[\n/]", text):
-        row = _row(line, size, blank)
-        if row is None:
-            rows = []
-        elif row:
-            rows.append(row)
-            if len(rows) == size:
-                grids.append(tuple(rows))
-                rows = []
-    return grids
+    rows = [_row(line, size, blank) for line in re.split(r"[\n/]", text)]
+    heading = "".join(str(digit) for digit in range(1, size + 1))
+    first = next((place for place, row in enumerate(rows) if row), None)
+    if first is not None and rows[first] == heading and sum(bool(row) for row in rows) == size + 1:
+        rows[first] = None  # The columns' numbers.
+    return list(_runs(rows, size))
 
 
 def _row(line: str, size: int, blank: str) -> str | None:
@@ -67,19 +62,19 @@ def _all_blank(line: str, size: int, blank: str) -> str:
 
 def _in_line(text: str, size: int, blank: str) -> list[tuple[str, ...]]:
     cell = f"[1-{size}{re.escape(blank)}]"
-    runs = re.findall(rf"(?<![\w.*?-]){cell}{{{size * size}}}(?![\w*?-])", text)
+    runs = re.findall(rf"(?<![\w.*?-]){cell}{{{size * size}}}(?!\.?[\w.*?-])", text)
     whole = [run.replace(blank, "0") for run in runs]
     return [tuple(run[start : start + size] for start in range(0, size * size, size)) for run in whole]
 
 
-def whole_numbers(text: str) -> list[str]:
-    """Return the whole numbers of a text in their order.
+def every_number(text: str) -> list[str]:
+    """Return the numbers of a text in their order, with signs and decimals.
 
     Example:
-        >>> whole_numbers("please sort 3, 17 and -4!")
-        ['3', '17', '-4']
+        >>> every_number("please sort 3, 17, -4 and 1.5!")
+        ['3', '17', '-4', '1.5']
     """
-    return re.findall(r"(?<![\w.])-?\d+(?![\w]|\.\d)", text)
+    return re.findall(r"(?<![\w.])-?\d+(?:\.\d+)?(?!\w)", text)
 
 
 def symbol_grids(text: str, size: int, symbols: str, names: Sequence[tuple[str, str]]) -> list[tuple[str, ...]]:
@@ -91,18 +86,27 @@ def symbol_grids(text: str, size: int, symbols: str, names: Sequence[tuple[str, 
         symbols: that a cell may hold.
         names: other signs with the symbol that they stand for.
     """
-    found: list[tuple[str, ...]] = []
-    rows: list[str] = []
-    for line in text.splitlines():
+    rows = []
+    for line in textwrap.dedent(text).splitlines():
+        parts = line.split()
+        spaced = len(parts) > 1 and all(len(part) == 1 for part in parts)
+        cells = "".join(parts) if spaced else line
         for other, symbol in names:
-            line = line.replace(other, symbol)
-        line = line.strip("\n")
-        spaced = [part for part in line.split(" ") if part]
-        cells = "".join(spaced) if len(spaced) == size and all(len(part) == 1 for part in spaced) else line.strip()
-        if len(cells) == size and set(cells) <= set(symbols):
-            rows.append(cells)
-            if len(rows) == size and tuple(rows) not in found:
-                found.append(tuple(rows))
-        elif cells:
-            rows = []
-    return found
+            cells = cells.replace(other, symbol)
+        rows.append(cells if len(cells) == size and set(cells) <= set(symbols) else "" if not line.strip() else None)
+    return list(dict.fromkeys(_runs(rows, size)))
+
+
+def _runs(rows: Sequence[str | None], size: int) -> Iterator[tuple[str, ...]]:
+    """Yield the grids of `size` rows that stand one behind another: empty rows part them, None ends one.
+
+    A run of another length is no grid: a row too many may be a heading or a slip, and nobody knows which.
+    """
+    run: list[str] = []
+    for row in (*rows, None):
+        if row:
+            run.append(row)
+        elif row is None:
+            if run and len(run) % size == 0:
+                yield from (tuple(run[start : start + size]) for start in range(0, len(run), size))
+            run = []

@@ -42,8 +42,8 @@ def report(backbone: str | None = None) -> list[tuple[str, str]]:
     from hybrid.default_backbone import DEFAULT_BACKBONE, cache_folder
     from hybrid.device import usual_device
 
-    device, cache = usual_device(), cache_folder()
-    where = cache if cache.exists() else cache.parent if cache.parent.exists() else cache.anchor
+    device, cache = usual_device(), cache_folder().absolute()
+    where = next(folder for folder in (cache, *cache.parents) if folder.exists())
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} threads"
     parts = [("hybrid", version()), ("python", f"{sys.version.split()[0]} on {platform.platform()}")]
     for package in SHOWN:

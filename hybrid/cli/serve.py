@@ -104,10 +104,9 @@ class ServeCommand:
 
 def examples(model: Any) -> list[str]:
     """Return a few prompts that a head was not trained on; none where its task makes none."""
-    from hybrid.eval.checked import known_task
+    from hybrid.eval.checked import task_of
 
-    task = known_task(model)
     try:
-        return [] if task is None else [problem.prompt.strip() for problem in task.problems("test", 3)]
+        return [problem.prompt.strip() for problem in task_of(model).problems("test", 3)]
     except (HybridError, OSError):
         return []

@@ -34,11 +34,14 @@ class SolveCommand(Asking):
 
     def run(self) -> None:
         """Print the answers."""
-        from hybrid.eval.checked import known_task, solve
+        from hybrid.eval.checked import known_task, solve, understood
 
         model, prompts = self.load(), self.prompts()
         options: Any = {"halting": self.halting, "num_steps": self.num_steps, "search": self.search}
-        answers = solve(model, prompts, task=known_task(model), retries=self.retry, batch_size=self.batch_size, **options)
+        task = known_task(model)
+        if len(prompts) == 1 and task is not None and (read := understood(task, prompts[0]).prompt) != prompts[0].prompt:
+            print(f"read as: {read.strip()}", file=sys.stderr)
+        answers = solve(model, prompts, task=task, retries=self.retry, batch_size=self.batch_size, **options)
         for number, solution in enumerate(answers, 1):
             print(json.dumps(vars(solution), ensure_ascii=False) if self.json else solution.text)
             if solution.verified is False:

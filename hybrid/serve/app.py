@@ -24,7 +24,9 @@ from hybrid.errors import HybridError, InputError
 from hybrid.serve.batcher import Answer, Batcher, QueueFull, Stopping
 
 PAGE = Path(__file__).with_name("page.html")
-STATUS = {InputError: 400, QueueFull: 429, Stopping: 503}
+STATUS = {InputError: 400, QueueFull: 429, Stopping: 503, HybridError: 502}
+MOST_PROMPTS = 256
+"""Prompts that one request may hold."""
 KINDS = {400: "invalid_request_error", 404: "not_found_error", 413: "invalid_request_error", 429: "rate_limit_error"}
 Text = Annotated[str, Field(min_length=1)]
 
@@ -69,7 +71,7 @@ class Chat(Fields):
 class Completion(Fields):
     """A request for completions of one prompt or several."""
 
-    prompt: Text | Annotated[list[Text], Field(min_length=1, max_length=256)]
+    prompt: Text | Annotated[list[Text], Field(min_length=1, max_length=MOST_PROMPTS)]
     stream: bool = False
 
 
@@ -78,7 +80,7 @@ class Solve(Fields):
 
     prompt: Text | None = None
     context: Text | None = None
-    questions: Annotated[list[Text], Field(min_length=1, max_length=256)] | None = None
+    questions: Annotated[list[Text], Field(min_length=1, max_length=MOST_PROMPTS)] | None = None
 
 
 class Refused(Exception):
@@ -101,7 +103,7 @@ class Server:
         batcher: thinks.
         most_characters: of a prompt.
         timeout_seconds: most that a request waits.
-        origins: what heads were trained on and how to draw their answers, by name, for the page.
+        examples: prompts to click on the page, by the names of heads.
     """
 
     def __init__(self, batcher: Batcher, *, most_characters: int, timeout_seconds: float, examples: dict[str, list[str]]) -> None:
@@ -117,7 +119,7 @@ class Server:
         if name is None:
             return heads[0]
         if name not in heads:
-            raise Refused(404, f'model "{name}" is unknown; choose one of: {", ".join(heads)}')
+            raise Refused(404, f"model {name[:99]!a} is unknown; choose one of: {', '.join(heads)}")
         return name
 
     async def answers(self, head: str, prompts: list[str], num_steps: int | None) -> list[Answer]:
@@ -126,14 +128,10 @@ class Server:
         Raises:
             Refused: a prompt is too long or cannot be read, too many wait, or the time is over.
         """
-        for prompt in prompts:
-            if len(prompt) > self.most_characters:
-                raise Refused(
-                    413, f"the prompt has {len(prompt)} characters, the server takes {self.most_characters}; shorten it"
-                )
+        self.check_length(max(map(len, prompts)))
         futures: list[Any] = []
         try:
-            futures = [asyncio.wrap_future(self.batcher.ask(head, prompt, num_steps)) for prompt in prompts]
+            futures = [asyncio.wrap_future(each) for each in self.batcher.ask(head, *prompts, num_steps=num_steps)]
             return await asyncio.wait_for(asyncio.gather(*futures), self.timeout_seconds)
         except asyncio.TimeoutError:
             raise Refused(504, f"no answer within {self.timeout_seconds:g} s; try again when fewer ask") from None
@@ -143,6 +141,11 @@ class Server:
         finally:
             for future in futures:
                 future.cancel()
+
+    def check_length(self, characters: int) -> None:
+        """Raise Refused for a prompt that is too long."""
+        if characters > self.most_characters:
+            raise Refused(413, f"the prompt has {characters} characters, the server takes {self.most_characters}; shorten it")
 
     def metrics(self) -> str:
         """Return the figures in Prometheus' text format."""
@@ -206,7 +209,7 @@ def build(server: Server, *, stop: Callable[[], None] = lambda: None) -> FastAPI
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
         yield
-        await asyncio.to_thread(server.batcher.stop)
+        await asyncio.to_thread(server.batcher.stop, seconds=server.timeout_seconds)
         stop()
 
     app = FastAPI(title="hybrid", version="1", lifespan=life, docs_url="/docs", redoc_url=None)
@@ -214,13 +217,16 @@ def build(server: Server, *, stop: Callable[[], None] = lambda: None) -> FastAPI
     @app.middleware("http")
     async def count(request: Request, call: Callable[[Request], Awaitable[Response]]) -> Response:
         began = time.perf_counter()
-        response = await call(request)
-        route = request.scope.get("route")
-        key = (getattr(route, "path", "other"), response.status_code)
-        server.requests[key] = server.requests.get(key, 0) + 1
-        server.seconds[0] += time.perf_counter() - began
-        server.seconds[1] += 1
-        return response
+        status = 500
+        try:
+            response = await call(request)
+            status = response.status_code
+            return response
+        finally:
+            key = (getattr(request.scope.get("route"), "path", "other"), status)
+            server.requests[key] = server.requests.get(key, 0) + 1
+            server.seconds[0] += time.perf_counter() - began
+            server.seconds[1] += 1
 
     @app.exception_handler(Refused)
     async def refused(request: Request, error: Refused) -> JSONResponse:
@@ -234,7 +240,9 @@ def build(server: Server, *, stop: Callable[[], None] = lambda: None) -> FastAPI
 
     @app.exception_handler(HTTPException)
     async def unknown(request: Request, error: HTTPException) -> JSONResponse:
-        return JSONResponse(error_body(error.status_code, str(error.detail)), error.status_code)
+        long = request.scope.get("too_long")  # FastAPI takes a body that cannot be read for one that is malformed.
+        status, message = (413, long) if long else (error.status_code, str(error.detail))
+        return JSONResponse(error_body(status, message), status)
 
     @app.exception_handler(Exception)
     async def broken(request: Request, error: Exception) -> JSONResponse:
@@ -266,11 +274,13 @@ def build(server: Server, *, stop: Callable[[], None] = lambda: None) -> FastAPI
         if (asked.prompt is None) == (asked.context is None or asked.questions is None):
             raise Refused(400, "give a prompt, or a context with questions")
         head = server.head(asked.model)
-        context, questions = asked.context or "", asked.questions or []
+        context, questions = asked.context or "", asked.questions or [""]
+        server.check_length(len(context) + 1 + max(map(len, questions)))
         prompts = [asked.prompt] if asked.prompt is not None else [f"{context.rstrip()} {question}" for question in questions]
         began = time.perf_counter()
         found = [told(answer) for answer in await server.answers(head, prompts, asked.num_steps)]
-        own = {"model": head, "seconds": round(time.perf_counter() - began, 4)}
+        row = server.batcher.heads[head].config.layout.row_length
+        own = {"model": head, "seconds": round(time.perf_counter() - began, 4), "row_length": row}
         return own | (found[0] if asked.prompt is not None else {"answers": found})
 
     @app.post("/v1/chat/completions")
@@ -313,4 +323,27 @@ def build(server: Server, *, stop: Callable[[], None] = lambda: None) -> FastAPI
         read, wrote = (sum(max(0, count) for count in counts) for counts in zip(*map(_tokens, answers), strict=True))
         return {"prompt_tokens": read, "completion_tokens": wrote, "total_tokens": read + wrote}
 
+    app.add_middleware(Bounded, most=(MOST_PROMPTS + 1) * (6 * server.most_characters + 100))
     return app
+
+
+class Bounded:
+    """Reads no more of a request than its prompts may have: the rest is answered with 413, unread."""
+
+    def __init__(self, app: Any, most: int) -> None:
+        self.app, self.most = app, most
+
+    async def __call__(self, scope: Any, receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]) -> None:
+        """Pass a request on, its body counted."""
+        read = 0
+
+        async def counted() -> Any:
+            nonlocal read
+            message = await receive()
+            read += len(message.get("body", b""))
+            if read > self.most:
+                scope["too_long"] = f"the request has more than {self.most} bytes; send less"
+                raise Refused(413, scope["too_long"])
+            return message
+
+        await self.app(scope, counted, send)

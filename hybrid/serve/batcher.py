@@ -6,7 +6,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -93,6 +93,7 @@ class Batcher:
         self._waiting: deque[Ask] = deque()
         self._changed = threading.Condition()
         self._stopping = False
+        self._others = ThreadPoolExecutor(8, thread_name_prefix="fallback")
         self._thread = threading.Thread(target=self._work, name="thinking", daemon=True)
         self._thread.start()
 
@@ -101,8 +102,8 @@ class Batcher:
         """How many wait."""
         return len(self._waiting)
 
-    def ask(self, head: str, prompt: str, num_steps: int | None = None) -> Future[Answer]:
-        """Put a prompt into the queue and return its answer to come; it raises InputError for a prompt that is not read.
+    def ask(self, head: str, *prompts: str, num_steps: int | None = None) -> list[Future[Answer]]:
+        """Put prompts into the queue, all or none, and return their answers to come; one raises InputError where it is not read.
 
         Raises:
             QueueFull: too many wait.
@@ -111,12 +112,13 @@ class Batcher:
         with self._changed:
             if self._stopping:
                 raise Stopping("the server is stopping; ask another one, or later")
-            if len(self._waiting) >= self.most_waiting:
-                raise QueueFull(f"{len(self._waiting)} prompts wait already; try again in a moment")
-            asked = Ask(head, prompt, num_steps, Future())
-            self._waiting.append(asked)
+            self._waiting = deque(asked for asked in self._waiting if not asked.answer.cancelled())
+            if len(self._waiting) + len(prompts) > self.most_waiting:
+                raise QueueFull(f"{len(self._waiting)} prompts wait already, {self.most_waiting} may; try again in a moment")
+            added = [Ask(head, prompt, num_steps, Future()) for prompt in prompts]
+            self._waiting.extend(added)
             self._changed.notify()
-        return asked.answer
+        return [asked.answer for asked in added]
 
     def stop(self, *, seconds: float | None = None) -> None:
         """Take nothing more, answer what was accepted, and end."""
@@ -124,6 +126,7 @@ class Batcher:
             self._stopping = True
             self._changed.notify()
         self._thread.join(seconds)
+        self._others.shutdown(wait=seconds is None, cancel_futures=True)
 
     def _work(self) -> None:
         while True:
@@ -148,32 +151,49 @@ class Batcher:
         return together
 
     def _answer(self, together: list[Ask]) -> None:
-        readable: list[tuple[Ask, Problem, int]] = []
+        readable = [(asked, *read) for asked in together if (read := self._read(asked)) is not None]
         try:
-            for asked in together:
-                try:
-                    problem = understood(self.tasks[asked.head], Problem(asked.prompt, ()))
-                    prepared, _ = self.heads[asked.head].prepare([problem])[0]
-                    readable.append((asked, problem, len(getattr(prepared, "ids", prepared))))
-                except InputError as error:
-                    self._fall_back(asked, None, str(error), error)
-            if readable:
-                head = readable[0][0].head
-                options: Any = {"num_steps": readable[0][0].num_steps, "batch_size": len(readable)}
-                found = solve(self.heads[head], [problem for _, problem, _ in readable], task=self.tasks[head], **options)
-                for (asked, problem, tokens), solution in zip(readable, found, strict=True):
-                    unsure = self._doubt(solution)
-                    if self.fallback is not None and unsure:
-                        self._fall_back(asked, solution, unsure, None)
-                    else:
-                        self._give(
-                            asked, Answer(solution.text, "head", solution, "", problem.prompt, tokens, len(solution.symbols))
-                        )
+            solutions = self._solve(readable)
+        except Exception:  # One of them breaks it: each is asked alone, so that no other suffers.
+            solutions = [self._alone(each) for each in readable]
+        for (asked, problem, tokens), solution in zip(readable, solutions, strict=True):
+            if solution is None:
+                continue
+            unsure = self._doubt(solution)
+            if self.fallback is not None and unsure:
+                self._fall_back(asked, solution, unsure, None)
+            else:
+                self._give(asked, Answer(solution.text, "head", solution, "", problem.prompt, tokens, len(solution.symbols)))
+
+    def _read(self, asked: Ask) -> tuple[Problem, int] | None:
+        """Return a prompt as its task writes it, with its tokens; None where it cannot be read, which whoever asked is told."""
+        try:
+            problem = understood(self.tasks[asked.head], Problem(asked.prompt, ()))
+            prepared, _ = self.heads[asked.head].prepare([problem])[0]
+            return problem, len(getattr(prepared, "ids", prepared))
+        except InputError as error:
+            self._fall_back(asked, None, str(error), error)
         except Exception as error:  # Whatever breaks is told to those who wait for it; the thread goes on.
-            self.counts["failed"] += 1
-            for asked in together:
-                if not asked.answer.done():
-                    asked.answer.set_exception(error)
+            self._fail(asked, error)
+        return None
+
+    def _solve(self, readable: list[tuple[Ask, Problem, int]]) -> list[Solution | None]:
+        if not readable:
+            return []
+        head, num_steps = readable[0][0].head, readable[0][0].num_steps
+        options: Any = {"num_steps": num_steps, "batch_size": len(readable)}
+        return [*solve(self.heads[head], [problem for _, problem, _ in readable], task=self.tasks[head], **options)]
+
+    def _alone(self, each: tuple[Ask, Problem, int]) -> Solution | None:
+        try:
+            return self._solve([each])[0]
+        except Exception as error:  # As above.
+            self._fail(each[0], error)
+            return None
+
+    def _fail(self, asked: Ask, error: Exception) -> None:
+        self.counts["refused" if isinstance(error, InputError) else "failed"] += 1
+        asked.answer.set_exception(error)
 
     def _doubt(self, solution: Solution) -> str:
         """Say why an answer of a head is not to be trusted; empty where it is."""
@@ -183,12 +203,22 @@ class Batcher:
         return f"the head is {100 * solution.confidence:.0f}% sure" if unsure else ""
 
     def _fall_back(self, asked: Ask, solution: Solution | None, why: str, error: InputError | None) -> None:
+        """Let the fallback answer: the language model itself in this thread, which alone may use it, a server in others."""
         if self.fallback is None:
-            self.counts["refused"] += 1
-            asked.answer.set_exception(error or InputError(why))
-            return
-        wrote = self.fallback.write([[{"role": "user", "content": asked.prompt}]], self.fallback_tokens)[0]
-        self._give(asked, Answer(wrote.text.strip(), "fallback", solution, why, "", wrote.prompt_tokens, wrote.tokens))
+            return self._fail(asked, error or InputError(why))
+        if self.fallback.elsewhere:
+            self._others.submit(self._write, asked, solution, why)
+        else:
+            self._write(asked, solution, why)
+
+    def _write(self, asked: Ask, solution: Solution | None, why: str) -> None:
+        assert self.fallback is not None
+        try:
+            wrote = self.fallback.write([[{"role": "user", "content": asked.prompt}]], self.fallback_tokens)[0]
+            self.fallback.forget()
+            self._give(asked, Answer(wrote.text.strip(), "fallback", solution, why, "", wrote.prompt_tokens, wrote.tokens))
+        except Exception as fault:  # As above.
+            self._fail(asked, fault)
 
     def _give(self, asked: Ask, answer: Answer) -> None:
         self.counts[answer.by] += 1
