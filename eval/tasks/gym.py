@@ -12,7 +12,7 @@ import inspect
 import random
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar, Literal
 
@@ -29,6 +29,9 @@ SURVEYED = 2000
 TOKEN_SLOTS = 16
 """Slots of an answer in tokens where no number is given."""
 
+AGAIN = 10
+"""Times that each answer must come again, on average, for whole answers to be classes."""
+
 _RUNS_CODE = re.compile(r"\b(?:eval|exec|parse_expr|sympify)\s*\(")
 
 
@@ -43,7 +46,8 @@ class GymConfig:
         seed: of the data set; item i of seed s is item i + 1 of seed s - 1, so seeds close together share items.
         threshold: least score, of the data set's own scorer, that counts as right.
         unit: what an answer's symbols are: the language model's own tokens (an open vocabulary, any text; with --decoder
-            tokens --decoder.whole true), the whole answer as one class, its words, or its characters.
+            tokens --decoder.whole true), the whole answer as one class, its words, or its characters. auto looks at the
+            first 2000 answers: few different ones are classes, numbers are characters, anything else is tokens.
         symbols: the closed vocabulary; empty to take the symbols of the first 2000 answers. None for tokens.
         num_answers: slots of an answer; none takes 16 for tokens, else the longest of the first 2000 answers.
         run_answers: allow a scorer that runs answers as Python code, which can do anything on this machine.
@@ -54,7 +58,7 @@ class GymConfig:
     size: int = 100_000
     seed: int = 0
     threshold: float = 1.0
-    unit: Literal["token", "whole", "word", "character"] = "token"
+    unit: Literal["auto", "token", "whole", "word", "character"] = "auto"
     symbols: tuple[str, ...] = ()
     num_answers: int | None = None
     run_answers: bool = False
@@ -95,13 +99,27 @@ class Gym(Task):
     wordings: ClassVar = {"train": (None,), "held_out": ()}
 
     def __init__(self, config: GymConfig) -> None:
-        self.config = config
+        self._given = config
         self.data: Any = _data_set(config)
+
+    @cached_property
+    def config(self) -> GymConfig:
+        """The settings, with the unit that was found where it was left to the answers."""
+        given = self._given
+        if given.unit != "auto":
+            return given
+        if given.symbols:
+            return replace(given, unit="whole")
+        found = (self._entry(i)["answer"] for i in range(min(SURVEYED, given.size)))
+        texts = [str(answer).strip() for answer in found if answer is not None and str(answer).strip()]
+        if len(texts) >= AGAIN * len(set(texts)):
+            return replace(given, unit="whole")
+        return replace(given, unit="character" if texts and all(re.fullmatch(r"-?\d+(\.\d+)?", text) for text in texts) else "token")
 
     @property
     def title(self) -> str:
         """The task's name with that of its data set."""
-        return f"{self.kind} {self.config.dataset}"
+        return f"{self.kind} {self._given.dataset}"
 
     @cached_property
     def _survey(self) -> tuple[tuple[str, ...], int, int]:
@@ -198,7 +216,7 @@ class Gym(Task):
     def _entry(self, index: int) -> dict[str, Any]:
         """Return an item, the same each time, also where its data set draws from Python's own generator."""
         state = random.getstate()
-        random.seed(f"{self.config.seed} {index}")
+        random.seed(f"{self._given.seed} {index}")
         try:
             entry: dict[str, Any] = self.data[index]
         finally:

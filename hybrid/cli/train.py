@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from hybrid.adapters import DECODERS, ENCODERS, Aligned, Classes, Words
+from hybrid.adapters import DECODERS, ENCODERS, Aligned, Classes, Tokens, Words
 from hybrid.backbone import BackboneConfig
 from hybrid.eval.tasks import TASKS
 from hybrid.kinds import family_field, require
@@ -101,6 +101,8 @@ class TrainCommand:
         named = TASKS.to_dict(getattr(task, "config", self.task))  # With what a table found in its rows.
         problems = task.problems("train", self.num_train), task.problems("dev", self.num_dev)
         own = self._filled(task.layout, problems[0])
+        if not task.symbols and not any(name.startswith("decoder") for name in self.named):
+            own = replace(own, decoder=Tokens.Config(whole=True))  # Any text: the language model's own tokens write it.
         parts, recipe = (own.backbone, own.encoder, own.reasoner, own.decoder), own.train
         config = HybridConfig(task.layout, task.symbols, *parts, named, self.tuner)
         take_device(spread=self.backbone.device_map is not None)
