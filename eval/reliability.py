@@ -107,10 +107,9 @@ class ReliabilityCommand:
 
     def run(self) -> None:
         """Measure and print."""
-        from hybrid.device import usual_device
         from hybrid.model import HybridModel
 
-        model = HybridModel.from_pretrained(self.model).to(usual_device())
+        model = HybridModel.from_pretrained(self.model)
         own = TASKS.to_dict(task_of(model).config)  # type: ignore[attr-defined]
         task = TASKS.build(TASKS.from_dict(own | json.loads(self.settings)))
         figures = asdict(measure(model, task, self.num_problems)) | {"model": self.model}

@@ -114,7 +114,9 @@ class Gym(Task):
         texts = [str(answer).strip() for answer in found if answer is not None and str(answer).strip()]
         if len(texts) >= AGAIN * len(set(texts)):
             return replace(given, unit="whole")
-        return replace(given, unit="character" if texts and all(re.fullmatch(r"-?\d+(\.\d+)?", text) for text in texts) else "token")
+        return replace(
+            given, unit="character" if texts and all(re.fullmatch(r"-?\d+(\.\d+)?", text) for text in texts) else "token"
+        )
 
     @property
     def title(self) -> str:
