@@ -278,14 +278,13 @@ class Backbone(LanguageReader):
     @cached_property
     def goes_on(self) -> bool:
         """Whether the model can read on from its cache to the same states."""
-        if not self._layer_modules or "past_key_values" not in inspect.signature(self.body.forward).parameters:
-            return False
-        rotary = getattr(self.text_config, "rope_parameters", None) or {}
-        if str(rotary.get("rope_type", "default")) in ("dynamic", "longrope"):  # There a state depends on the text's length.
-            return False
+        takes = inspect.signature(self.body.forward).parameters
+        rotary = (getattr(self.text_config, "rope_parameters", None) or {}).get("rope_type")
+        if not self._layer_modules or "past_key_values" not in takes or rotary in ("dynamic", "longrope"):
+            return False  # These ropes make a state depend on the text's length.
         count, tolerance = len(self.model.get_input_embeddings().weight), 1e-4 if self.precision == "float32" else 0.03
-        parts = lambda a, b: self.continued(a, [b])[0]  # noqa: E731
-        return prefix.goes_on(lambda ids: self.hidden_states([ids])[0][0], parts, count, tolerance)
+        own: tuple[Any, Any] = (lambda ids: self.hidden_states([ids])[0][0], lambda a, b: self.continued(a, [b])[0])
+        return prefix.goes_on(*own, count, tolerance)
 
     @torch.no_grad()
     def continued(self, begin: Sequence[int], ends: Sequence[Sequence[int]]) -> list[Tensor]:

@@ -1,8 +1,7 @@
 """Sudoku of 4 x 4, 6 x 6 or 9 x 9 cells, generated or read from a file.
 
-Holds the task: its prompts, splits, scorer and picture, the drawing of puzzles, and the checks of a file's rows, which are
-kept as uint8 arrays, so that the millions of Sudoku-Extreme fit into memory. Solving puzzles and naming their classes are
-the neighbours sudoku_solver.py and sudoku_symmetry.py, reading rows is rows.py's.
+Holds the task: its prompts, splits, scorer, rules and picture, and the drawing of puzzles. Solving puzzles, naming their
+classes and checking a file's rows are the neighbours sudoku_solver.py, sudoku_symmetry.py and sudoku_rows.py.
 """
 
 from __future__ import annotations
@@ -11,16 +10,14 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import islice
 from typing import ClassVar, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hybrid.errors import InputError
 from hybrid.eval.answers import read_grid
-from hybrid.eval.tasks.rows import read_rows
 from hybrid.eval.tasks.show import Cell, Picture
+from hybrid.eval.tasks.sudoku_rows import Table, read_table
 from hybrid.eval.tasks.sudoku_solver import (
     BOXES,
     Grid,
@@ -46,21 +43,7 @@ MAX_BLANKS = {4: 12, 6: 26, 9: 56}
 """Most blanks a size allows: 4 x 4 puzzles need 4 givens; of the others more blanks exist but are too rare to draw."""
 
 _ATTEMPTS = 300
-_CHUNK, _NAMED_TOGETHER = 50_000, 1000
-_BLANKS = str.maketrans({".": "0"})
-
-
-@dataclass(frozen=True)
-class Table:
-    """Checked puzzles with their answers.
-
-    Args:
-        puzzles: uint8 (rows, size * size), 0 a blank.
-        answers: uint8 (rows, size * size), full and valid.
-    """
-
-    puzzles: NDArray[np.uint8]
-    answers: NDArray[np.uint8]
+_NAMED_TOGETHER = 1000
 
 
 class Instance(NamedTuple):
@@ -301,55 +284,3 @@ def _blank_out(shape: Shape, solution: Grid, blanks: int, rng: random.Random) ->
         else:
             left -= 1
     return tuple(puzzle) if left == 0 else None
-
-
-def read_table(source: str, shape: Shape, columns: tuple[str, str]) -> Table:
-    """Return all puzzles of `source`.
-
-    Args:
-        source: path of a file, or `hub:owner/name`, of which all splits are taken.
-        shape: geometry that every row must have.
-        columns: names of the question's and the answer's column.
-
-    Raises:
-        InputError: the source cannot be read, lacks a column, or has a row that is no such puzzle; the message names
-            the source and the row, counted from 1 without the header.
-    """
-    rows = ((question.strip(), answer.strip()) for question, answer in read_rows(source, columns))
-    parts = []
-    first = 1
-    while chunk := list(islice(rows, _CHUNK)):
-        parts.append(_check(chunk, shape, source, first))
-        first += len(chunk)
-    if not parts:
-        raise InputError(f"{source} holds no puzzles; give a file with at least one row")
-    puzzles, answers = (np.concatenate([part[side] for part in parts]) for side in (0, 1))
-    return Table(puzzles, answers)
-
-
-def _check(rows: list[tuple[str, str]], shape: Shape, source: str, first: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Return (puzzles, answers) of a chunk that starts at row `first`; raise InputError at its first bad row."""
-    cells = shape.size**2
-    digits = frozenset(map(str, range(shape.size + 1)))
-    for number, row in enumerate(rows, first):
-        for name, text in zip(("question", "answer"), row, strict=True):
-            if len(text) != cells:
-                fitting = [size for size in (4, 6, 9) if size**2 == len(text)]
-                hint = f"; set size to {fitting[0]}" if fitting else ""
-                raise InputError(f"{source} row {number}: the {name} has {len(text)} cells where {cells} are needed{hint}")
-            if not digits.issuperset(text.translate(_BLANKS) if name == "question" else text):
-                raise InputError(f"{source} row {number}: the {name} {text!r} holds more than digits up to {shape.size}")
-    puzzles, answers = (_digits("".join(row[side] for row in rows), cells) for side in (0, 1))
-    kept = ((puzzles == 0) | (puzzles == answers)).all(axis=1)
-    # A unit holds every digit once exactly when the bits of its digits add up to all bits.
-    seen = np.bitwise_or.reduce((np.uint16(1) << answers.astype(np.uint16))[:, np.array(shape.units)], axis=2)
-    valid = (seen == 2 ** (shape.size + 1) - 2).all(axis=1)
-    for good, fault in ((kept, "the answer changes a given digit"), (valid, "the answer breaks a rule of Sudoku")):
-        if not good.all():
-            raise InputError(f"{source} row {first + int(np.argmin(good))}: {fault}; mend or drop the row")
-    return puzzles, answers
-
-
-def _digits(text: str, cells: int) -> NDArray[np.uint8]:
-    flat = np.frombuffer(text.translate(_BLANKS).encode("ascii"), dtype=np.uint8)
-    return (flat - np.uint8(ord("0"))).reshape(-1, cells)
