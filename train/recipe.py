@@ -1,7 +1,7 @@
 """The recipe for prompts in plain language: what a run takes where no pattern finds the answer's places and nothing is said.
 
 Chosen on the dev rows of StepGame, by no test split (eval/RESULTS.md, "Reading language"): words in place of tokens, heads
-that follow a word's other places and its sentence, back-propagation through all cycles of one supervision step, Muon, short
+that follow a word's other places and its sentence, back-propagation through all of a random number of cycles, Muon, short
 prompts first. AdamW stays at the plateau several times longer, and learns no second hop from the same rows.
 """
 
@@ -49,12 +49,13 @@ def plain_language(problems: Sequence[Problem], num_answers: int) -> Recipe:
     room = max(LEAST_ROOM, int(ROOM * longest))
     block = AttentionBlock.Config(word_heads=1, sentence_heads=1, max_positions=room + num_answers + thoughts)
     reasoner = ReasonerConfig(
-        num_cycles=3, num_supervision_steps=2, core=SingleState.Config(num_latent_steps=1), block=block, gradient=Full.Config()
+        num_cycles=4, num_supervision_steps=1, core=SingleState.Config(num_latent_steps=1), block=block, gradient=Full.Config()
     )
     optimizer = Muon.Config(weight_decay=0.01, warmup_steps=200)
     train = TrainConfig(
         num_steps=4000,
         batch_size=32,
+        cycle_spread=1,
         patience=2,
         max_seconds=3600.0,
         optimizer=optimizer,
@@ -71,7 +72,8 @@ def plain_language(problems: Sequence[Problem], num_answers: int) -> Recipe:
             *([f"encoder.num_thoughts {thoughts}: slots that are taught the worked steps"] if thoughts else []),
             f"encoder words, for up to {room} words: no pattern says where the answer stands (longest prompt: {longest} words)",
             "block.word_heads 1 and sentence_heads 1: places of the same word, and of the same sentence, see each other",
-            "core single_state with gradient full, T = 3, N = 2: binding across sentences needs the whole way back",
+            "core single_state with gradient full, T = 4, N = 1: binding across sentences needs the whole way back",
+            "train.cycle_spread 1: three to five cycles at random, so that what is known after four is known after more",
             "backbone.codec projected: principal components of the states, a fraction of their bytes, no loss that was seen",
             "at most an hour of training, and none after dev was right twice: --train.max_seconds and --train.patience",
             "optimizer muon, batch 32, short prompts first, batches of like length, bf16: the quickest found off the plateau",
