@@ -1,9 +1,11 @@
 """Every example runs, with --small, on a tiny language model."""
 
+import importlib.util
 import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from hybrid.eval.results import read_results
 from hybrid.model import HybridModel
@@ -36,7 +38,7 @@ def run(processes, script, folder, output):
 
 def test_every_example_has_a_test_and_says_how_it_is_run():
     scripts = {path.name for path in EXAMPLES.glob("*.py")}
-    assert scripts == {"quickstart.py", "your_own_task.py", "your_own_data.py", "your_own_adapter.py"}
+    assert scripts == {"quickstart.py", "your_own_task.py", "your_own_data.py", "your_own_adapter.py", "gpu_check.py"}
     assert all(f"python examples/{name}" in (EXAMPLES / name).read_text() for name in scripts)
 
 
@@ -91,3 +93,15 @@ def test_the_trained_head_is_small_and_names_its_task():
     config = json.loads((head / "config.json").read_text())["config"]
     assert config["task"]["kind"] == "sudoku" and config["symbols"] == ["1", "2", "3", "4"]
     assert (head / "head.safetensors").stat().st_size < 10e6
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU: run the example itself")
+def test_without_a_gpu_the_check_says_so_and_its_small_model_reads(tmp_path, monkeypatch, capsys):
+    spec = importlib.util.spec_from_file_location("gpu_check", EXAMPLES / "gpu_check.py")
+    check = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(check)
+    monkeypatch.setattr("sys.argv", ["gpu_check.py"])
+    assert check.main() == 1 and "there is no CUDA GPU here" in capsys.readouterr().err
+    llm = check.small_language_model(tmp_path / "llm")
+    assert check.states(check.attached(llm), "cpu").shape == (32, 12, 3, 256)
+    assert check.away(torch.ones(3), torch.ones(3)) == 0

@@ -28,7 +28,7 @@ def test_a_config_is_checked_without_the_package_and_rebuilt_from_plain_data():
         ({"parameters": {"seed": 1}}, "give reasoning_gym.seed instead"),
         ({"size": 0}, "size is 0"),
         ({"threshold": 0.0}, "threshold is 0.0"),
-        ({"symbols": ("a", "b")}, "open vocabulary"),
+        ({"symbols": ("a", "b"), "unit": "token"}, "open vocabulary"),
         ({"num_answers": 0}, "num_answers is 0"),
     ):
         with pytest.raises(ConfigError, match=message):

@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = {
     "hybrid",
     "hybrid.cli",
+    "hybrid.serve",
     "hybrid.adapters",
     "hybrid.train",
     "hybrid.eval",
@@ -83,7 +84,12 @@ def test_it_holds_these_packages_and_every_module_of_theirs(names):
 
 def test_besides_modules_it_holds_the_report_template_and_the_mark_of_types(names):
     others = {name for name in own(names) if not name.endswith(".py")}
-    assert others == {"hybrid/py.typed", "hybrid/eval/report/page.html.jinja", "hybrid/eval/report/style.css"}
+    assert others == {
+        "hybrid/py.typed",
+        "hybrid/eval/report/page.html.jinja",
+        "hybrid/eval/report/style.css",
+        "hybrid/serve/page.html",
+    }
 
 
 def test_its_metadata_name_the_licence_the_command_and_the_version(wheel, names):
