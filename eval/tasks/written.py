@@ -18,7 +18,7 @@ def digit_grids(text: str, size: int) -> list[tuple[str, ...]]:
     """Return the different grids of `size` rows that a text holds, each row in digits with 0 for a blank.
 
     Example:
-        >>> digit_grids("mine: |1|.| |.|\\n|.|.|3|4|\\n+-+-+\\n|.|1|.|.|\\n|4|.|.|.|", 4)
+        >>> digit_grids("mine:\\n|1|.| |.|\\n|.|.|3|4|\\n+-+-+\\n|.|1|.|.|\\n|4|.|.|.|", 4)
         [('1000', '0034', '0100', '4000')]
         >>> digit_grids("1__3__4__1__4__2", 4)
         [('1003', '0040', '0100', '4002')]
