@@ -53,7 +53,7 @@ def plain_language(problems: Sequence[Problem], num_answers: int) -> Recipe:
     )
     optimizer = Muon.Config(weight_decay=0.01, warmup_steps=200)
     train = TrainConfig(
-        num_steps=4000,
+        num_steps=8000,
         batch_size=32,
         cycle_spread=1,
         patience=2,
