@@ -56,6 +56,20 @@ def understood(task: Task | None, problem: Problem) -> Problem:
     return replace(problem, prompt=written)
 
 
+def every_understood(task: Task | None, problems: Sequence[Problem]) -> list[Problem]:
+    """Return several problems as their task writes them; raise DataError, which names the prompts, where some cannot be."""
+    if len(problems) == 1:
+        return [understood(task, problems[0])]
+    faults, found = Faults(), []
+    for number, problem in enumerate(problems, 1):
+        try:
+            found.append(understood(task, problem))
+        except InputError as error:
+            faults.add(f"prompt {number}: {error}")
+    faults.check()
+    return found
+
+
 def solve(
     model: HybridModel, prompts: Sequence[str | Problem], *, task: Task | None = None, retries: int = 0, **options: Any
 ) -> list[Solution]:
@@ -71,25 +85,30 @@ def solve(
     Returns:
         The solutions; `verified` says whether an answer follows the rules, None where there are none to check.
     """
-    problems = [each if isinstance(each, Problem) else Problem(each, ()) for each in prompts]
-    faults, asked = Faults(), []
-    for number, problem in enumerate(problems, 1):
-        try:
-            asked.append(understood(task, problem))
-        except InputError as error:
-            faults.add(f"prompt {number}: {error}" if len(problems) > 1 else str(error))
-    if len(problems) == 1 and not asked:
-        understood(task, problems[0])  # Raises again, as it is.
-    faults.check()
-    found = [_checked(task, problem, each) for problem, each in zip(asked, model.solve(asked, **options), strict=True)]
+    asked = every_understood(task, [each if isinstance(each, Problem) else Problem(each, ()) for each in prompts])
+    return think_again(model, asked, answered(model, asked, task=task, **options), retries, task=task, **options)
+
+
+def answered(model: HybridModel, problems: Sequence[Problem], *, task: Task | None, **options: Any) -> list[Solution]:
+    """Answer understood problems as `model.solve` does, and check each answer."""
+    return [_checked(task, problem, each) for problem, each in zip(problems, model.solve(problems, **options), strict=True)]
+
+
+def think_again(
+    model: HybridModel, problems: Sequence[Problem], found: Sequence[Solution], retries: int, *, task: Task | None, **options: Any
+) -> list[Solution]:
+    """Return the solutions of `answered`; those that break a rule are thought about anew, up to `retries` times."""
+    found = list(found)
     for number in range(retries):
         again = [place for place, solution in enumerate(found) if solution.verified is False]
         if not again:
             break
         steps = RETRY_STEPS * (options.get("num_steps") or model.config.reasoner.num_supervision_steps)
         longer = options | {"num_steps": steps, "search": SearchConfig(RETRY_TRAJECTORIES, choose="majority", seed=number)}
-        for place, solution in zip(again, model.solve([asked[place] for place in again], **longer), strict=True):
-            found[place] = _checked(task, asked[place], solution)
+        for place, solution in zip(
+            again, answered(model, [problems[place] for place in again], task=task, **longer), strict=True
+        ):
+            found[place] = solution
     return found
 
 

@@ -28,6 +28,7 @@ from hybrid.backbone import BackboneConfig
 from hybrid.block import MLPBlock
 from hybrid.checkpoint import write_text
 from hybrid.cores import TRM
+from hybrid.device import usual_device
 from hybrid.eval.benchmark import device_name
 from hybrid.eval.speed import Setting, measure
 from hybrid.eval.study import Cell, run
@@ -53,16 +54,12 @@ def speed(output: Path, small: bool) -> None:
             seconds, share, peak = measure(Setting(width, batch, torch.bfloat16, compiled=compiled))
             rows.append({"width": width, "batch": batch, "compiled": compiled, "seconds": seconds, "share": share, "peak": peak})
             print(f"speed: {rows[-1]}", flush=True)
-    write_text(
-        file,
-        json.dumps({"device": device_name(torch.device("cuda" if torch.cuda.is_available() else "cpu")), "rows": rows}, indent=1)
-        + "\n",
-    )
+    write_text(file, json.dumps({"device": device_name(usual_device()), "rows": rows}, indent=1) + "\n")
 
 
 def cells(sudoku: str, seconds: float, small: bool) -> list[Cell]:
     """Return the rungs that train, in order, each for so many seconds."""
-    gpu = torch.cuda.is_available()
+    gpu = usual_device().type == "cuda"
     quick = Cell(
         "ours, all rows",
         Sudoku.Config(size=9, file=sudoku, worked=False),

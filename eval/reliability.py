@@ -17,7 +17,7 @@ from typing import Any
 
 from hybrid.checkpoint import write_text
 from hybrid.eval.benchmark import device_name
-from hybrid.eval.checked import solve, task_of
+from hybrid.eval.checked import answered, every_understood, task_of, think_again
 from hybrid.eval.tasks import TASKS
 from hybrid.flags import parse
 
@@ -71,9 +71,10 @@ def calibration(confidences: Sequence[float], rights: Sequence[bool]) -> tuple[f
 def measure(model: Any, task: Any, count: int, *, retries: int = 3) -> Reliability:
     """Ask a head the first `count` test problems of a task."""
     problems = task.problems("test", count)
-    found = solve(model, problems, task=task)
+    asked = every_understood(task, problems)
+    found = answered(model, asked, task=task)
     rights = [task.right(s.symbols, p) for s, p in zip(found, problems, strict=True)]
-    again = solve(model, problems, task=task, retries=retries)
+    again = think_again(model, asked, found, retries, task=task)
     error, bins = calibration([s.confidence for s in found], rights)
     return Reliability(
         "",
@@ -107,9 +108,10 @@ class ReliabilityCommand:
 
     def run(self) -> None:
         """Measure and print."""
+        from hybrid.device import usual_device
         from hybrid.model import HybridModel
 
-        model = HybridModel.from_pretrained(self.model)
+        model = HybridModel.from_pretrained(self.model).to(usual_device())
         own = TASKS.to_dict(task_of(model).config)  # type: ignore[attr-defined]
         task = TASKS.build(TASKS.from_dict(own | json.loads(self.settings)))
         figures = asdict(measure(model, task, self.num_problems)) | {"model": self.model}

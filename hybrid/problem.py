@@ -62,7 +62,8 @@ def asked(prompts: Any, context: str | None, questions: Collection[str] | None) 
         >>> asked(None, "Zoe is in the kitchen.", ["Where is Zoe?"])
         ['Zoe is in the kitchen. Where is Zoe?']
     """
-    if (prompts is None) == (context is None or questions is None):
+    parts = (context is not None, questions is not None)
+    if not (all(parts) if prompts is None else not any(parts)):
         raise InputError("solve takes prompts, or a context with questions; give one of the two")
     if isinstance(prompts, str) or isinstance(questions, str):
         raise InputError("solve takes a list of prompts or questions; give [prompt]")

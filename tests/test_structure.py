@@ -75,6 +75,7 @@ COVERED = {
     "hybrid/serve/__init__.py": "test_structure.py",
     "hybrid/serve/app.py": "test_serve.py",
     "hybrid/serve/batcher.py": "test_serve.py",
+    "hybrid/serve/requests.py": "test_serve.py",
     "train/__init__.py": "test_structure.py",
     "train/__main__.py": "test_processes.py",
     "train/config.py": "test_train_config.py",

@@ -47,7 +47,7 @@ class InspectCommand(Asking):
         from rich.console import Console
         from rich.panel import Panel
 
-        from hybrid.eval.checked import solve, task_of, understood
+        from hybrid.eval.checked import answered, task_of, understood
 
         model = self.load()
         task = task_of(model) if self.task is None else TASKS.build(self.task)
@@ -56,7 +56,7 @@ class InspectCommand(Asking):
             options: Any = {"halting": self.halting, "num_steps": self.num_steps, "search": self.search}
             rules = task if self.task is None else None  # A task that is given only draws.
             problem = understood(rules, problem)
-            solution, prompt = solve(model, [problem], task=rules, **options)[0], problem.prompt
+            solution, prompt = answered(model, [problem], task=rules, **options)[0], problem.prompt
             before: Sequence[tuple[str, ...] | None] = (None, *solution.trajectory)
             panels = [
                 Panel(task.show(prompt, symbols, last), title=f"step {number}", subtitle=f"{moved:.2f}", expand=False)

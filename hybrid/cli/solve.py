@@ -34,14 +34,15 @@ class SolveCommand(Asking):
 
     def run(self) -> None:
         """Print the answers."""
-        from hybrid.eval.checked import known_task, solve, understood
+        from hybrid.eval.checked import answered, every_understood, known_task, think_again
 
         model, prompts = self.load(), self.prompts()
         options: Any = {"halting": self.halting, "num_steps": self.num_steps, "search": self.search}
-        task = known_task(model)
-        if len(prompts) == 1 and task is not None and (read := understood(task, prompts[0]).prompt) != prompts[0].prompt:
-            print(f"read as: {read.strip()}", file=sys.stderr)
-        answers = solve(model, prompts, task=task, retries=self.retry, batch_size=self.batch_size, **options)
+        options |= {"task": known_task(model), "batch_size": self.batch_size}
+        asked = every_understood(options["task"], prompts)
+        if len(prompts) == 1 and asked[0].prompt != prompts[0].prompt:
+            print(f"read as: {asked[0].prompt.strip()}", file=sys.stderr)
+        answers = think_again(model, asked, answered(model, asked, **options), self.retry, **options)
         for number, solution in enumerate(answers, 1):
             print(json.dumps(vars(solution), ensure_ascii=False) if self.json else solution.text)
             if solution.verified is False:

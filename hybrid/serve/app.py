@@ -12,75 +12,21 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from hybrid.errors import HybridError, InputError
+from hybrid.problem import asked as put_together
 from hybrid.serve.batcher import Answer, Batcher, QueueFull, Stopping
+from hybrid.serve.requests import MOST_PROMPTS, Chat, Completion, Solve
 
 PAGE = Path(__file__).with_name("page.html")
 STATUS = {InputError: 400, QueueFull: 429, Stopping: 503, HybridError: 502}
-MOST_PROMPTS = 256
-"""Prompts that one request may hold."""
 KINDS = {400: "invalid_request_error", 404: "not_found_error", 413: "invalid_request_error", 429: "rate_limit_error"}
-Text = Annotated[str, Field(min_length=1)]
-
-
-class Fields(BaseModel):
-    """What every request may hold; fields that only a text generator knows are taken and have no effect."""
-
-    model_config = ConfigDict(extra="allow", strict=False)
-    model: str | None = None
-    num_steps: Annotated[int, Field(ge=1, le=1000)] | None = None
-
-
-class Part(BaseModel):
-    """A part of a message: text, or what has no text."""
-
-    model_config = ConfigDict(extra="allow")
-    type: str = "text"
-    text: str = ""
-
-
-class Message(BaseModel):
-    """A turn of a conversation."""
-
-    model_config = ConfigDict(extra="allow")
-    role: str
-    content: str | list[Part] | None = None
-
-    @property
-    def words(self) -> str:
-        """Its text."""
-        parts = self.content or ""
-        return parts if isinstance(parts, str) else "\n".join(part.text for part in parts if part.text)
-
-
-class Chat(Fields):
-    """A request for a chat completion; the head reads the last message of the user."""
-
-    messages: Annotated[list[Message], Field(min_length=1)]
-    stream: bool = False
-
-
-class Completion(Fields):
-    """A request for completions of one prompt or several."""
-
-    prompt: Text | Annotated[list[Text], Field(min_length=1, max_length=MOST_PROMPTS)]
-    stream: bool = False
-
-
-class Solve(Fields):
-    """A request for answers with every step: a prompt, or a context with questions."""
-
-    prompt: Text | None = None
-    context: Text | None = None
-    questions: Annotated[list[Text], Field(min_length=1, max_length=MOST_PROMPTS)] | None = None
 
 
 class Refused(Exception):
@@ -271,12 +217,13 @@ def build(server: Server, *, stop: Callable[[], None] = lambda: None) -> FastAPI
 
     @app.post("/v1/solve")
     async def solve(asked: Solve) -> dict[str, Any]:
-        if (asked.prompt is None) == (asked.context is None or asked.questions is None):
+        parts = (asked.context is not None, asked.questions is not None)
+        if not (all(parts) if asked.prompt is None else not any(parts)):
             raise Refused(400, "give a prompt, or a context with questions")
         head = server.head(asked.model)
-        context, questions = asked.context or "", asked.questions or [""]
-        server.check_length(len(context) + 1 + max(map(len, questions)))
-        prompts = [asked.prompt] if asked.prompt is not None else [f"{context.rstrip()} {question}" for question in questions]
+        server.check_length(len(asked.context or "") + 1 + max(map(len, asked.questions or [""])))
+        alone = None if asked.prompt is None else [asked.prompt]
+        prompts = [str(prompt) for prompt in put_together(alone, asked.context, asked.questions)]
         began = time.perf_counter()
         found = [told(answer) for answer in await server.answers(head, prompts, asked.num_steps)]
         row = server.batcher.heads[head].config.layout.row_length

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hybrid.errors import HybridError, InputError
-from hybrid.eval.checked import solve, understood
+from hybrid.eval.checked import answered, understood
 from hybrid.problem import Problem
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ class Batcher:
             return []
         head, num_steps = readable[0][0].head, readable[0][0].num_steps
         options: Any = {"num_steps": num_steps, "batch_size": len(readable)}
-        return [*solve(self.heads[head], [problem for _, problem, _ in readable], task=self.tasks[head], **options)]
+        return [*answered(self.heads[head], [problem for _, problem, _ in readable], task=self.tasks[head], **options)]
 
     def _alone(self, each: tuple[Ask, Problem, int]) -> Solution | None:
         try:
