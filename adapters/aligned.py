@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from hybrid.adapters.encoder import ENCODERS, Encoder, Positions, check_counts
 from hybrid.adapters.features import Features
 from hybrid.adapters.layer_mix import LayerMix
+from hybrid.problem import Reads
 from hybrid.workspace import Workspace
 
 
@@ -18,7 +19,7 @@ from hybrid.workspace import Workspace
 class Aligned(Encoder):
     """Workspace = layer mix of each span + learned position + learned role (answer or context)."""
 
-    reads: ClassVar[Literal["spans", "tokens", "words"]] = "spans"
+    reads: Reads = "spans"
     limits: ClassVar = ("max_positions", None)
 
     @dataclass(frozen=True)

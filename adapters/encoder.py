@@ -5,7 +5,7 @@ Shapes: b batch, p feature positions, a answer slots, l workspace positions, d w
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from hybrid.adapters.features import Features
 from hybrid.errors import InputError
 from hybrid.kinds import Kinds, require
+from hybrid.problem import Reads
 from hybrid.workspace import Workspace
 
 
@@ -26,7 +27,7 @@ class Encoder(nn.Module):
     Members are built as cls(config, num_layers, backbone_width, width).
     """
 
-    reads: ClassVar[Literal["spans", "tokens", "words"]] = "tokens"
+    reads: Reads = "tokens"
     normalise: ClassVar[bool] = True
     gives_memory: ClassVar[bool] = False
     gives_links: ClassVar[bool] = False

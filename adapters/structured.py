@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from hybrid.adapters.encoder import ENCODERS, Encoder
 from hybrid.adapters.features import Features
 from hybrid.errors import InputError
 from hybrid.kinds import require
+from hybrid.problem import Reads
 from hybrid.workspace import Workspace
 
 
@@ -27,7 +28,7 @@ class Structured(Encoder):
     Every problem reads puzzle 0: conditioning comes from the prompt, never from a puzzle's number.
     """
 
-    reads: ClassVar[Literal["spans", "tokens", "words"]] = "spans"
+    reads: Reads = "spans"
     normalise: ClassVar[bool] = False
 
     @dataclass(frozen=True)

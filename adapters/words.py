@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -12,6 +12,8 @@ from torch.nn import functional as F
 from hybrid.adapters.encoder import ENCODERS, Encoder, Positions, behind_slots, check_counts, check_room
 from hybrid.adapters.features import Features
 from hybrid.block import at_least_float32, linear, rms_norm
+from hybrid.kinds import ADDED
+from hybrid.problem import Reads
 from hybrid.workspace import Workspace
 
 ALONE = -1
@@ -26,7 +28,7 @@ class Words(Encoder):
     same and which share a sentence, for the block's `word_heads` and `sentence_heads`.
     """
 
-    reads: ClassVar[Literal["spans", "tokens", "words"]] = "words"
+    reads: Reads = "words"
     gives_links: ClassVar = True
     limits: ClassVar = ("max_words", "max_answers")
 
@@ -40,18 +42,23 @@ class Words(Encoder):
             max_places: words of a sentence with a learned place of their own; those behind share the last one.
             num_thoughts: slots right behind those of the answer, taught the symbols of a problem's path (what a solver would
                 write down) while training; shorter paths leave the last ones free.
+            context: what a word's states know of: the prompt before it, or its sentence alone. Sentences by themselves are
+                read once however often they come, and say nothing of which prompt they stand in, so that a prompt is not
+                so easily learned by heart; what one says of another ("he") is left to the recursion.
         """
 
         max_answers: int = 16
         max_words: int = 1000
         max_places: int = 64
         num_thoughts: int = 0
+        context: Literal["prompt", "sentence"] = field(default="prompt", metadata=ADDED)
 
         def __post_init__(self) -> None:
             check_counts(replace(self, num_thoughts=1) if self.num_thoughts == 0 else self)
 
     def __init__(self, config: Config, num_layers: int, backbone_width: int, width: int) -> None:
         super().__init__()
+        self.reads = "sentences" if config.context == "sentence" else "words"
         self.project = linear(num_layers * backbone_width, width)
         self.slots = Positions(config.max_answers, width, "max_answers")
         self.places = nn.Parameter(torch.randn(config.max_places, width) * width**-0.5)

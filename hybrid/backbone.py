@@ -187,7 +187,7 @@ class Backbone(LanguageReader):
 
     def to(self, device: torch.device) -> None:
         """Move the model as a whole; one that lies on several devices stays where it is, and takes its inputs there."""
-        places = set((getattr(self.model, "hf_device_map", None) or {}).values())
+        places, self._told = set((getattr(self.model, "hf_device_map", None) or {}).values()), {}
         if len(places) > 1 or "disk" in places:
             return
         try:

@@ -6,7 +6,7 @@ It is the "no LLM" control, and runs the checkpoints of structured-grid models. 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, NoReturn
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from hybrid.codec import Raw
 from hybrid.errors import ConfigError, InputError
 from hybrid.kinds import require
-from hybrid.problem import Span
+from hybrid.problem import Places
 
 NO_BACKBONE = "none"
 """Name of a backbone that is none."""
@@ -50,9 +50,9 @@ class Codes:
     def to(self, device: torch.device) -> None:
         """Do nothing: symbols are numbered on the CPU, and batches moved."""
 
-    def prepare(self, prompts: Sequence[str], spans: Sequence[Sequence[Span]] | Literal["words"] | None) -> list[bytes]:
+    def prepare(self, prompts: Sequence[str], spans: Places) -> list[bytes]:
         """Return the number of the symbol at each span of each prompt; raise InputError for text that is no symbol."""
-        if spans is None or spans == "words":
+        if spans is None or isinstance(spans, str):
             raise ConfigError(f"backbone {NO_BACKBONE} goes with the structured encoder; set --encoder structured")
         return [bytes(self._number(prompt[start:end]) for start, end in own) for prompt, own in zip(prompts, spans, strict=True)]
 

@@ -111,7 +111,8 @@ class HybridModel(nn.Module):
     def prepare(self, problems: Sequence[Problem]) -> list[tuple[Any, int]]:
         """Return each prompt ready for the backbone's `read`, with its number of answer positions; raises as `read`."""
         spans = [self.config.layout.spans(problem.prompt, problem.spans) for problem in problems]
-        places: Any = {"tokens": None, "words": "words"}.get(self.head.encoder.reads, [own + context for own, context in spans])
+        reads = self.head.encoder.reads
+        places = [own + context for own, context in spans] if reads == "spans" else None if reads == "tokens" else reads
         prepared = self.backbone.prepare([problem.prompt for problem in problems], places)
         return [(each, self.config.layout.length(answer)) for each, (answer, _) in zip(prepared, spans, strict=True)]
 

@@ -6,15 +6,18 @@ Holds no way to make problems (eval/tasks does) and no way to read them (layout.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, Literal
 
 from hybrid.errors import InputError
 
 Span = tuple[int, int]
 """Half-open range of characters of a prompt."""
-
+Reads = Literal["spans", "tokens", "words", "sentences"]
+"""What an encoder asks of a reader: the states of spans, of every token, or of every word, read whole or by sentences."""
+Places = Sequence[Sequence[Span]] | Literal["words", "sentences"] | None
+"""The same for prompts: their spans, None for every token."""
 
 SHOWN = {"shown": True}
 """Marks a field that a head does not learn from."""

@@ -9,12 +9,12 @@ Shapes: p positions, k layers, h channels.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
-from hybrid.problem import Span
+from hybrid.problem import Places
 
 R = TypeVar("R")
 
@@ -60,8 +60,8 @@ class Reader(Protocol[R]):
     def to(self, device: torch.device) -> None:
         """Move what reads."""
 
-    def prepare(self, prompts: Sequence[str], spans: Sequence[Sequence[Span]] | Literal["words"] | None) -> list[R]:
-        """Return prompts ready to be read: at the character `spans` of each, by words, or as a whole; InputError for bad ones."""
+    def prepare(self, prompts: Sequence[str], spans: Places) -> list[R]:
+        """Return prompts ready to be read: by their spans, words, sentences, or as a whole; InputError for bad ones."""
 
     def read(self, prepared: Sequence[R]) -> list[Tensor]:
         """Return the features (p, k, h) of each."""

@@ -11,7 +11,8 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, ClassVar, Literal
+from itertools import pairwise
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -21,7 +22,7 @@ from hybrid import offsets, words
 from hybrid.codec import Codec, Packed
 from hybrid.offsets import Encoded
 from hybrid.prefix import Alike, alike
-from hybrid.problem import Span
+from hybrid.problem import Places
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,23 +33,32 @@ class Reading:
         ids: its tokens, four bytes each.
         ranges: half-open ranges of tokens whose mean states are read; None for every token.
         links: numbers of each word and its sentence (words.links), where words are read.
+        cuts: tokens at which a sentence begins, where sentences are read one by one; empty where the prompt is read as a whole.
     """
 
     ids: array[int]
     ranges: tuple[tuple[int, int], ...] | None
     links: array[int] | None = None
+    cuts: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids) if self.ranges is None else len(self.ranges)
+
+
+MOST_TOLD = 2048
+"""Sentences whose states are kept in memory, those read last."""
 
 
 class LanguageReader:
     """The reader's side of a language model; what it needs of the model, Backbone gives."""
 
     model: Any
+    tokenizer: Any
     layers: tuple[int, ...]
     codec: Codec
+    tuned: bool
     runs: ClassVar[bool] = True
+    _told: dict[tuple[int, ...], Tensor] = {}
     _made: tuple[dict[str, Tensor], Tensor] | None = None
 
     @property
@@ -88,8 +98,10 @@ class LanguageReader:
         """Channels of a feature: what the codec leaves of a hidden state."""
         return self.codec.channels(self.hidden_size)
 
-    def prepare(self, prompts: Sequence[str], spans: Sequence[Sequence[Span]] | Literal["words"] | None) -> list[Reading]:
+    def prepare(self, prompts: Sequence[str], spans: Places) -> list[Reading]:
         """Tokenize prompts for `read`, with the character spans that are read of each, or their words; None for every token.
+
+        By "sentences", words are read too, but no state knows of another sentence.
 
         Raises:
             InputError: a prompt is empty or too long, no token touches a span, or tokens cannot be matched to the prompt.
@@ -98,6 +110,8 @@ class LanguageReader:
             found = [words.spans(prompt) for prompt in prompts]
             linked = zip(self.prepare(prompts, found), prompts, found, strict=True)
             return [replace(reading, links=words.links(prompt, own)) for reading, prompt, own in linked]
+        if spans == "sentences":
+            return [replace(reading, cuts=_cuts(reading)) for reading in self.prepare(prompts, "words")]
         every = [None] * len(prompts) if spans is None else spans
         return [
             Reading(array("i", tokens.ids), None if own is None else tuple(offsets.tokens_of_spans(tokens, own)))
@@ -165,6 +179,8 @@ class LanguageReader:
         return self._made[1]
 
     def _states(self, prepared: Sequence[Reading], tokens_a_batch: int) -> list[Tensor]:
+        if any(reading.cuts for reading in prepared):
+            return self._sentences(prepared, tokens_a_batch)
         rows: list[Tensor] = [torch.empty(0)] * len(prepared)
 
         def keep(state: Tensor, i: int) -> None:
@@ -190,6 +206,20 @@ class LanguageReader:
                     keep(state, i)
         return rows
 
+    def _sentences(self, prepared: Sequence[Reading], tokens_a_batch: int) -> list[Tensor]:
+        """Read each sentence by itself, behind the tokenizer's token for a beginning; one that comes again is not read again."""
+        first, told = getattr(self.tokenizer, "bos_token_id", None), self._told
+        kept = not torch.is_grad_enabled() and not self.tuned
+        texts = [[tuple(reading.ids[i:j]) for i, j in pairwise((*reading.cuts, len(reading.ids)))] for reading in prepared]
+        new = list(dict.fromkeys(text for row in texts for text in row if not kept or text not in told))
+        begun = [Reading(array("i", text if first in (None, text[0]) else (first, *text)), None) for text in new]
+        read = [state[-len(text) :] for text, state in zip(new, self._states(begun, tokens_a_batch), strict=True)]
+        known = {**(told if kept else {}), **dict(zip(new, read, strict=True))}
+        if kept:
+            self._told = dict(list(known.items())[-MOST_TOLD:])
+        whole = (torch.cat([known[text] for text in row]) for row in texts)
+        return [self.gather(state, reading.ranges or ()) for state, reading in zip(whole, prepared, strict=True)]
+
     def gather(self, state_skh: Tensor, ranges: Sequence[tuple[int, int]]) -> Tensor:
         """Return the mean of `state_skh` over each range of tokens, (p, k, h).
 
@@ -201,3 +231,10 @@ class LanguageReader:
         longest = max(end for _, end in ranges)
         normal_skh = F.layer_norm(state_skh[:longest].float(), state_skh.shape[-1:])
         return torch.stack([normal_skh[start:end].mean(0) for start, end in ranges]).to(state_skh.dtype)
+
+
+def _cuts(reading: Reading) -> tuple[int, ...]:
+    """Return the tokens at which a sentence begins: those of its first words; the first one takes what stands before it."""
+    assert reading.ranges is not None and reading.links is not None
+    begins = {number: start for (start, _), number in zip(reversed(reading.ranges), reversed(reading.links[1::2]), strict=True)}
+    return (0, *sorted(begins.values())[1:])

@@ -133,7 +133,7 @@ def cached_features(
 
 
 def _key(backbone: LanguageReader, readings: Sequence[Reading]) -> str:
-    content = [[reading.ids.tolist(), reading.ranges] for reading in readings]
+    content = [[reading.ids.tolist(), reading.ranges, *reading.cuts[1:]] for reading in readings]
     return hashlib.sha256(json.dumps([FORMAT, backbone.identity, torch.__version__, content]).encode()).hexdigest()[:32]
 
 
