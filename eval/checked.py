@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from hybrid.errors import HybridError, InputError
+from hybrid.errors import Faults, HybridError, InputError
 from hybrid.eval.tasks import TASKS
 from hybrid.eval.tasks.task import Task
-from hybrid.faults import Faults
 from hybrid.problem import Problem
 from hybrid.search import SearchConfig
 

@@ -16,8 +16,7 @@ import torch
 from torch import Tensor
 
 from hybrid.adapters import ENCODERS, Features, Targets
-from hybrid.errors import InputError
-from hybrid.faults import Faults
+from hybrid.errors import Faults, InputError
 from hybrid.losses import IGNORE
 from hybrid.model import HybridModel
 from hybrid.problem import Problem

@@ -13,12 +13,11 @@ from hashlib import blake2b
 from heapq import heappop, heappush
 from typing import ClassVar
 
-from hybrid.errors import InputError
+from hybrid.errors import Faults, InputError
 from hybrid.eval.answers import read_text, said
 from hybrid.eval.tasks.table_row import TableConfig
 from hybrid.eval.tasks.table_survey import Survey, good_rows, sources, survey, with_unit
 from hybrid.eval.tasks.task import TASKS, USUAL_COUNT, Split, Task, Wording, check_arguments
-from hybrid.faults import Faults
 from hybrid.layout import END, LayoutConfig
 from hybrid.problem import Problem
 

@@ -14,10 +14,9 @@ from hashlib import blake2b
 
 import numpy as np
 
-from hybrid.errors import InputError
+from hybrid.errors import Faults, InputError
 from hybrid.eval.tasks.table_row import RowReader, TableConfig
 from hybrid.eval.tasks.table_source import records
-from hybrid.faults import Faults
 from hybrid.problem import Problem
 
 MAX_SYMBOLS = 10_000
