@@ -19,7 +19,7 @@ from hybrid import checkpoint, tuner
 from hybrid.adapters import Features
 from hybrid.backbone import Backbone
 from hybrid.block import Network
-from hybrid.card import push
+from hybrid.card import push, summary
 from hybrid.codec import FITTED_TO, READER
 from hybrid.config import HybridConfig
 from hybrid.fingerprint import weights_digest
@@ -33,7 +33,6 @@ from hybrid.quantization import NAMES, num_weights
 from hybrid.search import SearchConfig
 from hybrid.search import search as noisy_search
 from hybrid.solution import Solution
-from hybrid.summary import summary
 from hybrid.tuner import tune
 
 

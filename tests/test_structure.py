@@ -41,7 +41,7 @@ LAYERS = [
     # The model.
     "hybrid.reasoner",
     "hybrid.config",
-    "hybrid.head hybrid.matching hybrid.summary",
+    "hybrid.head hybrid.matching",
     "hybrid.inference",
     "hybrid.search hybrid.card",
     "hybrid.model",
