@@ -16,8 +16,9 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 def address(model):
     import uvicorn
 
-    from hybrid.serve.app import Server, build
+    from hybrid.serve.app import build
     from hybrid.serve.batcher import Batcher
+    from hybrid.serve.server import Server
 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -13,8 +13,9 @@ from fastapi.testclient import TestClient
 from hybrid.errors import EngineError, InputError
 from hybrid.eval.engines import Engine
 from hybrid.eval.generation import Generated
-from hybrid.serve.app import Server, build
+from hybrid.serve.app import build
 from hybrid.serve.batcher import Batcher, QueueFull, Stopping
+from hybrid.serve.server import Server
 
 ASK = {"role": "user", "content": "Sort: 3 1 2"}
 

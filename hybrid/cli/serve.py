@@ -56,7 +56,8 @@ class ServeCommand:
         try:
             import uvicorn
 
-            from hybrid.serve.app import Server, build
+            from hybrid.serve.app import build
+            from hybrid.serve.server import Server
         except ImportError as error:
             raise ConfigError(f"hybrid serve needs {error.name}; pip install 'hybrid-reasoner[serve]'") from None
         from hybrid.eval.checked import known_task

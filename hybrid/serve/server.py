@@ -1,0 +1,73 @@
+"""A server's bounds and counts around a batcher: which head is asked, how long a prompt and a wait may be. Holds no routes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+
+from hybrid.errors import HybridError
+from hybrid.serve.batcher import Answer, Batcher
+from hybrid.serve.refused import Refused
+
+
+class Server:
+    """Answers requests by a batcher, within bounds.
+
+    Args:
+        batcher: thinks.
+        most_characters: of a prompt.
+        timeout_seconds: most that a request waits.
+        examples: prompts to click on the page, by the names of heads.
+    """
+
+    def __init__(self, batcher: Batcher, *, most_characters: int, timeout_seconds: float, examples: dict[str, list[str]]) -> None:
+        self.batcher, self.most_characters, self.timeout_seconds = batcher, most_characters, timeout_seconds
+        self.examples = examples
+        self.requests: dict[tuple[str, int], int] = {}
+        self.seconds: list[float] = [0.0, 0.0]
+        self.began = int(time.time())
+
+    def head(self, name: str | None) -> str:
+        """Return the name of a head; None takes the first."""
+        heads = list(self.batcher.heads)
+        if name is None:
+            return heads[0]
+        if name not in heads:
+            raise Refused(404, f"model {name[:99]!a} is unknown; choose one of: {', '.join(heads)}")
+        return name
+
+    async def answers(self, head: str, prompts: list[str], num_steps: int | None) -> list[Answer]:
+        """Ask for the answers of some prompts and wait for all.
+
+        Raises:
+            Refused: a prompt is too long or cannot be read, too many wait, or the time is over.
+        """
+        self.check_length(max(map(len, prompts)))
+        futures: list[Any] = []
+        try:
+            futures = [asyncio.wrap_future(each) for each in self.batcher.ask(head, *prompts, num_steps=num_steps)]
+            return await asyncio.wait_for(asyncio.gather(*futures), self.timeout_seconds)
+        except asyncio.TimeoutError:
+            raise Refused(504, f"no answer within {self.timeout_seconds:g} s; try again when fewer ask") from None
+        except HybridError as error:
+            raise Refused.by(error) from None
+        finally:
+            for future in futures:
+                future.cancel()
+
+    def check_length(self, characters: int) -> None:
+        """Raise Refused for a prompt that is too long."""
+        if characters > self.most_characters:
+            raise Refused(413, f"the prompt has {characters} characters, the server takes {self.most_characters}; shorten it")
+
+
+def _of_application(request: Request) -> Server:
+    server: Server = request.app.state.server
+    return server
+
+
+TheServer = Annotated[Server, Depends(_of_application)]
+"""The server whose application answers, as a route asks for it."""
