@@ -1,7 +1,7 @@
 """Whether two methods differ: the difference of their exact shares on the same problems, its p, and a verdict in words.
 
 Single runs are compared by McNemar's exact test and a paired bootstrap, several seeds by the spread over seeds and
-problems (seeds.py). Several methods against one are corrected by Holm's rule. Holds no reading of results.
+problems (intervals.Spread). Several methods against one are corrected by Holm's rule. Holds no reading of results.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hybrid.eval.intervals import mcnemar_exact, normal_point
-from hybrid.eval.seeds import Answers, Spread, checked, seeds_of
+from hybrid.eval.intervals import Answers, Spread, checked, mcnemar_exact, normal_point, seeds_of
+
+Outcome = Literal["better", "worse", "open"]
 
 POWER = 0.8
 """Chance of finding a difference, for which the numbers needed are given."""
@@ -48,13 +49,17 @@ class Difference:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What may be said of the first method; as text, with its reason."""
+    """What may be said of the first method.
 
-    word: Literal["better", "worse", "not distinguishable"]
+    Args:
+        outcome: better or worse where the difference counts, else open.
+        p: of the difference, corrected by Holm's rule.
+        reason: what would be needed where the question stays open.
+    """
+
+    outcome: Outcome
+    p: float
     reason: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.word}: {self.reason}" if self.reason else self.word
 
 
 def paired_bootstrap(
@@ -94,7 +99,7 @@ def paired_bootstrap(
 def difference(first: ArrayLike, second: ArrayLike, *, level: float = 0.95, seed: int = 0, comparisons: int = 1) -> Difference:
     """Return how much better `first` is than `second`, for other problems, and other seeds where a method has several.
 
-    The interval of several seeds is Student's by the spread of seeds.py, cut to -1 to 1, and p the level at which it reaches
+    The interval of several seeds is Student's by the Spread of intervals.py, cut to -1 to 1, and p the level at which it reaches
     zero. In simulation (3 seeds against 1, 3 against 3, 5 against 3; 300 problems) it covers 96 to 97% on average, and 92.5
     to 99% from one kind of world to another.
 
@@ -184,34 +189,35 @@ def verdicts(differences: Sequence[Difference], *, level: float = 0.95) -> list[
     Example:
         >>> sure = difference([[1] * 50], [[0] * 50])
         >>> unsure = difference([[1] * 50], [[1] * 48 + [0] * 2])
-        >>> print(*verdicts([sure, unsure]), sep="; ")
-        better; not distinguishable: about 189 problems would show a difference of 4.0 points
+        >>> [each.outcome for each in verdicts([sure, unsure])], verdicts([unsure])[0].reason
+        (['better', 'open'], 'about 189 problems would show a difference of 4.0 points')
     """
-    corrected = holm([found.p for found in differences])
-    return [_verdict(found, p, len(differences), level) for found, p in zip(differences, corrected, strict=True)]
+    found = []
+    for each, p in zip(differences, holm([each.p for each in differences]), strict=True):
+        if p <= 1 - level:
+            found.append(Verdict("better" if each.value > 0 else "worse", p))
+        else:
+            found.append(Verdict("open", p, _missing(each, len(differences), level)))
+    return found
 
 
-def _verdict(found: Difference, p: float, comparisons: int, level: float) -> Verdict:
-    if p <= 1 - level:
-        return Verdict("better" if found.value > 0 else "worse")
+def _missing(found: Difference, comparisons: int, level: float) -> str:
+    """Return what would be needed to tell two methods apart."""
     # Where only one method solves any problem of n, McNemar's p is 2 / 2^n.
     fewest = math.ceil(math.log2(2 * comparisons / (1 - level)))
     if found.num_problems < fewest:
-        return Verdict(
-            "not distinguishable", f"{found.num_problems} problems are too few to tell any methods apart; {fewest} may do"
-        )
+        return f"{found.num_problems} problems are too few to tell any methods apart; {fewest} may do"
     if found.value == 0:
-        return Verdict("not distinguishable", "no difference was seen")
-    shown = f"would show a difference of {100 * abs(found.value):.1f} points"
+        return "no difference was seen"
+    points = f"{100 * abs(found.value):.1f} points"
+    shown = f"would show a difference of {points}"
     if found.problems_needed is not None and found.problems_needed <= found.num_problems and found.seeds > 1:
-        points = f"{100 * abs(found.value):.1f} points"
         if found.p > 1 - level:
-            return Verdict("not distinguishable", f"more than {found.seeds} seeds are needed to show a difference of {points}")
+            return f"more than {found.seeds} seeds are needed to show a difference of {points}"
         seen = f"that {found.seeds} seeds differ by {points} does not stand up"
-        return Verdict("not distinguishable", f"{seen} to the correction for {comparisons} comparisons; more may")
+        return f"{seen} to the correction for {comparisons} comparisons; more may"
     if found.problems_needed is not None:
-        needed = max(found.problems_needed, found.num_problems + 1)
-        return Verdict("not distinguishable", f"about {needed:,} problems {shown}")
+        return f"about {max(found.problems_needed, found.num_problems + 1):,} problems {shown}"
     if found.seeds_needed is not None:
-        return Verdict("not distinguishable", f"about {found.seeds_needed:,} seeds a method {shown}")
-    return Verdict("not distinguishable", f"more seeds and more problems are needed; neither alone {shown}")
+        return f"about {found.seeds_needed:,} seeds a method {shown}"
+    return f"more seeds and more problems are needed; neither alone {shown}"

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from hybrid.eval.intervals import mean_interval, wilson
-from hybrid.eval.seeds import seeds_interval
+from hybrid.eval.intervals import mean_interval, seeds_interval, wilson
 from hybrid.eval.significance import difference, paired_bootstrap
 
 RUNS = 150
@@ -121,7 +120,7 @@ def test_shares_alone_give_an_interval_that_is_wide_enough():
 
 
 def bootstrap_of_seeds_and_problems(answers, draw, resamples=300):
-    """The percentile bootstrap that seeds.py does without: seeds and problems drawn with replacement."""
+    """The percentile bootstrap that intervals.py does without: seeds and problems drawn with replacement."""
     s, n = answers.shape
     seeds = draw.multinomial(s, [1 / s] * s, size=resamples) / s
     problems = draw.multinomial(n, [1 / n] * n, size=resamples) / n
@@ -130,7 +129,7 @@ def bootstrap_of_seeds_and_problems(answers, draw, resamples=300):
 
 @pytest.mark.slow
 def test_textbook_intervals_of_three_seeds_do_not_cover():
-    """Why seeds.py has its own: what its docstring says of the others."""
+    """Why intervals.py has its own: what its docstring says of the others."""
     draw = np.random.default_rng(0)
     found = {"bootstrap": [], "ours": [], "wilson of all answers": []}
     for problems_sd in (0.5, 1.5, 3.0):

@@ -138,7 +138,7 @@ def test_where_seeds_are_what_is_missing_problems_are_not_asked_for():
     found = difference(trained, [(draw.random(3000) < 0.55).astype(int)])
     assert found.problems_needed is None and found.seeds_needed > 3
     (verdict,) = verdicts([found])
-    assert verdict.word == "not distinguishable" and f"about {found.seeds_needed} seeds a method" in verdict.reason
+    assert verdict.outcome == "open" and f"about {found.seeds_needed} seeds a method" in verdict.reason
 
 
 def found(value=0.1, p=0.5, n=100, **changes):
@@ -161,30 +161,30 @@ def test_verdicts_are_words_with_what_would_be_needed():
             found(0.02, 0.9),
         ]
     )
-    assert list(map(str, said)) == [
+    assert [f"{v.outcome}: {v.reason}".removesuffix(": ") for v in said] == [
         "better",
         "worse",
-        "not distinguishable: about 1,300 problems would show a difference of 2.0 points",
-        "not distinguishable: about 101 problems would show a difference of 2.0 points",
-        "not distinguishable: more than 3 seeds are needed to show a difference of 2.0 points",
-        "not distinguishable: that 3 seeds differ by 2.0 points does not stand up to the correction for 10 comparisons; more may",
-        "not distinguishable: about 7 seeds a method would show a difference of 2.0 points",
-        "not distinguishable: no difference was seen",
-        "not distinguishable: 5 problems are too few to tell any methods apart; 9 may do",
-        "not distinguishable: more seeds and more problems are needed; neither alone would show a difference of 2.0 points",
+        "open: about 1,300 problems would show a difference of 2.0 points",
+        "open: about 101 problems would show a difference of 2.0 points",
+        "open: more than 3 seeds are needed to show a difference of 2.0 points",
+        "open: that 3 seeds differ by 2.0 points does not stand up to the correction for 10 comparisons; more may",
+        "open: about 7 seeds a method would show a difference of 2.0 points",
+        "open: no difference was seen",
+        "open: 5 problems are too few to tell any methods apart; 9 may do",
+        "open: more seeds and more problems are needed; neither alone would show a difference of 2.0 points",
     ]
 
 
 def test_one_comparison_among_many_needs_a_smaller_p():
-    assert [v.word for v in verdicts([found(p=0.03)])] == ["better"]
-    assert [v.word for v in verdicts([found(p=0.03), found(p=0.04)])] == ["not distinguishable"] * 2
-    assert verdicts([]) == [] and verdicts([found(p=0.03)], level=0.99)[0].word == "not distinguishable"
+    assert [v.outcome for v in verdicts([found(p=0.03)])] == ["better"]
+    assert [v.outcome for v in verdicts([found(p=0.03), found(p=0.04)])] == ["open"] * 2
+    assert verdicts([]) == [] and verdicts([found(p=0.03)], level=0.99)[0].outcome == "open"
 
 
 @pytest.mark.parametrize(("n", "p"), [(6, 2 / 2**6), (5, 2 / 2**5)])
 def test_too_few_problems_are_those_that_could_never_tell(n, p):
     (verdict,) = verdicts([difference([[1] * n], [[0] * n])])
-    assert mcnemar_exact(n, 0) == p and verdict.word == ("better" if p <= 0.05 else "not distinguishable")
+    assert mcnemar_exact(n, 0) == p and verdict.outcome == ("better" if p <= 0.05 else "open")
     assert n > 5 or verdict.reason == "5 problems are too few to tell any methods apart; 6 may do"
 
 

@@ -14,9 +14,8 @@ from functools import cached_property
 from statistics import fmean
 from typing import Literal
 
-from hybrid.eval.intervals import mean_interval
+from hybrid.eval.intervals import mean_interval, seeds_interval
 from hybrid.eval.results import Record
-from hybrid.eval.seeds import seeds_interval
 from hybrid.eval.suite_folder import CellResult, Drawn, SuiteFolder
 from hybrid.problem import Problem
 

@@ -11,7 +11,7 @@ from statistics import fmean
 
 from hybrid.eval.intervals import clear_gain
 from hybrid.eval.report.entries import Entry, Role, TaskResults, is_chain_of_thought, role_of
-from hybrid.eval.report.verdicts import Outcome, Verdict
+from hybrid.eval.report.verdicts import Verdict
 from hybrid.eval.results import percent, significant, size
 
 Verdicts = Mapping[tuple[str, str], Verdict]
@@ -223,7 +223,7 @@ _QUESTIONS: dict[Role, tuple[str, str, str, str]] = {
 }
 """What a control asks, and what it means that the hybrid is better, that it stays open, and that the control is better."""
 
-_BEST_FIRST: tuple[Outcome, ...] = ("better", "open", "worse")
+_BEST_FIRST = ("better", "open", "worse")
 
 
 def what_controls_say(tasks: Sequence[TaskResults], verdicts: Verdicts) -> list[Finding]:
@@ -233,7 +233,7 @@ def what_controls_say(tasks: Sequence[TaskResults], verdicts: Verdicts) -> list[
     """
     findings = []
     for role, (title, *meanings) in _QUESTIONS.items():
-        outcomes: dict[Outcome, list[tuple[str, str]]] = {outcome: [] for outcome in _BEST_FIRST}
+        outcomes: dict[str, list[tuple[str, str]]] = {outcome: [] for outcome in _BEST_FIRST}
         untested = []
         for task in tasks:
             own = [verdicts[task.slug, entry.method] for entry in task.measured if task.ours and role_of(entry.method) == role]

@@ -6,15 +6,11 @@ Holds the one place where the report decides (`judge`), and its outcome as data;
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import fmean
-from typing import Literal
 
 from hybrid.eval.report.entries import Entry, TaskResults
-from hybrid.eval.significance import difference, holm, verdicts
-
-Outcome = Literal["better", "worse", "open"]
-_OUTCOMES: dict[str, Outcome] = {"better": "better", "worse": "worse", "not distinguishable": "open"}
+from hybrid.eval.significance import Outcome, difference, verdicts
 
 
 @dataclass(frozen=True)
@@ -56,35 +52,38 @@ def judge(task: str, first: Entry, others: Sequence[Entry]) -> list[Verdict]:
     Single seeds are compared by McNemar's exact test, several by the spread over seeds and problems (significance.py); the
     comparisons are corrected together.
     """
-    compared = [_compared(task, first, other) for other in others]
-    own = [answers for _, answers in compared if answers is not None]
-    differences = [difference(*answers, comparisons=len(own)) for answers in own]
-    judged = iter(zip(differences, verdicts(differences), holm([each.p for each in differences]), strict=True))
+    shares = first.shares()
+    compared = [(other, sorted(shares.keys() & other.shares().keys())) for other in others]
+    tables = [(first.table(common), other.table(common)) for other, common in compared if common]
+    differences = [difference(*answers, comparisons=len(tables)) for answers in tables]
+    judged = iter(zip(tables, differences, verdicts(differences), strict=True))
     found = []
-    for verdict, answers in compared:
-        if answers is not None:
-            each, word, p = next(judged)
-            outcome = _OUTCOMES[word.word]
-            verdict = replace(verdict, p=p, outcome=outcome, low=each.low, high=each.high, reason=word.reason)
-        found.append(verdict)
+    for other, common in compared:
+        if not common:
+            found.append(Verdict(task, first.method, other.method, 0))
+            continue
+        answers, each, said = next(judged)
+        theirs = other.shares()
+        pairs = [(shares[index], theirs[index]) for index in common]
+        found.append(
+            Verdict(
+                task,
+                first.method,
+                other.method,
+                n=len(common),
+                first_exact=fmean(one for one, _ in pairs),
+                second_exact=fmean(two for _, two in pairs),
+                only_first=sum(one > two for one, two in pairs),
+                only_second=sum(two > one for one, two in pairs),
+                seeds=min(map(len, answers)),
+                p=said.p,
+                outcome=said.outcome,
+                low=each.low,
+                high=each.high,
+                reason=said.reason,
+            )
+        )
     return found
-
-
-Tables = tuple[list[list[bool]], list[list[bool]]]
-
-
-def _compared(task: str, first: Entry, second: Entry) -> tuple[Verdict, Tables | None]:
-    """Return what is counted of a pair, and the answers of its seeds to the same problems; None where there are none."""
-    common = sorted(first.shares().keys() & second.shares().keys())
-    if not common:
-        return Verdict(task, first.method, second.method, 0), None
-    tables = (first.table(common), second.table(common))
-    ours, theirs = (entry.shares() for entry in (first, second))
-    pairs = [(ours[index], theirs[index]) for index in common]
-    only_first, only_second = sum(one > two for one, two in pairs), sum(two > one for one, two in pairs)
-    exact = fmean(one for one, _ in pairs), fmean(two for _, two in pairs)
-    seeds = min(map(len, tables))
-    return Verdict(task, first.method, second.method, len(common), *exact, only_first, only_second, seeds), tables
 
 
 def against_all(tasks: Sequence[TaskResults]) -> dict[tuple[str, str], Verdict]:
