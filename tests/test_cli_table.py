@@ -63,3 +63,13 @@ def test_faults_of_data_stand_one_a_line_and_nothing_is_left(processes, tiny_fol
     count, *lines = ended.err.splitlines()
     assert count == "hybrid: the data has 2 faults:"
     assert [line.partition("own.csv ")[2].partition(":")[0] for line in lines] == ["row 2 (line 3)", "row 3 (line 4)"]
+
+
+def test_a_file_of_ones_own_needs_no_folder_of_the_hub(tmp_path, processes):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "own.csv").write_text("prompt,answer\n" + "".join(f"Is {i} odd?,{i % 2}\n" for i in range(30)))
+    ended = processes.run(
+        *("tasks", "--task", "table", "--task.train", tmp_path / "own.csv"),
+        env={"HF_HOME": str(tmp_path / "file" / "no"), "HF_DATASETS_CACHE": str(tmp_path / "file" / "no")},
+    )
+    assert ended.code == 0 and "odd?" in ended.out, ended.err

@@ -26,24 +26,24 @@ class TableConfig:
     """Where rows of one's own stand and how they are read.
 
     Args:
-        train: a .csv, .tsv, .jsonl, .parquet or .arrow file, a folder of `Dataset.save_to_disk`, or a data set of the
-            hub, `hub:OWNER/NAME` or `hub:OWNER/NAME/CONFIG:SPLIT`.
+        train: a .csv, .tsv, .jsonl, .json, .parquet or .arrow file, a folder of `Dataset.save_to_disk`, or a data set of
+            the hub, `hub:OWNER/NAME` or `hub:OWNER/NAME/CONFIG:SPLIT`.
         dev: the same for the dev split; none takes a tenth of the rows of `train`, by a hash of the prompt.
         test: the same for the test split; none takes another tenth.
         prompt_column: column of the text that the language model reads.
         answer_column: column of the answers: text, a whole number, true or false; or a list of symbols.
         spans_column: column of the answer symbols' own places in the prompt, a list of [start, end) characters, one a
             symbol (in a CSV, as JSON). Prompts to solve must then bring theirs along, or be read by `item`.
-        trace_column: column of worked steps in words, from which chains of thought are shown and learned; the answer is
-            written behind them.
+        trace_column: column of worked steps in words, one text or a list of lines, from which chains of thought are shown
+            and learned; the answer is written behind them.
         teach_trace: teach the words of the trace to the thoughts of the encoder `words` while training; they join the vocabulary.
         difficulty_column: column of whole numbers by which a curriculum orders rows and reports cut them; none takes the words
             of the prompt.
         item: regular expression of the answer symbols' places in a prompt, its first group where it has one.
         region: regular expression of the stretches of a prompt in which `item` is looked for.
-        unit: what an answer's symbols are: its words, its characters, the whole answer as one class, or the language
-            model's own tokens (an open vocabulary, any text; with --decoder tokens --decoder.whole true). auto takes whole
-            answers where a few are given again and again, characters of many different single words, else words.
+        unit: what an answer's symbols are: its words, its characters (each blank is one), the whole answer as one class, or
+            the language model's own tokens (an open vocabulary, any text; with --decoder tokens --decoder.whole true). auto
+            takes whole answers where a few are given again and again, characters of many different single words, else words.
         separator: what stands between two words of an answer; none for blanks.
         symbols: the closed vocabulary; empty to take the symbols of all answers.
         duplicates: what happens to a prompt that stands in two splits, or twice with two answers: an error, or the row is
@@ -113,14 +113,17 @@ class TableConfig:
         return (self.separator or " ") if self.unit in ("auto", "word") else ""
 
 
-def key_of(prompt: str) -> str:
-    """Return the name of a prompt's class: prompts that differ in blanks alone are the same.
+def key_of(prompt: str, *, blanks: bool = False) -> str:
+    """Return the name of a prompt's class: prompts that differ in blanks alone are the same, unless `blanks` are signs.
 
     Example:
         >>> key_of("1 + 1 =") == key_of(" 1  + 1 =\\n"), key_of("1") == key_of("2")
         (True, False)
+        >>> key_of("# #", blanks=True) == key_of("#  #", blanks=True), key_of("# #\\n#", blanks=True) == key_of("# # #")
+        (False, True)
     """
-    return blake2b(" ".join(prompt.split()).encode(), digest_size=8).hexdigest()
+    text = " ".join(prompt.strip("\n").splitlines()) if blanks else " ".join(prompt.split())
+    return blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 class RowReader:
@@ -156,7 +159,7 @@ class RowReader:
             path=self._path(record),
             trace=self._trace(record, answer),
             difficulty=self._difficulty(record, prompt),
-            key=key_of(prompt),
+            key=key_of(prompt, blanks=self.config.unit == "character"),
             spans=spans,
             where=f"{source} {record.place}",
         )
@@ -165,7 +168,7 @@ class RowReader:
         name = self.config.difficulty_column
         if name is None:
             return len(words.spans(prompt))
-        value = _scalar(record.values.get(name), name)
+        value = _scalar(record.values.get(name), name).strip()
         if not value.isdecimal():
             raise InputError(f'"{name}" is {value[:40]!r}; give a whole number of at least 0')
         return int(value)
@@ -175,14 +178,14 @@ class RowReader:
         name = self.config.trace_column
         if name is None:
             return ""
-        return f"{_text(record.values.get(name), name, 'the steps').strip()}\nAnswer: {self.config.between.join(answer)}"
+        return f"{_lines(record.values.get(name), name).strip()}\nAnswer: {self.config.between.join(answer)}"
 
     def _path(self, record: Record) -> tuple[str, ...]:
         """Return the words of the row's worked steps where they are taught."""
         name = self.config.trace_column
         if name is None or not self.config.teach_trace:
             return ()
-        text = _text(record.values.get(name), name, "the steps")
+        text = _lines(record.values.get(name), name)
         return tuple(text[start:end] for start, end in words.spans(text))
 
     def _symbols(self, value: Any) -> tuple[str, ...]:
@@ -190,13 +193,13 @@ class RowReader:
         if isinstance(value, list | tuple):
             if unit == "token":
                 raise InputError(f'"{name}" is a list; with table.unit token it must be text')
-            symbols = tuple(_scalar(item, name) for item in value)
+            symbols = tuple(self._scalar(item) for item in value)
         else:
-            text = _scalar(value, name)
+            text = self._scalar(value)
             if unit in ("auto", "word"):
                 symbols = tuple(part.strip() for part in text.split(self.config.separator)) if text else ()
             else:
-                symbols = tuple(text) if unit == "character" else (text,) if text else ()
+                symbols = () if not text.strip() else tuple(text) if unit == "character" else (text,)
         if not symbols:
             raise InputError(f'"{name}" is empty; give an answer, or drop the row')
         for symbol in symbols:
@@ -208,6 +211,11 @@ class RowReader:
                     f'"{name}" has the symbol {symbol[:40]!r}, not in table.symbols: {known}; add it, or mend the row'
                 )
         return symbols
+
+    def _scalar(self, value: Any) -> str:
+        """Return an answer, or one symbol of it: without the blanks around it, unless its characters are the symbols."""
+        text = _scalar(value, self.config.answer_column)
+        return text.strip("\r\n") if self.config.unit == "character" else text.strip()
 
     def _spans(self, value: Any, prompt: str) -> tuple[Span, ...]:
         name = self.config.spans_column
@@ -256,6 +264,12 @@ def _text(value: Any, name: str, what: str) -> str:
     return value
 
 
+def _lines(value: Any, name: str) -> str:
+    """Return worked steps as one text."""
+    lines = value if isinstance(value, list) and value else [value]
+    return "\n".join(_text(line, name, "the steps") for line in lines)
+
+
 def _scalar(value: Any, name: str) -> str:
     """Return an answer, or one symbol of it, as text."""
     if value is None:
@@ -267,7 +281,7 @@ def _scalar(value: Any, name: str) -> str:
     if not isinstance(value, str):
         raise InputError(f'"{name}" is {value!r:.40} of type {type(value).__name__}; give text, a whole number or a list of them')
     _check_text(value, name)
-    return value.strip()
+    return value
 
 
 def _check_text(text: str, name: str) -> None:

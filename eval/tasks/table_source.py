@@ -1,22 +1,25 @@
 """Reads rows of a table: CSV, TSV, JSON lines, Parquet, Arrow, a folder of `save_to_disk`, or a data set of the hub.
 
-Everything is streamed, by `datasets` or pyarrow, so that memory stays flat whatever the size. CSV and JSON are parsed
-line by line, with no guess at types: "007" stays text, "NA" is no blank, and a broken row does not hide those behind it.
-Holds no judgement of what a row says.
+Everything is streamed, so that memory stays flat whatever the size; a .json file that is one array alone is held whole.
+CSV and JSON are parsed line by line, with no guess at types: "007" stays text, "NA" is no blank, and a broken row does not
+hide those behind it. `datasets` is asked for what is its own alone: folders of `save_to_disk`, and the hub. Holds no
+judgement of what a row says.
 """
 
 from __future__ import annotations
 
 import csv
 import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from hybrid.errors import InputError
+from hybrid.eval.tasks.table_files import files, lines, opened
 
 HUB = "hub:"
 _PACKED = (".gz", ".xz", ".bz2", ".zst")
@@ -47,14 +50,16 @@ class Record:
         return f"row {self.number}" + (f" ({self.line})" if self.line else "")
 
 
-def records(source: str, columns: Sequence[str]) -> Iterator[Record]:
+def records(source: str, columns: Sequence[str], optional: Sequence[str] = ()) -> Iterator[Record]:
     """Yield the rows of `source` with the wanted `columns`.
 
     Args:
-        source: path or URL of a .csv, .tsv, .jsonl or .ndjson file (also .gz, .xz, .bz2, .zst), of a .parquet or .arrow
-            file, with `*` for several; a folder written by `Dataset.save_to_disk`; or `hub:OWNER/NAME`, with `/CONFIG`
-            and `:SPLIT` (`train` where none is named) behind it.
+        source: path or URL of a .csv, .tsv, .jsonl, .ndjson or .json file (also .gz, .xz, .bz2, .zst), of a .parquet or
+            .arrow file, with `*` for several; a folder written by `Dataset.save_to_disk`; or `hub:OWNER/NAME`, with
+            `/CONFIG` and `:SPLIT` (`train` where none is named) behind it. A .json file holds lines, one array of objects,
+            or an object with one such array.
         columns: those that each row must have.
+        optional: those that are read where they are there.
 
     Raises:
         InputError: the source is not there, is of no known kind, lacks a column or cannot be read on; a broken row of
@@ -62,10 +67,9 @@ def records(source: str, columns: Sequence[str]) -> Iterator[Record]:
     """
     done = 0
     try:
-        with _silent():
-            for record in _open(source, columns):
-                done = record.number
-                yield record
+        for record in _open(source, columns, optional):
+            done = record.number
+            yield record
     except InputError:
         raise
     except Exception as error:  # datasets, pyarrow, fsspec and zlib raise dozens of unrelated classes.
@@ -74,48 +78,37 @@ def records(source: str, columns: Sequence[str]) -> Iterator[Record]:
         raise InputError(f"{source} cannot be read{after}: {reason[:200]}; check the file and its name") from None
 
 
-def _open(source: str, columns: Sequence[str]) -> Iterator[Record]:
-    path = Path(source)
+def kind_of(source: str) -> str:
+    """Return the suffix that says what a file holds, in small letters: `.csv` for `A.CSV.gz`."""
+    suffixes = [suffix.lower() for suffix in Path(source).suffixes if suffix.lower() not in _PACKED]
+    return suffixes[-1] if suffixes else ""
+
+
+def is_table(source: str) -> bool:
+    """Say whether `records` reads what has this name."""
+    return source.startswith(HUB) or kind_of(source) in _READERS
+
+
+def _open(source: str, columns: Sequence[str], optional: Sequence[str]) -> Iterator[Record]:
     if source.startswith(HUB):
-        return _hub(source, columns)
-    if path.is_dir():
-        return _folder(source, columns)
-    if "://" not in source and "*" not in source and not path.exists():
+        return _hub(source, columns, optional)
+    if source.startswith("~") and not Path(source).exists():
+        source = str(Path(source).expanduser())
+    if Path(source).is_dir():
+        return _folder(source, columns, optional)
+    if "://" not in source and "*" not in source and not Path(source).exists():
         raise InputError(f"{source} is not there; give the path of a file, or {HUB}OWNER/NAME")
-    suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() not in _PACKED]
-    kind = suffixes[-1] if suffixes else ""
+    kind = kind_of(source)
     if kind not in _READERS:
         raise InputError(f'{source} is of no known kind ("{kind}"); give one of: {", ".join(_READERS)}, or {HUB}OWNER/NAME')
-    return _READERS[kind](source, columns)  # type: ignore[no-any-return]
+    return _READERS[kind](source, columns, optional)  # type: ignore[no-any-return]
 
 
-def _lines(source: str) -> Iterator[str]:
-    """Yield lines with their ends; a byte that is no UTF-8 becomes U+FFFD, so that its row can be named."""
-    import datasets
-
-    options = {"keep_linebreaks": True, "encoding": "utf-8-sig", "encoding_errors": "replace"}
-    stream = datasets.load_dataset("text", data_files=source, split="train", streaming=True, **options)
-    for batch in stream.iter(_ROWS_AT_ONCE):
-        yield from batch["text"]
-
-
-def _files(source: str) -> list[str]:
-    """Return the files that a path with `*` stands for, in the order of their names."""
-    import fsspec
-
-    if "*" not in source:
-        return [source]
-    system, pattern = fsspec.url_to_fs(source)
-    found = sorted(map(str, system.glob(pattern)))
-    if not found:
-        raise InputError(f"{source} names no file; check the folder and the pattern")
-    return [system.unstrip_protocol(name) for name in found] if "://" in source else found
-
-
-def _csv(source: str, columns: Sequence[str], delimiter: str = ",") -> Iterator[Record]:
+def _csv(source: str, columns: Sequence[str], optional: Sequence[str], delimiter: str = ",") -> Iterator[Record]:
     number = 0
-    for file in _files(source):
-        reader = csv.reader(_lines(file), delimiter=delimiter, strict=True)
+    csv.field_size_limit(sys.maxsize)  # A cell may hold a book.
+    for file in files(source):
+        reader = csv.reader(lines(file), delimiter=delimiter, strict=True)
         header = _header(reader, file, columns)
         named = "" if file == source else f"{Path(file).name} "
         for cells in _rows_of_csv(reader):
@@ -157,27 +150,47 @@ def _rows_of_csv(reader: Any) -> Iterator[list[str] | str]:
             yield cells
 
 
-def _tsv(source: str, columns: Sequence[str]) -> Iterator[Record]:
-    return _csv(source, columns, "\t")
+def _tsv(source: str, columns: Sequence[str], optional: Sequence[str]) -> Iterator[Record]:
+    return _csv(source, columns, optional, "\t")
 
 
-def _json(source: str, columns: Sequence[str]) -> Iterator[Record]:
+def _json(source: str, columns: Sequence[str], optional: Sequence[str]) -> Iterator[Record]:
     number = 0
-    for file in _files(source):
+    for file in files(source):
         named = "" if file == source else f"{Path(file).name} "
-        for line, text in enumerate(_lines(file), 1):
+        rows = _array(file, columns) if kind_of(file) == ".json" else None
+        for values in rows or ():
+            number += 1
+            yield _json_record(number, named.strip(), values, columns)
+        for line, text in enumerate(lines(file) if rows is None else (), 1):
             if text.strip():
                 number += 1
-                yield _json_record(number, f"{named}line {line}", text, columns)
+                try:
+                    yield _json_record(number, f"{named}line {line}", json.loads(text), columns)
+                except (ValueError, RecursionError) as error:
+                    yield Record(number, f"{named}line {line}", fault=f"is no JSON ({str(error)[:80]}); give one object a line")
 
 
-def _json_record(number: int, line: str, text: str, columns: Sequence[str]) -> Record:
+def _array(file: str, columns: Sequence[str]) -> list[Any] | None:
+    """Return the rows of a file that is one JSON value; None where it holds one object a line."""
+    some = list(islice((text.strip() for text in lines(file) if text.strip()), 2))
+    if len(some) == 2 and some[0][0] == "{" and some[0][-1] == "}":
+        return None
     try:
-        values = json.loads(text)
+        value = json.loads("".join(lines(file)))
     except (ValueError, RecursionError) as error:
-        return Record(number, line, fault=f"is no JSON ({str(error)[:80]}); give one object a line")
+        raise InputError(f"{file} is no JSON ({str(error)[:80]}); mend it, or give one object a line") from None
+    if isinstance(value, dict) and not all(column in value for column in columns):
+        arrays = [name for name, rows in value.items() if isinstance(rows, list) and rows and isinstance(rows[0], dict)]
+        if len(arrays) > 1:
+            raise InputError(f"{file} holds several tables: {', '.join(arrays)}; write one to a file of its own")
+        value = value[arrays[0]] if arrays else value
+    return value if isinstance(value, list) else None
+
+
+def _json_record(number: int, line: str, values: Any, columns: Sequence[str]) -> Record:
     if not isinstance(values, dict):
-        return Record(number, line, fault=f"is {text.strip()[:40]!r}; give one JSON object a line")
+        return Record(number, line, fault=f"is {json.dumps(values)[:40]!r}; give one JSON object a row")
     for column in columns:
         if column not in values:
             known = ", ".join(map(str, values)) or "nothing"
@@ -185,51 +198,66 @@ def _json_record(number: int, line: str, text: str, columns: Sequence[str]) -> R
     return Record(number, line, values)
 
 
-def _parquet(source: str, columns: Sequence[str]) -> Iterator[Record]:
+def _parquet(source: str, columns: Sequence[str], optional: Sequence[str]) -> Iterator[Record]:
     """Yield the rows of Parquet files, page by page.
 
     Not through `datasets`, which holds a whole row group: with many writers' defaults, a million rows.
     """
-    import fsspec
     from pyarrow.parquet import ParquetFile
 
     number = 0
-    for name in _files(source):
-        with fsspec.open(name, "rb") as handle:
+    for name in files(source):
+        with opened(name) as handle:
             parquet = ParquetFile(handle, buffer_size=_PAGE_BYTES, pre_buffer=False)
-            _check_columns(source, columns, parquet.schema_arrow.names)
-            for batch in parquet.iter_batches(_ROWS_AT_ONCE, columns=list(columns)):
+            wanted = _check_columns(source, columns, parquet.schema_arrow.names, optional)
+            for batch in parquet.iter_batches(_ROWS_AT_ONCE, columns=wanted):
                 for values in batch.to_pylist():
                     number += 1
                     yield Record(number, values=values)
 
 
-def _arrow(source: str, columns: Sequence[str]) -> Iterator[Record]:
+def _arrow(source: str, columns: Sequence[str], optional: Sequence[str]) -> Iterator[Record]:
+    import pyarrow
+
+    number = 0
+    for name in files(source):
+        with opened(name) as handle:
+            try:
+                table = pyarrow.ipc.open_file(handle)
+            except pyarrow.ArrowInvalid:  # The form without an index at its end, which `datasets` writes.
+                handle.seek(0)
+                table = pyarrow.ipc.open_stream(handle)
+            wanted = _check_columns(source, columns, table.schema.names, optional)
+            batches = map(table.get_batch, range(table.num_record_batches)) if hasattr(table, "get_batch") else table
+            for batch in batches:
+                for values in batch.select(wanted).to_pylist():
+                    number += 1
+                    yield Record(number, values=values)
+
+
+def _folder(source: str, columns: Sequence[str], optional: Sequence[str]) -> Iterator[Record]:
     import datasets
 
-    return _chosen(source, columns, datasets.load_dataset("arrow", data_files=source, split="train", streaming=True))
-
-
-def _folder(source: str, columns: Sequence[str]) -> Iterator[Record]:
-    import datasets
-
-    found = datasets.load_from_disk(source)
+    with _silent():
+        found = datasets.load_from_disk(source)
     if not isinstance(found, datasets.Dataset):
         raise InputError(f"{source} holds several splits; give the folder of one: {', '.join(f'{source}/{s}' for s in found)}")
-    return _chosen(source, columns, found)
+    yield from _chosen(source, columns, optional, found)
 
 
-def _hub(source: str, columns: Sequence[str]) -> Iterator[Record]:
+def _hub(source: str, columns: Sequence[str], optional: Sequence[str]) -> Iterator[Record]:
     import datasets
 
     name, _, split = source.removeprefix(HUB).partition(":")
     parts = name.split("/", 2)
     repository, config = "/".join(parts[:2]), parts[2] if len(parts) == 3 else None
-    stream = datasets.load_dataset(repository, config, split=split or "train", streaming=True)
-    return _chosen(source, columns, stream)
+    with _silent():
+        yield from _chosen(
+            source, columns, optional, datasets.load_dataset(repository, config, split=split or "train", streaming=True)
+        )
 
 
-def _chosen(source: str, columns: Sequence[str], stream: Any) -> Iterator[Record]:
+def _chosen(source: str, columns: Sequence[str], optional: Sequence[str], stream: Any) -> Iterator[Record]:
     """Yield rows of a data set, reading no column besides those wanted; its schema may show with the first row only."""
     if stream.column_names is None:
         rows = iter(stream)
@@ -238,8 +266,7 @@ def _chosen(source: str, columns: Sequence[str], stream: Any) -> Iterator[Record
             _check_columns(source, columns, list(first))
             yield from (Record(number, values=row) for number, row in enumerate(chain([first], rows), 1))
         return
-    _check_columns(source, columns, stream.column_names)
-    yield from _batches(stream.select_columns(list(columns)))
+    yield from _batches(stream.select_columns(_check_columns(source, columns, stream.column_names, optional)))
 
 
 def _batches(stream: Any) -> Iterator[Record]:
@@ -250,10 +277,12 @@ def _batches(stream: Any) -> Iterator[Record]:
             yield Record(number, values=dict(zip(batch, cells, strict=True)))
 
 
-def _check_columns(source: str, columns: Sequence[str], known: Sequence[str]) -> None:
+def _check_columns(source: str, columns: Sequence[str], known: Sequence[str], optional: Sequence[str] = ()) -> list[str]:
+    """Return the columns to read."""
     missing = [column for column in columns if column not in known]
     if missing:
         raise InputError(f'{source} has no column "{missing[0]}"; choose from its columns: {", ".join(known) or "none"}')
+    return [*columns, *(name for name in optional if name in known and name not in columns)]
 
 
 @contextmanager

@@ -1,0 +1,122 @@
+"""One table, spelled in many ways: names of files with odd signs, blanks that count, JSON of other makers, long cells."""
+
+import json
+
+import pytest
+
+from hybrid.errors import DataError, InputError
+from hybrid.eval.tasks.maze import read_mazes
+from hybrid.eval.tasks.table import Table
+from hybrid.eval.tasks.table_source import records
+
+ROWS = [{"prompt": f"Is {i} odd?", "answer": ("no", "yes")[i % 2]} for i in range(40)]
+
+
+def write(path, rows=ROWS):
+    """Write rows in the format that the file's name asks for."""
+    import pyarrow
+    import pyarrow.csv
+    import pyarrow.parquet
+
+    path.parent.mkdir(exist_ok=True)
+    table = pyarrow.Table.from_pylist(rows)
+    if path.suffix == ".csv":
+        pyarrow.csv.write_csv(table, path)
+    elif path.suffix == ".parquet":
+        pyarrow.parquet.write_table(table, path)
+    elif path.suffix == ".arrow":
+        with pyarrow.ipc.new_file(str(path), table.schema) as out:
+            out.write_table(table)
+    else:
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+def read(source, *columns):
+    return [record.values for record in records(str(source), columns or ("prompt", "answer"))]
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet", "arrow"])
+def test_a_file_with_odd_signs_in_its_name_is_itself_and_no_pattern(tmp_path, kind):
+    for folder in ("data1", "own", "ownx", "b c"):  # What a pattern would find.
+        write(tmp_path / folder / f"own.{kind}", [{"prompt": "another", "answer": "no"}] * 2)
+    for folder in ("data[1]", "own*", "own?", "b  c é ñ", "~", "a::b", "file:x"):
+        assert read(write(tmp_path / folder / f"own.{kind}")) == ROWS, folder
+    assert len(read(tmp_path / "data[1]" / f"o*.{kind}")) == len(ROWS)
+
+
+def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write(tmp_path / "own.csv")
+    assert read("~/own.csv") == ROWS
+
+
+def test_every_blank_of_an_answer_in_characters_is_a_symbol(tmp_path):
+    rows = [{"prompt": f"maze {i}", "answer": answer} for i, answer in enumerate([" ac  d ", "  ac d ", "c  a d "] * 9)]
+    for kind in ("csv", "jsonl", "parquet"):
+        task = Table(Table.Config(write(tmp_path / f"a.{kind}", rows), unit="character"))
+        problems = task.problems("train")
+        assert {"".join(problem.answer) for problem in problems} == {row["answer"] for row in rows}
+        assert task.symbols == (" ", "a", "c", "d") and task.layout.write(problems[0].answer) in {row["answer"] for row in rows}
+    listed = [row | {"answer": list(row["answer"])} for row in rows]
+    assert Table(Table.Config(write(tmp_path / "b.jsonl", listed), unit="character")).symbols == (" ", "a", "c", "d")
+
+
+def test_blanks_around_words_and_classes_say_nothing(tmp_path):
+    rows = [row | {"answer": f" {row['answer']} "} for row in ROWS]
+    for unit in ("word", "whole", "auto"):
+        assert Table(Table.Config(write(tmp_path / "a.jsonl", rows), unit=unit)).symbols == ("no", "yes")
+
+
+def test_prompts_that_differ_in_blanks_are_two_where_blanks_are_signs(tmp_path):
+    mazes = ["# #\n## ", "#  \n###", " ##\n## ", "## \n # "]
+    rows = [{"prompt": maze, "answer": maze.replace("\n", "").replace(" ", "o", 1)} for maze in mazes]
+    task = Table(Table.Config(write(tmp_path / "a.jsonl", rows), unit="character", dev=write(tmp_path / "b.jsonl", rows[:1])))
+    with pytest.raises(DataError, match="row 1: its prompt stands in .*b.jsonl row 1 too"):
+        task.problems("train")
+    task = Table(Table.Config(write(tmp_path / "a.jsonl", rows), unit="character", duplicates="drop"))
+    assert sum(len(task.up_to(split, 9)) for split in ("train", "dev", "test")) == 4
+
+
+def test_a_maze_of_blanks_keeps_its_cells(tmp_path):
+    rows = [{"question": "  S #  G ", "answer": "  S #o Go"}]
+    for kind in ("csv", "jsonl"):
+        assert read_mazes(write(tmp_path / f"a.{kind}", rows), 3, ("question", "answer")) == [("..S.#..G.", "..S.#o.Go")]
+
+
+def test_json_of_other_makers_is_read_as_it_is(tmp_path):
+    steps = [{"question": "1 + 1 + 1 = ?", "steps": ["<<1+1=2>>", "<<2+1=3>>"], "answer": "3"}] * 2
+    forms = {
+        "array": json.dumps(steps),
+        "indented": json.dumps(steps, indent=2),
+        "data": json.dumps({"version": 1, "data": steps}),
+        "deep": json.dumps({"data": steps}, indent=1),
+        "lines": "\n".join(map(json.dumps, steps)),
+        "marked": "\ufeff" + json.dumps(steps),
+    }
+    for name, text in forms.items():
+        (tmp_path / f"{name}.json").write_text(text, encoding="utf-8")
+        assert read(tmp_path / f"{name}.json", "question", "steps", "answer") == steps, name
+    settings = {"prompt_column": "question", "trace_column": "steps", "symbols": ("2", "3")}
+    (problem,) = Table(Table.Config(str(tmp_path / "array.json"), **settings)).problems("train")
+    assert problem.trace == "<<1+1=2>>\n<<2+1=3>>\nAnswer: 3"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"train": [{"a": 1}], "test": [{"a": 2}]}', "holds several tables: train, test; write one to a file of its own"),
+        ('[{"prompt": "a"}', "a.json is no JSON"),
+        ("[1, 2]", r"a.json row 1: is '1'; give one JSON object a row"),
+        ('[{"prompt": "a", "answer": "1"}, {"prompt": "b"}]', 'a.json row 2: has no "answer"; it has: prompt'),
+    ],
+)
+def test_json_that_is_no_table_is_refused_in_one_line(tmp_path, text, message):
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(InputError, match=message):
+        Table(Table.Config(str(tmp_path / "a.json"))).problems("train", 1)
+
+
+def test_a_cell_may_be_longer_than_the_csv_module_likes(tmp_path):
+    rows = [{"prompt": "word " * 40_000 + str(i), "answer": "no"} for i in range(2)]
+    assert read(write(tmp_path / "a.csv", rows)) == rows
