@@ -246,6 +246,11 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f}"
 
 
+def exact_text(exact: float, low: float, high: float) -> str:
+    """Return an exact share in percent with its interval, all given from 0 to 1."""
+    return f"{percent(exact)} ({percent(low)}–{percent(high)})"
+
+
 def size(count: float, unit: str = "B") -> str:
     """Return a count with a decimal prefix.
 
@@ -260,7 +265,7 @@ def size(count: float, unit: str = "B") -> str:
     return f"{significant(count)} {prefixes[power]}{unit}".rstrip()
 
 
-_EXACT = Column("exact % (95%)", lambda r: f"{percent(r.exact)} ({percent(r.exact_low)}–{percent(r.exact_high)})")
+_EXACT = Column("exact % (95%)", lambda r: exact_text(r.exact, r.exact_low, r.exact_high))
 _ENERGY = Column("joules a problem", lambda r: "-" if r.energy_joules_mean is None else significant(r.energy_joules_mean))
 WIDE = 130
 _HEADLINE = ("exact % (95%)", "n", "tokens", "steps", "GFLOPs a problem", "p50 seconds")

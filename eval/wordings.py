@@ -18,7 +18,7 @@ from hybrid.device import usual_device
 from hybrid.eval.baselines import METHODS, Budget
 from hybrid.eval.benchmark import measure
 from hybrid.eval.comparison import task_name
-from hybrid.eval.results import Record, as_markdown, percent, read_results, write_results
+from hybrid.eval.results import Record, as_markdown, exact_text, read_results, write_results
 from hybrid.eval.suite import Cell
 from hybrid.eval.suite_folder import read_about
 from hybrid.eval.suites import suite
@@ -67,12 +67,8 @@ def table(found: Sequence[Record]) -> str:
     """Return a row a task and head: exact match in the words of training and in others, with Wilson's interval."""
     head = ["task", "head", "seed", "n", "words of training: exact % (95%)", "other words: exact % (95%)"]
     told, others = ([record for record in found if record.split == split] for split in SPLITS.values())
-    pairs = zip(told, others, strict=True)
-    return as_markdown(head, [[a.task, a.method, str(a.seed), str(a.n), _exact(a), _exact(b)] for a, b in pairs])
-
-
-def _exact(record: Record) -> str:
-    return f"{percent(record.exact)} ({percent(record.exact_low)}–{percent(record.exact_high)})"
+    pairs = [(a, [exact_text(r.exact, r.exact_low, r.exact_high) for r in (a, b)]) for a, b in zip(told, others, strict=True)]
+    return as_markdown(head, [[a.task, a.method, str(a.seed), str(a.n), *shares] for a, shares in pairs])
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -8,8 +8,7 @@ import pytest
 import hybrid
 from hybrid.errors import InputError
 from hybrid.eval import studies, study
-from hybrid.eval.study import Cell, Result, read, rules, run, run_cell
-from hybrid.eval.study_tables import depth_table, halting_table, recipe_table, table
+from hybrid.eval.study import Cell, Result, depth_table, halting_table, read, recipe_table, rules, run, run_cell, table
 from hybrid.eval.tasks.sort import Sort
 from hybrid.reasoner import ReasonerConfig
 from hybrid.search import SearchConfig

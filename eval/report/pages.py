@@ -38,13 +38,12 @@ from hybrid.eval.report.tables import (
     best_methods,
     cost_rows,
     environment,
-    exact_text,
     full_columns,
     headline_rows,
     not_run,
 )
 from hybrid.eval.report.visible import cut, visible
-from hybrid.eval.results import Record, as_markdown
+from hybrid.eval.results import Record, as_markdown, exact_text
 from hybrid.eval.suite_folder import SuiteFolder
 
 _CELL_LENGTH = 300
@@ -96,8 +95,14 @@ def _task_table(task: TaskResults, verdicts: Verdicts) -> str:
     head = ["method", "exact % (95%)", *(_escaped(column.heading) for column in columns)]
     rows = []
     for entry in task.measured:
-        exact = f"**{exact_text(entry)}**" if entry.method in best else exact_text(entry)
-        rows.append([_escaped(entry.method), exact, *(_escaped(column.cell(entry)) for column in columns)])
+        exact = exact_text(*entry.exact)
+        rows.append(
+            [
+                _escaped(entry.method),
+                f"**{exact}**" if entry.method in best else exact,
+                *(_escaped(column.cell(entry)) for column in columns),
+            ]
+        )
     return as_markdown(head, rows)
 
 
@@ -197,7 +202,7 @@ def _section(task: TaskResults, verdicts: Verdicts) -> dict[str, Any]:
                 "series": series_number(entry.group),
                 "best": entry.method in best,
                 "ours": entry is task.ours,
-                "exact": exact_text(entry),
+                "exact": exact_text(*entry.exact),
                 "interval": [100 * share for share in (entry.exact[1], entry.exact[0], entry.exact[2])],
                 "cells": [column.cell(entry) for column in columns],
             }

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from hybrid.eval.report.entries import GROUPS, Entry, Group, TaskResults, all_methods
 from hybrid.eval.report.sentences import Verdicts, p_value, times
-from hybrid.eval.results import percent, significant, size
+from hybrid.eval.results import exact_text, percent, significant, size
 from hybrid.eval.suite_folder import NOT_YET, SuiteFolder
 
 NO_CELL = "not in this suite"
@@ -44,10 +44,7 @@ class Share:
     @property
     def text(self) -> str:
         """The share in percent with its interval, or `not run`."""
-        if self.exact is None:
-            return "not run"
-        mean, low, high = map(percent, self.exact)
-        return f"{mean} ({low}–{high})"
+        return "not run" if self.exact is None else exact_text(*self.exact)
 
 
 @dataclass(frozen=True)
@@ -175,11 +172,6 @@ def full_columns(task: TaskResults, verdicts: Verdicts) -> list[Column]:
     ours = task.ours.method if task.ours else ""
     columns = [*_COLUMNS[:2], Column(f"{ours} against it", against), *_COLUMNS[2:]]
     return [column for column in columns if any(column.cell(entry) for entry in task.measured)]
-
-
-def exact_text(entry: Entry) -> str:
-    """Return an entry's exact share in percent with its interval."""
-    return Share(entry.exact, "").text
 
 
 @dataclass(frozen=True)
