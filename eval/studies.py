@@ -26,18 +26,7 @@ from hybrid.codec import Int8, Projected, Raw
 from hybrid.cores import TRM, FeedForward
 from hybrid.equilibrium import Implicit, Phantom
 from hybrid.errors import HybridError, InputError
-from hybrid.eval.study import (
-    Cell,
-    Result,
-    depth_table,
-    difficulty_table,
-    halting_table,
-    read,
-    recipe_table,
-    rules,
-    run,
-    table,
-)
+from hybrid.eval.study import Cell, Result, depth_table, difficulty_table, halting_table, read, recipe_table, rules, run, table
 from hybrid.eval.suites import Entry, quickstart_entries, sort, state_tracking, sudoku
 from hybrid.eval.tasks import TASKS
 from hybrid.eval.tasks.table import Table

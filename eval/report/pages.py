@@ -95,14 +95,8 @@ def _task_table(task: TaskResults, verdicts: Verdicts) -> str:
     head = ["method", "exact % (95%)", *(_escaped(column.heading) for column in columns)]
     rows = []
     for entry in task.measured:
-        exact = exact_text(*entry.exact)
-        rows.append(
-            [
-                _escaped(entry.method),
-                f"**{exact}**" if entry.method in best else exact,
-                *(_escaped(column.cell(entry)) for column in columns),
-            ]
-        )
+        exact, cells = exact_text(*entry.exact), [_escaped(column.cell(entry)) for column in columns]
+        rows.append([_escaped(entry.method), f"**{exact}**" if entry.method in best else exact, *cells])
     return as_markdown(head, rows)
 
 
