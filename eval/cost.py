@@ -1,4 +1,4 @@
-"""What an answer costs: forward FLOPs, seconds, memory. Joules are energy.py's, the cost of a head head_cost.py's.
+"""What an answer costs: forward FLOPs, seconds, memory. Joules are energy.py's, the cost of a head baselines/head.py's.
 
 FLOPs are counted by torch's FlopCounterMode (matrix products and attention, two for each multiply-add); the products of
 quantised layers and of oneDNN, which it does not know, count as those of plain ones. For generated

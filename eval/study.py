@@ -25,7 +25,7 @@ from hybrid.eval.comparison import task_name
 from hybrid.eval.intervals import mean_interval
 from hybrid.eval.results import as_markdown, exact_text, percent
 from hybrid.eval.tasks import TASKS
-from hybrid.halting import HALTING
+from hybrid.halting import Converged, Learned
 from hybrid.kinds import ADDED, digests, family_field
 from hybrid.reasoner import ReasonerConfig
 from hybrid.search import SearchConfig
@@ -205,8 +205,7 @@ def run(cells: Sequence[Cell], output: Path, *, say: Callable[[str], None] = pri
 
 def rules() -> dict[str, Any]:
     """Return the halting rules that a cell is tested with besides the fixed one."""
-    learned, converged = HALTING["learned"], HALTING["converged"]
-    return {"learned": learned.Config(), "converged": converged.Config()}  # type: ignore[attr-defined]
+    return {"learned": Learned.Config(), "converged": Converged.Config()}
 
 
 def table(results: Sequence[Result]) -> str:

@@ -79,11 +79,11 @@ def test_flops_grow_with_steps_taken_and_tokens_read(made):
 
 
 def test_the_cost_is_counted_once_and_not_while_problems_are_answered(made, monkeypatch):
-    from hybrid.eval import head_cost
+    from hybrid.eval.baselines import head
 
     method, counted = method_of(made()), []
     method.attempt(TASK.problems("test", 2))
-    monkeypatch.setattr(head_cost, "count_flops", lambda work: counted.append(work) or 0)
+    monkeypatch.setattr(head, "count_flops", lambda work: counted.append(work) or 0)
     method.attempt(TASK.problems("test", 4))
     assert counted == []
 

@@ -1,4 +1,9 @@
-"""A trained head on the frozen backbone, as a method: the hybrid itself, or a control with another core."""
+"""A trained head on the frozen backbone, as a method: the hybrid itself, or a control with another core.
+
+What its answer costs is counted once, on an idle clock, at a few lengths of prompt, workspace and answer each; polynomials
+through them are exact at every other length, as tokens and positions meet one another in pairs at most. An equilibrium scheme
+is the exception: its iterations depend on the problem, and those of one training problem stand for all.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +11,74 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
+
+from hybrid.adapters import Features
 from hybrid.eval.baselines.method import METHODS, Attempt, Method
-from hybrid.eval.head_cost import HeadCost, head_cost
+from hybrid.eval.cost import ByLength, count_flops, prompt_cost
 from hybrid.eval.tasks.task import Task
+from hybrid.halting import Fixed
 from hybrid.model import HybridModel
 from hybrid.problem import Problem
 from hybrid.search import SearchConfig
 from hybrid.solution import Solution
+
+
+@dataclass(frozen=True)
+class HeadCost:
+    """FLOPs of a head and the part of the language model that it reads.
+
+    Args:
+        read: of the language model to the deepest layer read, by prompt tokens.
+        encode: of the encoder, by positions that it reads.
+        step: of a supervision step with its halt head, by the same positions.
+        answer: of the decoder for one answer position of a step.
+        trajectories: how often each problem is encoded: once for each trajectory of a search.
+    """
+
+    read: ByLength
+    encode: ByLength
+    step: ByLength
+    answer: float
+    trajectories: int = 1
+
+    def flops(self, *, tokens: int, positions: int, answers: int, steps: int) -> float:
+        """Return the FLOPs of a problem asked alone; `steps` are those of all its trajectories."""
+        thinking = steps * (self.step.flops(positions) + self.answer * answers)
+        return self.read.flops(tokens) + self.trajectories * self.encode.flops(positions) + thinking
+
+
+@torch.no_grad()
+def head_cost(model: HybridModel, problem: Problem, trajectories: int = 1) -> HeadCost:
+    """Count the cost of `model`; `problem` gives the longest workspace that is counted, so let it be a long one."""
+    features, head, backbone = model.read([problem]), model.head, model.backbone
+    longest, device = features.states.shape[1], model.device
+    # A search changes the states before each cycle, and so runs them one by one.
+    disturb = None if trajectories == 1 else lambda state: state
+
+    def of_length(length: int) -> Features:
+        links = None if features.links is None else features.links[:, :length]
+        return Features.of(features.states[:, :length], [length], [min(features.most, length)], links)
+
+    def encode(length: int) -> int:
+        return count_flops(lambda: head.encode(of_length(length)))
+
+    def step(length: int) -> int:
+        workspace = head.encode(of_length(length))
+        first = head.step(workspace, head.reasoner.start(workspace.x), disturb=disturb)
+        return count_flops(lambda: head.halt(workspace, head.step(workspace, first, disturb=disturb)))
+
+    def read(ids: torch.Tensor) -> torch.Tensor:
+        return backbone.run(ids, torch.ones_like(ids, dtype=torch.bool))
+
+    y_bad = torch.zeros(1, 1, model.config.reasoner.width, device=device)
+    return HeadCost(
+        read=prompt_cost(backbone, read) if backbone.runs else ByLength(0.0),
+        encode=ByLength.through(encode, longest),
+        step=ByLength.through(step, longest),
+        answer=float(count_flops(lambda: head.decoder.read(y_bad))),
+        trajectories=trajectories,
+    )
 
 
 @METHODS.register("hybrid")
@@ -82,14 +148,8 @@ class HeadMethod(Method):
         right = [0] * depth
         for start in range(0, len(problems), 128):
             part = problems[start : start + 128]
-            solutions = self.model.solve(part, halting=_fixed(), num_steps=depth, batch_size=128)
+            solutions = self.model.solve(part, halting=Fixed.Config(), num_steps=depth, batch_size=128)
             for solution, problem in zip(solutions, part, strict=True):
                 for step, symbols in enumerate(solution.trajectory):
                     right[step] += self.task.right(symbols, problem)
         return [count / len(problems) for count in right]
-
-
-def _fixed() -> Any:
-    from hybrid.halting import HALTING
-
-    return HALTING["fixed"].Config()  # type: ignore[attr-defined]
