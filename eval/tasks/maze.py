@@ -35,7 +35,7 @@ from hybrid.eval.tasks.maze_grid import (
 from hybrid.eval.tasks.rows import read_rows
 from hybrid.eval.tasks.show import Cell, Picture
 from hybrid.eval.tasks.task import TASKS, Task, changes, worked
-from hybrid.eval.tasks.written import symbol_grids
+from hybrid.eval.tasks.written import in_form, symbol_grids
 from hybrid.kinds import require
 from hybrid.layout import LayoutConfig, SpanPattern
 from hybrid.problem import Problem
@@ -134,19 +134,16 @@ class Maze(Task):
 
     def understood(self, prompt: str) -> str:
         """See Task.understood: rows of signs with blanks between them or without, blanks or dots for free cells."""
+        found = symbol_grids(prompt, self.config.size, "".join(SYMBOLS[:-1]), OTHER_SIGNS)
+        return in_form(prompt, found, self.layout, write=self._in_words, names="mazes", missing=self._missing)
+
+    def _in_words(self, rows: Sequence[str]) -> str:
+        return str(self.wordings["train"][0].format(grid=self.layout.write("".join(rows))))
+
+    def _missing(self) -> str:
         size = self.config.size
-        found = symbol_grids(prompt, size, "".join(SYMBOLS[:-1]), OTHER_SIGNS)
-        try:
-            if [tuple(self._maze(prompt))] == [tuple("".join(grid)) for grid in found]:
-                return prompt
-        except InputError:
-            pass
-        if len(found) == 1:
-            return str(self.wordings["train"][0].format(grid=self.layout.write("".join(found[0]))))
-        if found:
-            raise InputError(f"the text holds {len(found)} different mazes; give one")
         example = "\n".join([START + FREE * (size - 1), *[FREE * (size - 1) + WALL] * (size - 2), FREE * (size - 1) + GOAL])
-        raise InputError(f"no maze of {size} rows of {size} cells was found; # is a wall, S start, G goal, such as:\n{example}")
+        return f"no maze of {size} rows of {size} cells was found; # is a wall, S start, G goal, such as:\n{example}"
 
     def refuse(self, prompt: str) -> None:
         """See Task.refuse: start or goal missing or twice, or no way."""

@@ -16,7 +16,7 @@ from typing import ClassVar
 from hybrid.errors import InputError
 from hybrid.eval.answers import read_sequence
 from hybrid.eval.tasks.task import TASKS, Task, worked
-from hybrid.eval.tasks.written import every_number
+from hybrid.eval.tasks.written import as_it_stands, every_number
 from hybrid.kinds import require
 from hybrid.layout import LayoutConfig, SpanPattern
 from hybrid.problem import Problem
@@ -93,11 +93,8 @@ class Sort(Task):
     def understood(self, prompt: str) -> str:
         """See Task.understood: whole numbers, whatever stands between them."""
         numbers = every_number(prompt)
-        try:
-            if [prompt[start:end] for start, end in self.layout.spans(prompt)[0]] == numbers:
-                return prompt
-        except InputError:
-            pass
+        if as_it_stands(self.layout, prompt) == numbers:
+            return prompt
         counts = re.search(r"(\d+)\s+(?:numbers|digits|values|integers|elements)\b", prompt)
         if counts:
             raise InputError(f"{counts[1]} may be a number or say how many there are; write the numbers alone")

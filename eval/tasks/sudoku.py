@@ -31,7 +31,7 @@ from hybrid.eval.tasks.sudoku_solver import (
 )
 from hybrid.eval.tasks.sudoku_symmetry import GridSymmetry, puzzle_key, puzzle_keys
 from hybrid.eval.tasks.task import TASKS, Task, changes, worked
-from hybrid.eval.tasks.written import digit_grids
+from hybrid.eval.tasks.written import as_it_stands, digit_grids, in_form
 from hybrid.kinds import ADDED, require
 from hybrid.layout import LayoutConfig, SpanPattern
 from hybrid.problem import Problem
@@ -150,22 +150,22 @@ class Sudoku(Task):
 
     def understood(self, prompt: str) -> str:
         """See Task.understood: a grid in any usual writing, in the middle of other text."""
-        size, found = self.config.size, digit_grids(prompt, self.config.size)
-        try:
-            own = "".join(prompt[start:end] for start, end in self.layout.spans(prompt)[0])
-            if not own.strip("0") or ["".join(grid) for grid in found] == [own]:
-                return prompt
-        except InputError:
-            pass
-        if len(found) == 1:
-            return str(self.wordings["train"][0].format(name=self._name, size=size, grid="\n".join(found[0])))
-        if found:
-            raise InputError(f"the text holds {len(found)} different grids; give one")
-        others = [other for other in BOXES if other != size and digit_grids(prompt, other)]
-        if others:
-            raise InputError(f"this is a {others[0]}x{others[0]} grid, and this head solves {size}x{size}; choose another head")
+        own = as_it_stands(self.layout, prompt)
+        if own is not None and set(own) <= {"0"}:
+            return prompt  # Without a single clue no other writing can be told from other text.
+        found = digit_grids(prompt, self.config.size)
+        return in_form(prompt, found, self.layout, write=self._in_words, names="grids", missing=lambda: self._missing(prompt))
+
+    def _in_words(self, rows: Sequence[str]) -> str:
+        return str(self.wordings["train"][0].format(name=self._name, size=self.config.size, grid="\n".join(rows)))
+
+    def _missing(self, prompt: str) -> str:
+        size = self.config.size
+        for other in BOXES:
+            if other != size and digit_grids(prompt, other):
+                return f"this is a {other}x{other} grid, and this head solves {size}x{size}; choose another head"
         example = "\n".join(str(row + 1) + "0" * (size - 1) for row in range(size))
-        raise InputError(f"no {self._name} was found; write {size} lines of {size} digits, 0 for a blank, such as:\n{example}")
+        return f"no {self._name} was found; write {size} lines of {size} digits, 0 for a blank, such as:\n{example}"
 
     def refuse(self, prompt: str) -> None:
         """See Task.refuse: a digit twice in a row, column or box, or no grid that fits."""

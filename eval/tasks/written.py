@@ -6,12 +6,55 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+
+from hybrid.errors import InputError
+from hybrid.layout import LayoutConfig
 
 BLANKS = ("0", ".", "_", "*", "?", "x", "X", "-")
 """What people write for a blank; 0 is the form that heads read."""
 BETWEEN = set(" \t,;:|'\"[](){}&\\/+=~`´│┃║")
 """What stands between cells and says nothing."""
+
+
+def as_it_stands(layout: LayoutConfig, prompt: str) -> list[str] | None:
+    """Return the cells that heads read in a prompt as it stands; None where they read none."""
+    try:
+        return [prompt[start:end] for start, end in layout.spans(prompt)[0]]
+    except InputError:
+        return None
+
+
+def in_form(
+    prompt: str,
+    found: Sequence[tuple[str, ...]],
+    layout: LayoutConfig,
+    *,
+    write: Callable[[tuple[str, ...]], str],
+    names: str,
+    missing: Callable[[], str],
+) -> str:
+    """Return a prompt in the form that heads read: itself where it has it, else its one grid written anew.
+
+    Args:
+        prompt: as it was given.
+        found: the different grids in it, each in rows.
+        layout: finds the cells of a prompt that has the form.
+        write: puts a grid into words.
+        names: what several grids are called.
+        missing: says what a prompt without a grid lacks, with an example that works.
+
+    Raises:
+        InputError: the prompt holds no grid, or several.
+    """
+    own = as_it_stands(layout, prompt)
+    if own is not None and ["".join(grid) for grid in found] == ["".join(own)]:
+        return prompt
+    if len(found) > 1:
+        raise InputError(f"the text holds {len(found)} different {names}; give one")
+    if not found:
+        raise InputError(missing())
+    return write(found[0])
 
 
 def digit_grids(text: str, size: int) -> list[tuple[str, ...]]:
