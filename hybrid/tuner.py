@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +30,9 @@ WEIGHTS, SETTINGS = "adapter_model.safetensors", "adapter_config.json"
 
 class Tuner:
     """Base of the family: gives PEFT's config."""
+
+    def __init__(self, config: Any) -> None:
+        self.config = config
 
     def peft_config(self) -> PeftConfig:
         """Return the config that PEFT takes."""
@@ -63,16 +66,12 @@ class Lora(Tuner):
             require(self.r >= 1, f"tuner.r is {self.r}; give at least 1")
             require(0 <= self.dropout < 1, f"tuner.dropout is {self.dropout}; give a share in [0, 1)")
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
-
     def peft_config(self) -> PeftConfig:
         """See Tuner.peft_config."""
         from peft import LoraConfig
 
-        targets: Any = self.config.target_modules
-        targets = targets if isinstance(targets, str) else list(targets)
         config = self.config
+        targets = config.target_modules if isinstance(config.target_modules, str) else list(config.target_modules)
         return LoraConfig(r=config.r, lora_alpha=config.alpha, lora_dropout=config.dropout, target_modules=targets)
 
 
@@ -89,9 +88,6 @@ class AnyTuner(Tuner):
         def __post_init__(self) -> None:
             plain = isinstance(self.settings, Mapping) and "peft_type" in self.settings
             require(plain, f"tuner.settings is {self.settings!r}; give a mapping with PEFT's settings and peft_type")
-
-    def __init__(self, config: Config) -> None:
-        self.config = config
 
     def peft_config(self) -> PeftConfig:
         """See Tuner.peft_config; raises ConfigError for settings that PEFT refuses."""
@@ -141,16 +137,14 @@ def tune(backbone: Backbone, config: Any, *, whole: bool = False) -> None:
     require(
         not wanted.is_prompt_learning, f"{wanted.peft_type} adds tokens, not weights; choose LoRA or another that tunes layers"
     )
-    _ = backbone.fingerprint  # Of the model as it came: what is put in must not count.
-    try:
-        with _quiet():
-            backbone.model = get_peft_model(backbone.model, wanted)
-    except (ValueError, TypeError, NotImplementedError) as error:
-        raise ConfigError(f"PEFT cannot tune {backbone.name}: {error}") from None
-    backbone.tuned = True
-    backbone.model.eval()
-    if not whole:
-        _freeze_unread(backbone)
+
+    def wrapped(model: Any) -> Any:
+        try:
+            return get_peft_model(model, wanted)
+        except (ValueError, TypeError, NotImplementedError) as error:
+            raise ConfigError(f"PEFT cannot tune {backbone.name}: {error}") from None
+
+    _put_in(backbone, wrapped, whole=whole)
     require(
         bool(tuned_parameters(backbone)),
         f"{wanted.peft_type} gives {backbone.name} nothing to train up to layer {max(backbone.layers)}, the deepest read; "
@@ -167,12 +161,7 @@ def load(backbone: Backbone, folder: Path) -> None:
     from peft import PeftModel
 
     _check_free(backbone)
-    _ = backbone.fingerprint
-    with _quiet():
-        backbone.model = PeftModel.from_pretrained(backbone.model, str(folder), is_trainable=True)
-    backbone.tuned = True
-    backbone.model.eval()
-    _freeze_unread(backbone)
+    _put_in(backbone, lambda model: PeftModel.from_pretrained(model, str(folder), is_trainable=True))
 
 
 def _check_free(backbone: Backbone) -> None:
@@ -182,18 +171,16 @@ def _check_free(backbone: Backbone) -> None:
     )
 
 
-def _freeze_unread(backbone: Backbone) -> None:
-    """Leave out of training what no gradient can reach: the layers behind the deepest one that is read."""
-    for layer in backbone.unread_layers:
-        layer.requires_grad_(False)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep from the user what PEFT and transformers warn each other of."""
+def _put_in(backbone: Backbone, wrapped: Callable[[Any], Any], *, whole: bool = False) -> None:
+    """Put PEFT's model in place of the backbone's own, and leave out of training what no gradient can reach."""
+    _ = backbone.fingerprint  # Of the model as it came: what is put in must not count.
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        yield
+        warnings.simplefilter("ignore", FutureWarning)  # What PEFT and transformers warn each other of.
+        backbone.model = wrapped(backbone.model)
+    backbone.tuned = True
+    backbone.model.eval()
+    for layer in () if whole else backbone.unread_layers:
+        layer.requires_grad_(False)
 
 
 def files(backbone: Backbone) -> dict[str, bytes]:
