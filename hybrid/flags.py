@@ -210,10 +210,10 @@ def read_text(source: str | None) -> str:
     """Return the text of a file, or of standard input for None; raise InputError where it is no UTF-8 text."""
     name = source or "standard input"
     try:
-        data = sys.stdin.buffer.read() if source is None else Path(source).read_bytes()
+        data = sys.stdin.buffer.read() if source is None else Path(source).expanduser().read_bytes()
     except OSError as error:
         raise InputError(f"cannot read {name}: {error.strerror}; give a file that exists") from None
     try:
-        return data.decode("utf-8")
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{name} is not UTF-8 text (byte {error.start}); save it as UTF-8") from None

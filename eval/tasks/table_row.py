@@ -164,6 +164,16 @@ class RowReader:
             where=f"{source} {record.place}",
         )
 
+    def ask(self, record: Record) -> Problem:
+        """Return the problem of a row without a look at its answer; its spans are read where it has some.
+
+        Raises:
+            InputError: the row is no prompt.
+        """
+        prompt = _text(record.values.get(self.config.prompt_column), self.config.prompt_column, "a prompt")
+        spans = record.values.get(self.config.spans_column or "")
+        return Problem(prompt, (), spans=self._spans(spans, prompt) if spans else ())
+
     def _difficulty(self, record: Record, prompt: str) -> int:
         name = self.config.difficulty_column
         if name is None:
@@ -260,7 +270,7 @@ def _text(value: Any, name: str, what: str) -> str:
         raise InputError(f'"{name}" is {value!r:.40} of type {type(value).__name__}; it must be text')
     if not value.strip():
         raise InputError(f'"{name}" is empty; write {what}, or drop the row')
-    _check_text(value, name)
+    check_text(value, name)
     return value
 
 
@@ -280,11 +290,12 @@ def _scalar(value: Any, name: str) -> str:
         return str(value)
     if not isinstance(value, str):
         raise InputError(f'"{name}" is {value!r:.40} of type {type(value).__name__}; give text, a whole number or a list of them')
-    _check_text(value, name)
+    check_text(value, name)
     return value
 
 
-def _check_text(text: str, name: str) -> None:
+def check_text(text: str, name: str) -> None:
+    """Raise InputError, which calls the text by its name, where it holds what no text holds."""
     for character, what in (("\x00", "a NUL character"), ("\ufffd", "bytes that are no UTF-8")):
         if character in text:
             raise InputError(f'"{name}" holds {what} at character {text.index(character)}; save the file as clean UTF-8')

@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
+from hybrid.cli import console
 from hybrid.cli.bench import BenchCommand
 from hybrid.cli.doctor import DoctorCommand, version
 from hybrid.cli.import_checkpoint import ImportCommand
@@ -43,6 +44,7 @@ PATIENCE_SECONDS = 3.0
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return 0, or 2 after one line on standard error for a user's mistake."""
     words = list(sys.argv[1:] if argv is None else argv)
+    console.prepare()
     try:
         if words and words[0] in ("--version", "-V"):
             print(f"hybrid {version()}")
@@ -71,6 +73,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         _complain("interrupted; the same command resumes")
         return 130
+    finally:
+        if console.lost():
+            _complain(str(console.lost()))
     return 0
 
 

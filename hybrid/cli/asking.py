@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import json
+import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from hybrid.errors import InputError
+from hybrid.errors import DataError, InputError
+from hybrid.eval.tasks.table_row import RowReader, TableConfig, check_text
+from hybrid.eval.tasks.table_source import is_table, records
 from hybrid.flags import read_text
 from hybrid.halting import HALTING
 from hybrid.kinds import require
-from hybrid.problem import Problem, Span
+from hybrid.problem import Problem
 from hybrid.search import SearchConfig
 
 Precision = Literal["float32", "bfloat16", "float16", "int8", "nf4"] | None
@@ -20,6 +23,15 @@ Precision = Literal["float32", "bfloat16", "float16", "int8", "nf4"] | None
 
 SHIPPED = "examples/sudoku4"
 """The trained head that lies in this repository."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A prompt, and where it stands in a table: nothing for a single one. One that cannot be read is an error instead."""
+
+    problem: Problem | None
+    place: str = ""
+    error: InputError | None = None
 
 
 @dataclass(frozen=True)
@@ -33,19 +45,29 @@ class Asking:
     num_steps: int | None = None
     halting: Any = field(default=None, metadata={"kinds": HALTING})
     search: SearchConfig = field(default_factory=SearchConfig)
+    strict: bool = False
 
-    def prompts(self) -> list[Problem]:
-        """Return the prompts: the argument; a file (.jsonl: one `prompt` a line, also its `spans`); or standard input."""
+    def asked(self, model: Any) -> Iterator[Asked]:
+        """Yield the prompts: the argument, a text file or standard input as one; or the rows of a table.
+
+        A prompt stands in the column that the head was trained on, or in `prompt`; its spans likewise.
+        """
         if self.prompt is not None:
             require(self.file is None, "give a prompt or --file, not both")
-            found = [Problem(self.prompt.replace("\\n", "\n"), ())]
-        elif self.file is not None and self.file.endswith(".jsonl"):
-            found = _prompts_of_lines(self.file, read_text(self.file))
+            yield Asked(Problem(_plain(self.prompt.replace("\\n", "\n"), "the prompt"), ()))
+        elif self.file is None or not is_table(self.file):
+            yield Asked(Problem(_plain(read_text(self.file), self.file or "standard input"), ()))
         else:
-            found = [Problem(read_text(self.file), ())]
-        if not any(problem.prompt.strip() for problem in found):
-            raise InputError("the prompt is empty; give the text of a problem")
-        return found
+            yield from _rows(self.file, model.config.task or {})
+
+    def tell(self, asked: Asked, error: InputError) -> None:
+        """Name a row without an answer and say why; raise the error of a single prompt, or of the first row with --strict."""
+        if not asked.place:
+            raise error
+        said = f"{self.file} {asked.place}: {error}"
+        if self.strict:
+            raise InputError(said)
+        print(f"hybrid: {' '.join(said.split())}", file=sys.stderr)
 
     def load(self) -> Any:
         """Return the model, where the machine computes fastest."""
@@ -57,23 +79,32 @@ class Asking:
         return HybridModel.from_pretrained(self.model, precision=self.precision).to(usual_device())
 
 
-def _prompts_of_lines(name: str, text: str) -> list[Problem]:
-    prompts = []
-    for number, line in enumerate(text.split("\n"), 1):
+def check_all(failed: int, count: int) -> None:
+    """Raise DataError where some of several prompts got no answer."""
+    if failed:
+        raise DataError(f"{failed:,} of {count:,} prompts got no answer, for the reasons above; mend them and ask again")
+
+
+def _plain(text: str, name: str) -> str:
+    """Return a prompt without what files have and an argument has not: a mark at the beginning, CR LF, a last line's end."""
+    plain = text.removeprefix("\ufeff").replace("\r\n", "\n").strip("\n")
+    if not plain.strip():
+        raise InputError("the prompt is empty; give the text of a problem")
+    check_text(plain, name)
+    return plain
+
+
+def _rows(file: str, task: Mapping[str, Any]) -> Iterator[Asked]:
+    prompts, spans = (task.get("prompt_column") or "prompt", "prompt"), (task.get("spans_column") or "spans", "spans")
+    first = next(records(file, (), (*prompts, *spans)), None)
+    if first is None:
+        raise InputError(f"{file} holds no rows; give a file with at least one")
+    prompt, places = (next((name for name in names if name in first.values), names[0]) for names in (prompts, spans))
+    reader = RowReader(TableConfig(train=file, prompt_column=prompt, spans_column=places))
+    for record in records(file, (prompt,), (places,)):
         try:
-            record = json.loads(line) if line.strip() else None
-            prompt, spans = (record["prompt"], record.get("spans")) if record is not None else (None, None)
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise InputError(f'line {number} of {name} is no JSON object with a "prompt"; mend the line') from None
-        if prompt is not None:
-            if not isinstance(prompt, str):
-                raise InputError(f'"prompt" in line {number} of {name} is {prompt!r}; it must be text')
-            prompts.append(Problem(prompt, (), spans=_spans(spans or (), f"line {number} of {name}")))
-    return prompts
-
-
-def _spans(value: Any, where: str) -> tuple[Span, ...]:
-    try:
-        return tuple((int(start), int(end)) for start, end in value)
-    except (TypeError, ValueError):
-        raise InputError(f'"spans" in {where} is {value!r:.60}; give a list of [start, end]') from None
+            if record.fault:
+                raise InputError(record.fault)
+            yield Asked(reader.ask(record), record.place)
+        except InputError as error:
+            yield Asked(None, record.place, error)

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hybrid.cli.asking import Asking
+from hybrid.cli.asking import Asking, check_all
+from hybrid.errors import InputError
 from hybrid.eval.tasks import TASKS
 
 if TYPE_CHECKING:
@@ -23,12 +24,14 @@ class InspectCommand(Asking):
     Args:
         prompt: the problem; \\n stands for a new line. Without it, --file or standard input is read.
         model: folder of a trained head.
-        file: text file with one prompt, or .jsonl with a `prompt` in each line (and its `spans`, where the head reads them).
+        file: text file with one prompt, or a table (.csv, .tsv, .jsonl, .json, .parquet, ...) with a `prompt` in each row (and
+            its `spans`, where the head reads them). A row that cannot be answered is named, and the others go on.
         precision: of the language model: float32, bfloat16, float16, int8 or nf4; a warning tells where the head was trained
             on another. None takes the trained one.
         num_steps: most supervision steps.
         halting: halting rule for this call.
         search: noisy trajectories.
+        strict: stop at the first row that cannot be answered.
         plots: folder for pictures: course.png (loss, exact match, motion and halting over unseen problems of the task),
             answer.png and answer.gif (the first prompt's answer forming).
         num_problems: problems behind course.png.
@@ -43,40 +46,27 @@ class InspectCommand(Asking):
 
     def run(self) -> None:
         """Draw every step in the terminal."""
-        from rich.columns import Columns
-        from rich.console import Console
-        from rich.panel import Panel
-
         from hybrid.eval.checked import answered, task_of, understood
 
         model = self.load()
         task = task_of(model) if self.task is None else TASKS.build(self.task)
-        console = Console()
-        for place, problem in enumerate(self.prompts()):
-            options: Any = {"halting": self.halting, "num_steps": self.num_steps, "search": self.search}
-            rules = task if self.task is None else None  # A task that is given only draws.
-            problem = understood(rules, problem)
-            solution, prompt = answered(model, [problem], task=rules, **options)[0], problem.prompt
-            before: Sequence[tuple[str, ...] | None] = (None, *solution.trajectory)
-            panels = [
-                Panel(task.show(prompt, symbols, last), title=f"step {number}", subtitle=f"{moved:.2f}", expand=False)
-                for number, (symbols, last, moved) in enumerate(
-                    zip(solution.trajectory, before, solution.motion, strict=False), 1
-                )
-            ]
-            if self.plots is not None and place == 0:
-                self._draw(model, task, prompt, solution)
-            console.print(prompt.strip(), highlight=False, markup=False)
-            console.print(Columns(panels))
-            console.print(
-                "Coloured: changed in that step. Below each: how far the latent state moved, relative to its size.", style="dim"
-            )
-            for number, thought in enumerate(solution.thoughts, 1):
-                console.print(f"thoughts at step {number}: {' '.join(thought)}", highlight=False, markup=False)
-            stop = "halted by itself" if solution.halted else "took every step allowed"
-            checked = {True: "; it follows the rules", False: "; it breaks a rule", None: ""}[solution.verified]
-            sure = f"probability of being right {solution.confidence:.3f}{checked}"
-            console.print(f"{solution.steps} steps, {stop}; {sure}", highlight=False)
+        rules = task if self.task is None else None  # A task that is given only draws.
+        options: Any = {"halting": self.halting, "num_steps": self.num_steps, "search": self.search}
+        failed = count = 0
+        for count, asked in enumerate(self.asked(model), 1):
+            try:
+                if asked.problem is None:
+                    raise asked.error or InputError("the prompt cannot be read")
+                problem = understood(rules, asked.problem)
+                solution = answered(model, [problem], task=rules, **options)[0]
+            except InputError as error:
+                self.tell(asked, error)
+                failed += 1
+                continue
+            if self.plots is not None and count == 1:
+                self._draw(model, task, problem.prompt, solution)
+            _show(task, problem.prompt, solution)
+        check_all(failed, count)
 
     def _draw(self, model: HybridModel, task: Task, prompt: str, solution: Solution) -> None:
         from hybrid.eval.thinking import course, draw_course, draw_path
@@ -85,3 +75,27 @@ class InspectCommand(Asking):
         draw_path(task, prompt, solution, folder)
         draw_course(course(model, task.problems("test", self.num_problems), self.depth), folder / "course.png")
         print(f"wrote {folder}/course.png, answer.png and answer.gif")
+
+
+def _show(task: Task, prompt: str, solution: Solution) -> None:
+    from rich.columns import Columns
+    from rich.console import Console
+    from rich.panel import Panel
+
+    console = Console()
+    before: Sequence[tuple[str, ...] | None] = (None, *solution.trajectory)
+    panels = [
+        Panel(task.show(prompt, symbols, last), title=f"step {number}", subtitle=f"{moved:.2f}", expand=False)
+        for number, (symbols, last, moved) in enumerate(zip(solution.trajectory, before, solution.motion, strict=False), 1)
+    ]
+    console.print(prompt.strip(), highlight=False, markup=False)
+    console.print(Columns(panels))
+    console.print(
+        "Coloured: changed in that step. Below each: how far the latent state moved, relative to its size.", style="dim"
+    )
+    for number, thought in enumerate(solution.thoughts, 1):
+        console.print(f"thoughts at step {number}: {' '.join(thought)}", highlight=False, markup=False)
+    stop = "halted by itself" if solution.halted else "took every step allowed"
+    checked = {True: "; it follows the rules", False: "; it breaks a rule", None: ""}[solution.verified]
+    sure = f"probability of being right {solution.confidence:.3f}{checked}"
+    console.print(f"{solution.steps} steps, {stop}; {sure}", highlight=False)

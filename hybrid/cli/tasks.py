@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from hybrid.cli.console import json_line
 from hybrid.eval.tasks import TASKS
 from hybrid.kinds import require
 
@@ -40,6 +40,6 @@ class TasksCommand:
         task = TASKS.build(chosen)
         for problem in task.problems(self.split, self.num_problems):  # type: ignore[arg-type]
             if self.json:
-                print(json.dumps({name: getattr(problem, name) for name in problem.__slots__}, ensure_ascii=False))
+                print(json_line({name: getattr(problem, name) for name in problem.__slots__}))
             else:
                 print(f"{problem.prompt.rstrip()}\n\n{task.worked(problem)}\n")
