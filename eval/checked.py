@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from hybrid.errors import Faults, HybridError, InputError
 from hybrid.eval.tasks import TASKS
 from hybrid.eval.tasks.task import Task
+from hybrid.kinds import require
 from hybrid.problem import Problem
 from hybrid.search import SearchConfig
 
@@ -30,14 +31,19 @@ def task_of(model: HybridModel) -> Task:
     return TASKS.build(TASKS.from_dict(model.config.task))
 
 
-def known_task(model: HybridModel) -> Task | None:
-    """Return the task of a head where it knows rules or writings; None where it knows none, has no name or cannot be made."""
+def any_task(model: HybridModel) -> Task | None:
+    """Return the task that a head was trained on; None where it has no name or cannot be made."""
     try:
-        task = task_of(model)
+        return task_of(model)
     except (HybridError, OSError):
         return None
+
+
+def known_task(model: HybridModel) -> Task | None:
+    """Return the task of a head where it knows rules or writings; None where it knows none."""
+    task = any_task(model)
     own = any(getattr(type(task), name) is not getattr(Task, name) for name in ("understood", "refuse", "check"))
-    return task if own else None
+    return task if task is not None and own else None
 
 
 def understood(task: Task | None, problem: Problem) -> Problem:
@@ -88,9 +94,19 @@ def solve(
     return think_again(model, asked, answered(model, asked, task=task, **options), retries, task=task, **options)
 
 
-def answered(model: HybridModel, problems: Sequence[Problem], *, task: Task | None, **options: Any) -> list[Solution]:
-    """Answer understood problems as `model.solve` does, and check each answer."""
-    return [_checked(task, problem, each) for problem, each in zip(problems, model.solve(problems, **options), strict=True)]
+def answered(
+    model: HybridModel, problems: Sequence[Problem], *, task: Task | None, batch_size: int = 32, **options: Any
+) -> list[Solution]:
+    """Answer understood problems as `model.solve` does, with the confidence after every step, and check each answer."""
+    require(batch_size >= 1, f"batch_size is {batch_size}; give at least 1")
+    found: list[Solution] = []
+    for start in range(0, len(problems), batch_size):
+        features = model.read(problems[start : start + batch_size])
+        thoughts = model.think(features, **options)
+        sure = thoughts.halt[:, :, 0].sigmoid().tolist()
+        written = zip(model.write(thoughts, features), sure, strict=True)
+        found += [replace(solution, confidences=tuple(row[: solution.steps])) for solution, row in written]
+    return [_checked(task, problem, each) for problem, each in zip(problems, found, strict=True)]
 
 
 def think_again(

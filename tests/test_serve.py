@@ -69,6 +69,7 @@ def test_completions_take_one_prompt_or_several(client, model):
 def test_solve_tells_every_step(client):
     data = client.post("/v1/solve", json={"prompt": "Sort: 3 1 2", "num_steps": 3}).json()
     assert len(data["trajectory"]) == len(data["motion"]) == data["steps"] and data["verified"] is None
+    assert data["confidences"][-1] == pytest.approx(data["confidence"]) and len(data["confidences"]) == data["steps"]
     both = client.post("/v1/solve", json={"context": "Sort:", "questions": ["3 1", "4 2"]}).json()
     assert len(both["answers"]) == 2 and both["answers"][0]["understood"] == "Sort: 3 1"
 
@@ -119,14 +120,14 @@ class Slow:
     """Lets a head's answers wait for `go`, and counts how many prompts it gets together."""
 
     def __init__(self, model, monkeypatch):
-        self.go, self.sizes, own = threading.Event(), [], type(model).solve
+        self.go, self.sizes, own = threading.Event(), [], type(model).think
 
-        def solve(head, prompts, **options):
+        def think(head, features, **options):
             self.go.wait(20)
-            self.sizes.append(len(prompts))
-            return own(head, prompts, **options)
+            self.sizes.append(len(features.num_answers))
+            return own(head, features, **options)
 
-        monkeypatch.setattr(type(model), "solve", solve)
+        monkeypatch.setattr(type(model), "think", think)
 
 
 def test_what_waits_is_answered_together_and_the_queue_is_bounded(make, model, monkeypatch):
@@ -192,15 +193,15 @@ def test_a_request_that_waits_too_long_and_a_full_queue_are_told_by_their_status
 
 
 def test_one_that_breaks_a_batch_is_told_alone_and_the_others_are_answered(make, model, monkeypatch):
-    own, go = type(model).solve, threading.Event()
+    own, go = type(model).read, threading.Event()
 
-    def solve(head, problems, **options):
+    def read(head, problems):
         go.wait(20)
         if any("9 9" in problem.prompt for problem in problems):
             raise InputError("900 positions, but there is room for 128")
-        return own(head, problems, **options)
+        return own(head, problems)
 
-    monkeypatch.setattr(type(model), "solve", solve)
+    monkeypatch.setattr(type(model), "read", read)
     asked = make().ask("sorter", "Sort: 2 1", "Sort: 9 9", "Sort: 4 1")
     go.set()
     assert [asked[place].result(20).by for place in (0, 2)] == ["head"] * 2

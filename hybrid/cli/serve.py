@@ -25,6 +25,8 @@ class ServeCommand:
             server (another one, by URL); none refuses such prompts.
         least_confidence: probability of being right under which the fallback is asked.
         fallback_tokens: most tokens that it writes.
+        chain_tokens: most tokens of a chain of thought that the language model writes beside an answer, where the page or
+            a client asks for one; 0 offers none.
         most_waiting: prompts that may wait; more get 429.
         most_together: prompts that are thought about at once.
         most_characters: of a prompt; longer ones get 413.
@@ -38,6 +40,7 @@ class ServeCommand:
     fallback: Any = field(default=None, metadata={"kinds": ENGINES})
     least_confidence: float = 0.5
     fallback_tokens: int = 512
+    chain_tokens: int = 512
     most_waiting: int = 256
     most_together: int = 32
     most_characters: int = 20_000
@@ -47,6 +50,7 @@ class ServeCommand:
         require(bool(self.model), "give --model, the folder of a trained head")
         for name in ("fallback_tokens", "most_waiting", "most_together", "most_characters"):
             require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}; give at least 1")
+        require(self.chain_tokens >= 0, f"chain_tokens is {self.chain_tokens}; give at least 0")
         require(self.timeout_seconds > 0, f"timeout_seconds is {self.timeout_seconds}; give more than 0")
         require(0 <= self.least_confidence <= 1, f"least_confidence is {self.least_confidence}; give 0 to 1")
         require(0 <= self.port <= 65535, f"port is {self.port}; give 0 to 65535")
@@ -60,7 +64,7 @@ class ServeCommand:
             from hybrid.serve.server import Server
         except ImportError as error:
             raise ConfigError(f"hybrid serve needs {error.name}; pip install 'hybrid-reasoner[serve]'") from None
-        from hybrid.eval.checked import known_task
+        from hybrid.eval.checked import any_task
         from hybrid.serve.batcher import Batcher
 
         heads = self.heads()
@@ -68,14 +72,15 @@ class ServeCommand:
         fallback: Any = None if self.fallback is None else ENGINES.build(self.fallback, first.backbone)
         batcher = Batcher(
             heads,
-            {name: known_task(model) for name, model in heads.items()},
+            {name: any_task(model) for name, model in heads.items()},
             most_waiting=self.most_waiting,
             most_together=self.most_together,
             fallback=fallback,
             least_confidence=self.least_confidence,
             fallback_tokens=self.fallback_tokens,
         )
-        bounds: Any = {"most_characters": self.most_characters, "timeout_seconds": self.timeout_seconds}
+        names = ("most_characters", "timeout_seconds", "chain_tokens")
+        bounds: Any = {name: getattr(self, name) for name in names}
         server = Server(batcher, examples={name: examples(model) for name, model in heads.items()}, **bounds)
         print(f"{', '.join(heads)}: http://{self.host}:{self.port}/ (Ctrl-C ends it)", flush=True)
         grace = int(self.timeout_seconds) + 1

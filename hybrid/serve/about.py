@@ -31,7 +31,7 @@ async def metrics(server: TheServer) -> str:
 @router.get("/v1/models")
 async def models(server: TheServer) -> dict[str, Any]:
     """List the heads as OpenAI lists models."""
-    own = {"object": "model", "created": server.began, "owned_by": "hybrid"}
+    own = {"object": "model", "created": server.began, "owned_by": "hybrid", "chain_tokens": server.chain_tokens}
     return {"object": "list", "data": [{"id": name, **own} for name in server.batcher.heads]}
 
 

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 
-from hybrid.serve import about, completions, solving
+from hybrid.serve import about, chain_route, completions, solving
 from hybrid.serve.middleware import Bounded, Counted
 from hybrid.serve.refused import DOCUMENTED, tell_faults
 from hybrid.serve.requests import MOST_PROMPTS
@@ -32,7 +32,7 @@ def build(server: Server, *, stop: Callable[[], None] = lambda: None) -> FastAPI
     app = FastAPI(title="hybrid", version="1", lifespan=life, docs_url="/docs", redoc_url=None, responses=DOCUMENTED)
     app.state.server = server
     tell_faults(app)
-    for part in (about, solving, completions):
+    for part in (about, solving, completions, chain_route):
         app.include_router(part.router)
     app.get("/", include_in_schema=False)(page)
     app.mount("/page", StaticFiles(directory=PAGE))

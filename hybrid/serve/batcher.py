@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from hybrid.eval.engines import Engine
     from hybrid.eval.tasks.task import Task
     from hybrid.model import HybridModel
+    from hybrid.serve.writing import Writing
     from hybrid.solution import Solution
+
+MOST_WRITINGS = 8
+"""Texts that may be asked for at once; one is written at a time."""
 
 
 class QueueFull(HybridError):
@@ -91,6 +95,7 @@ class Batcher:
         self.counts: Counter[str] = Counter()
         self.busy_seconds = 0.0
         self._waiting: deque[Ask] = deque()
+        self._writings: deque[Writing] = deque()
         self._changed = threading.Condition()
         self._stopping = False
         self._others = ThreadPoolExecutor(8, thread_name_prefix="fallback")
@@ -110,8 +115,7 @@ class Batcher:
             Stopping: the server ends.
         """
         with self._changed:
-            if self._stopping:
-                raise Stopping("the server is stopping; ask another one, or later")
+            self._check_going()
             self._waiting = deque(asked for asked in self._waiting if not asked.answer.cancelled())
             if len(self._waiting) + len(prompts) > self.most_waiting:
                 raise QueueFull(f"{len(self._waiting)} prompts wait already, {self.most_waiting} may; try again in a moment")
@@ -120,24 +124,54 @@ class Batcher:
             self._changed.notify()
         return [asked.answer for asked in added]
 
+    def write(self, writing: Writing) -> None:
+        """Write a text between the answers of heads, a piece at a time, behind those that others asked for.
+
+        Raises:
+            QueueFull: too many texts wait.
+            Stopping: the server ends.
+        """
+        with self._changed:
+            self._check_going()
+            self._writings = deque(each for each in self._writings if not each.unread)
+            if len(self._writings) >= MOST_WRITINGS:
+                raise QueueFull(f"{len(self._writings)} texts wait already; try again in a moment")
+            self._writings.append(writing)
+            self._changed.notify()
+
     def stop(self, *, seconds: float | None = None) -> None:
-        """Take nothing more, answer what was accepted, and end."""
+        """Take nothing more, answer what was accepted, and end; a text that is being written ends where it is."""
         with self._changed:
             self._stopping = True
             self._changed.notify()
         self._thread.join(seconds)
         self._others.shutdown(wait=seconds is None, cancel_futures=True)
 
+    def _check_going(self) -> None:
+        if self._stopping:
+            raise Stopping("the server is stopping; ask another one, or later")
+
     def _work(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._waiting or self._stopping)
-                if not self._waiting:
-                    return
-                together = self._taken()
+                self._changed.wait_for(lambda: self._waiting or self._writings or self._stopping)
+                if self._stopping and not self._waiting:
+                    break
+                together = self._taken() if self._waiting else []
             began = time.perf_counter()
             self._answer([asked for asked in together if asked.answer.set_running_or_notify_cancel()])
+            self._write_on()
             self.busy_seconds += time.perf_counter() - began
+        for writing in self._writings:
+            writing.tell(Stopping("the server is stopping"))
+
+    def _write_on(self) -> None:
+        """Write one piece of the first text: heads wait for no more than that."""
+        with self._changed:
+            first = self._writings[0] if self._writings else None
+        if first is not None and not first.go_on():
+            with self._changed:
+                self._writings = deque(each for each in self._writings if each is not first)
 
     def _taken(self) -> list[Ask]:
         """Take the first that waits, and those behind it that ask the same head for as many steps."""

@@ -53,10 +53,14 @@ DOCUMENTED: dict[int | str, dict[str, Any]] = {
 """How the faults stand in the OpenAPI document."""
 
 
+def fault(status: int, message: str) -> dict[str, Any]:
+    """Return the body that tells a fault."""
+    return Faulty(error=Fault(message=message, type=KINDS.get(status, "server_error"), code=status)).model_dump()
+
+
 def told(status: int, message: str, headers: dict[str, str] | None = None) -> JSONResponse:
     """Return the answer that tells a fault."""
-    body = Faulty(error=Fault(message=message, type=KINDS.get(status, "server_error"), code=status))
-    return JSONResponse(body.model_dump(), status, headers)
+    return JSONResponse(fault(status, message), status, headers)
 
 
 async def _refused(request: Request, error: Refused) -> JSONResponse:

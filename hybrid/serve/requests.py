@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 MOST_PROMPTS = 256
 """Prompts that one request may hold."""
+MOST_SYMBOLS = 10_000
+"""Symbols of an answer that one request may hold."""
 Text = Annotated[str, Field(min_length=1)]
 
 
@@ -61,3 +63,14 @@ class Solve(Fields):
     prompt: Text | None = None
     context: Text | None = None
     questions: Annotated[list[Text], Field(min_length=1, max_length=MOST_PROMPTS)] | None = None
+
+
+class Aloud(BaseModel):
+    """A request for a chain of thought of the language model itself."""
+
+    model: str | None = None
+    prompt: Text
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    answer: Annotated[list[str], Field(max_length=MOST_SYMBOLS)] = Field(
+        default=[], description="the head's symbols, to be compared with"
+    )

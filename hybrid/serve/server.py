@@ -21,11 +21,20 @@ class Server:
         most_characters: of a prompt.
         timeout_seconds: most that a request waits.
         examples: prompts to click on the page, by the names of heads.
+        chain_tokens: most tokens of a chain of thought; 0 writes none.
     """
 
-    def __init__(self, batcher: Batcher, *, most_characters: int, timeout_seconds: float, examples: dict[str, list[str]]) -> None:
+    def __init__(
+        self,
+        batcher: Batcher,
+        *,
+        most_characters: int,
+        timeout_seconds: float,
+        examples: dict[str, list[str]],
+        chain_tokens: int = 0,
+    ) -> None:
         self.batcher, self.most_characters, self.timeout_seconds = batcher, most_characters, timeout_seconds
-        self.examples = examples
+        self.examples, self.chain_tokens = examples, chain_tokens
         self.requests: dict[tuple[str, int], int] = {}
         self.seconds: list[float] = [0.0, 0.0]
         self.began = int(time.time())
