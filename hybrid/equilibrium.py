@@ -36,11 +36,6 @@ class Solution:
     iterations: int
 
 
-def _apart(image: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
-    """Return each row's relative residual (b,), positions outside the mask (b, l) left out."""
-    return _size(image - value, mask) / _size(image, mask).clamp(min=1e-12)
-
-
 def _size(tensor: Tensor, mask: Tensor | None) -> Tensor:
     """Return each row's norm (b,), positions outside the mask (b, l) left out."""
     inside = torch.ones_like(tensor[..., :1]) if mask is None else mask[..., None].to(tensor.dtype)
@@ -65,7 +60,8 @@ def iterate(function: Map, start: Tensor, *, tolerance: float, max_iterations: i
     for count in range(1, max_iterations + 1):
         moved = function(value)
         left = residual_b >= tolerance
-        residual_b = torch.where(left, _apart(moved, value, mask), residual_b)
+        apart_b = _size(moved - value, mask) / _size(moved, mask).clamp(min=1e-12)
+        residual_b = torch.where(left, apart_b, residual_b)
         value = torch.where(_rows(left, value), moved, value)
         if not bool((residual_b >= tolerance).any()):
             break
@@ -81,13 +77,11 @@ GROWTH = 2.0
 """A term of the adjoint series that is larger than this many times the first ends the series: it would not converge."""
 
 
-def neumann(
-    product: Map, first: Tensor, *, tolerance: float, max_iterations: int, mask: Tensor | None = None, growth: float = GROWTH
-) -> Solution:
+def neumann(product: Map, first: Tensor, *, tolerance: float, max_iterations: int, mask: Tensor | None = None) -> Solution:
     """Sum first + product(first) + product(product(first)) + ..., row by row, which solves s = first + product(s).
 
     The series converges where the map contracts. Elsewhere, as at a point that is none of rest, its terms grow, and a
-    row's sum ends before the first that is larger than `growth` times `first`: at worst it is `first` itself, with which
+    row's sum ends before the first that is larger than GROWTH times `first`: at worst it is `first` itself, with which
     the gradient is that of one cycle ("JFB", arXiv 2103.12803).
 
     Args:
@@ -96,10 +90,9 @@ def neumann(
         tolerance: of a row's relative residual.
         max_iterations: most calls of `product`.
         mask: (b, l) bool, the positions that count; None for all.
-        growth: of a term against the first one.
     """
     total, term, count = first, first, 0
-    most_b = growth * _size(first, mask)
+    most_b = GROWTH * _size(first, mask)
     residual_b = torch.full((len(first),), float("inf"), device=first.device)
     left = torch.ones(len(first), dtype=torch.bool, device=first.device)
     for count in range(1, max_iterations + 1):
@@ -120,12 +113,10 @@ class FixedPoint(Gradient):
     After each run `residual` holds the largest relative residual and `iterations` the cycles of the forward solve.
     """
 
+    config: Implicit.Config | Phantom.Config
     whole = True
     residual: float = float("nan")
     iterations: int = 0
-
-    def __init__(self, config: Implicit.Config | Phantom.Config) -> None:
-        self.config = config
 
     def equilibrium(self, core: Core, state: State, workspace: Workspace) -> Tensor:
         """Return the fixed point of the core's cycle from `state`, states side by side (b, l, states * d)."""

@@ -7,6 +7,7 @@ ones (equilibrium.py) look for the fixed point of a cycle instead.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
@@ -25,6 +26,9 @@ class Gradient:
     penalty: Tensor | None = None
     whole: bool = False
     """Whether a run is one solve, which cannot be cut into cycles."""
+
+    def __init__(self, config: Any) -> None:
+        self.config = config
 
     @property
     def twice(self) -> bool:
@@ -57,16 +61,13 @@ class LastCycle(Gradient):
     class Config:
         """No fields."""
 
-    def __init__(self, config: Config) -> None:
-        pass
-
     def num_calls(self, core: Core, total: int) -> int:
         """See Gradient.num_calls."""
         return len(core.cycle())
 
 
 @GRADIENTS.register("one_step")
-class OneStep(LastCycle):
+class OneStep(Gradient):
     """Through the last call of each state only: HRM's choice (arXiv 2506.21734, section 2)."""
 
     @dataclass(frozen=True)
@@ -91,16 +92,15 @@ class LastK(Gradient):
         def __post_init__(self) -> None:
             require(self.k >= 1, f"gradient.k is {self.k}; give at least 1")
 
-    def __init__(self, config: Config) -> None:
-        self.k = config.k
+    config: LastK.Config
 
     def num_calls(self, core: Core, total: int) -> int:
         """See Gradient.num_calls."""
-        return min(self.k, total)
+        return min(self.config.k, total)
 
 
 @GRADIENTS.register("full")
-class Full(LastCycle):
+class Full(Gradient):
     """Through all T cycles of the supervision step: back-propagation through time."""
 
     @dataclass(frozen=True)
