@@ -66,7 +66,7 @@ class Segments(Words):
 
     def forward(self, features: Features) -> Workspace:
         """See Encoder.forward; l = max_answers + R x segments."""
-        words_bpd, links_bp2 = self.words(features)
+        words_bpd, links_bp2, _ = self.words(features)
         slots_bad, answers_ba = self.slots.slots(features)
         segments_bp = _cut(links_bp2[..., 1], len(self.places), features.mask)
         links_bp2 = torch.stack([links_bp2[..., 0], segments_bp], dim=-1)

@@ -14,6 +14,7 @@ from hybrid.adapters.features import Features
 from hybrid.block import at_least_float32, linear, rms_norm
 from hybrid.kinds import ADDED
 from hybrid.problem import Reads
+from hybrid.words import number
 from hybrid.workspace import Workspace
 
 ALONE = -1
@@ -45,6 +46,8 @@ class Words(Encoder):
             context: what a word's states know of: the prompt before it, or its sentence alone. Sentences by themselves are
                 read once however often they come, and say nothing of which prompt they stand in, so that a prompt is not
                 so easily learned by heart; what one says of another ("he") is left to the recursion.
+            left_out: words (in lower case) that get no position: those that nearly every sentence has, such as "is" and "the".
+                What they say is in the states of their neighbours, and the recursion is as much quicker as it is shorter.
         """
 
         max_answers: int = 16
@@ -52,6 +55,7 @@ class Words(Encoder):
         max_places: int = 64
         num_thoughts: int = 0
         context: Literal["prompt", "sentence"] = field(default="prompt", metadata=ADDED)
+        left_out: tuple[str, ...] = field(default=(), metadata=ADDED)
 
         def __post_init__(self) -> None:
             check_counts(replace(self, num_thoughts=1) if self.num_thoughts == 0 else self)
@@ -62,6 +66,7 @@ class Words(Encoder):
         self.project = linear(num_layers * backbone_width, width)
         self.slots = Positions(config.max_answers, width, "max_answers")
         self.places = nn.Parameter(torch.randn(config.max_places, width) * width**-0.5)
+        self.left_out = torch.tensor([number(word) for word in config.left_out], dtype=torch.int32)
         self.max_words, self.num_thoughts = config.max_words, config.num_thoughts
         self.thoughts = nn.Parameter(torch.randn(config.num_thoughts, width) * width**-0.5) if config.num_thoughts else None
 
@@ -72,21 +77,28 @@ class Words(Encoder):
 
     def forward(self, features: Features) -> Workspace:
         """See Encoder.forward; l = max_answers + p."""
-        words_bpd, links_bp2 = self.words(features)
+        words_bpd, links_bp2, mask_bp = self.words(features)
         slots_bad, answers_ba = self.slots.slots(features) if self.thoughts is None else self._with_thoughts(features)
-        x_bld, mask_bl = behind_slots(slots_bad, answers_ba, words_bpd, features.mask)
+        x_bld, mask_bl = behind_slots(slots_bad, answers_ba, words_bpd, mask_bp)
         links_bl2 = F.pad(links_bp2, (0, 0, slots_bad.shape[1], 0), value=ALONE)
         return Workspace(x_bld, features.num_answers, mask_bl, links=links_bl2)
 
-    def words(self, features: Features) -> tuple[Tensor, Tensor]:
-        """Return each word's state (b, p, d) with its place in its sentence, and the links (b, p, 2)."""
-        states_bpkh, links_bp2 = features.states, features.links
+    def words(self, features: Features) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return each word's state (b, p, d) with its place in its sentence, the links (b, p, 2), and which are real."""
+        states_bpkh, links_bp2, mask_bp = features.states, features.links, features.mask
+        check_room(states_bpkh.shape[1], self.max_words, "max_words")
         if links_bp2 is None:
             links_bp2 = states_bpkh.new_zeros(*states_bpkh.shape[:2], 2, dtype=torch.int32)
-        check_room(states_bpkh.shape[1], self.max_words, "max_words")
+        places_bp = places(links_bp2[..., 1]).clamp(max=len(self.places) - 1)
+        if len(self.left_out):
+            left_bp = torch.isin(links_bp2[..., 0], self.left_out.to(links_bp2.device))
+            kept_bp = ~left_bp if mask_bp is None else mask_bp & ~left_bp
+            order_bp = kept_bp.long().argsort(dim=1, descending=True, stable=True)[:, : max(1, int(kept_bp.sum(1).max()))]
+            states_bpkh = states_bpkh.take_along_dim(order_bp[..., None, None], 1)
+            links_bp2 = links_bp2.take_along_dim(order_bp[..., None], 1)
+            places_bp, mask_bp = places_bp.gather(1, order_bp), kept_bp.gather(1, order_bp)
         normal_bpkh = F.layer_norm(at_least_float32(states_bpkh), states_bpkh.shape[-1:]).to(self.project.weight.dtype)
-        read_bpd = rms_norm(self.project(normal_bpkh.flatten(2)))
-        return read_bpd + self.places[places(links_bp2[..., 1]).clamp(max=len(self.places) - 1)], links_bp2
+        return rms_norm(self.project(normal_bpkh.flatten(2))) + self.places[places_bp], links_bp2, mask_bp
 
     def _with_thoughts(self, features: Features) -> tuple[Tensor, Tensor | None]:
         """Return each row's answer slots with the thoughts right behind them, (b, a + t, d), and which are real."""

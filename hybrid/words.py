@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import zlib
 from array import array
+from collections import Counter
 from collections.abc import Sequence
 
 from hybrid.problem import Span
@@ -41,6 +42,27 @@ def links(text: str, words: Sequence[Span]) -> array[int]:
     for start, end in words:
         while sentence < len(ends) and start >= ends[sentence]:
             sentence += 1
-        found.append(zlib.crc32(text[start:end].casefold().encode()) & 0x7FFFFFFF)
+        found.append(number(text[start:end]))
         found.append(sentence)
     return found
+
+
+def number(word: str) -> int:
+    """Return a word's number, the same for every case."""
+    return zlib.crc32(word.casefold().encode()) & 0x7FFFFFFF
+
+
+def common(texts: Sequence[str], share: float = 0.7, least: int = 3) -> list[str]:
+    """Return the words, in lower case and in order, that at least this share of all sentences have; numbers never count.
+
+    None, where a text has fewer sentences than `least` on average: what a list of few words has often may be what it says.
+
+    Example:
+        >>> common(["Ann is big. Bob is not.", "Is Ann big?"], least=1)
+        ['is']
+    """
+    sentences = [part for text in texts for part in END.split(text) if part.strip()]
+    if len(sentences) < least * len(texts):
+        return []
+    found = Counter(word for sentence in sentences for word in set(WORD.findall(sentence.casefold())))
+    return sorted(word for word, count in found.items() if count >= share * len(sentences) and not word.isnumeric())

@@ -123,3 +123,24 @@ def test_thoughts_are_told_with_the_solution(new_model, problems):
     assert len(solution.thoughts) == solution.steps and all(len(thought) == 2 for thought in solution.thoughts)
     assert new_model(layout=layout, encoder=Words.Config(max_answers=3)).solve(["Sort: 3 1 2"])[0].thoughts == ()
     assert model.solve(["Sort: 1 2"], search=SearchConfig(num_trajectories=3))[0].thoughts
+
+
+def test_words_left_out_have_no_position_and_say_nothing():
+    torch.manual_seed(0)
+    prompts = ["Ann is big. Is Bob?", "Bob is"]
+    found = [words.links(prompt, words.spans(prompt)) for prompt in prompts]
+    rows = [torch.randn(len(links) // 2, 2, 8) for links in found]
+    encoder = Words(Words.Config(max_answers=1, left_out=("is", ".")), 2, 8, 16)
+    workspace = encoder(Features.pad(rows, [1, 1], links=found))
+    assert workspace.x.shape == (2, 1 + 4, 16) and workspace.mask.sum(1).tolist() == [5, 2]
+    assert workspace.links[0, 1:].flatten().tolist() == list(found[0][0:2] + found[0][4:6] + found[0][10:14])
+    assert workspace.links[1, 1].tolist() == list(found[1][:2])
+    for row in rows:
+        row[1] = 0.0  # Both have "is" there.
+    again = encoder(Features.pad(rows, [1, 1], links=found))
+    assert torch.equal(again.x[again.mask], workspace.x[workspace.mask])
+
+
+def test_words_of_nearly_every_sentence_are_common_but_numbers_and_short_texts_have_none():
+    text = "The cat is 3. The dog is 3. What is the cow?"
+    assert words.common([text]) == ["is", "the"] and words.common(["1 2 3 4 a", "1 2 3 4 a"]) == []

@@ -21,10 +21,13 @@ from hybrid.problem import Problem
 from hybrid.reasoner import ReasonerConfig
 from hybrid.train.config import TrainConfig
 from hybrid.train.optimizer import Muon
-from hybrid.words import spans
+from hybrid.words import common, spans
 
 LEAST_ROOM, ROOM = 1000, 1.5
 """Words that a head can take: at least so many, and so many times those of the longest training prompt. Room costs nothing."""
+
+LOOKED_AT = 2000
+"""Prompts that are searched for common words."""
 
 
 class Recipe(NamedTuple):
@@ -47,6 +50,7 @@ def plain_language(problems: Sequence[Problem], num_answers: int) -> Recipe:
     longest = max((len(spans(problem.prompt)) for problem in problems), default=0)
     thoughts = max((len(problem.path) for problem in problems), default=0)
     room = max(LEAST_ROOM, int(ROOM * longest))
+    left_out = common([problem.prompt for problem in problems[:: max(1, len(problems) // LOOKED_AT)]])
     block = AttentionBlock.Config(word_heads=1, sentence_heads=1, max_positions=room + num_answers + thoughts)
     reasoner = ReasonerConfig(
         num_cycles=4, num_supervision_steps=1, core=SingleState.Config(num_latent_steps=1), block=block, gradient=Full.Config()
@@ -64,13 +68,18 @@ def plain_language(problems: Sequence[Problem], num_answers: int) -> Recipe:
         mixed_precision="bf16",
     )
     return Recipe(
-        Words.Config(max_answers=num_answers, max_words=room, num_thoughts=thoughts),
+        Words.Config(max_answers=num_answers, max_words=room, num_thoughts=thoughts, left_out=tuple(left_out)),
         reasoner,
         train,
         Projected.Config(),
         [
             *([f"encoder.num_thoughts {thoughts}: slots that are taught the worked steps"] if thoughts else []),
             f"encoder words, for up to {room} words: no pattern says where the answer stands (longest prompt: {longest} words)",
+            *(
+                [f"encoder.left_out {', '.join(left_out)}: nearly every sentence has them; they get no position"]
+                if left_out
+                else []
+            ),
             "block.word_heads 1 and sentence_heads 1: places of the same word, and of the same sentence, see each other",
             "core single_state with gradient full, T = 4, N = 1: binding across sentences needs the whole way back",
             "train.cycle_spread 1: three to five cycles at random, so that what is known after four is known after more",
