@@ -104,14 +104,9 @@ def spread(problems: Sequence[Problem], count: int) -> list[Problem]:
 
 
 def _single_seconds(method: Method, problems: Sequence[Problem]) -> list[float]:
-    """Return the seconds of each problem alone; an answer from disk has the seconds that it took when asked for."""
-    seconds: list[float] = []
-    _attempt(method, problems[:1])  # Warms up the rest.
-    for problem in problems:
-        before = method.recalled_seconds
-        (spent,) = seconds_each(lambda one: _attempt(method, [one]), [problem], warmup=0)
-        seconds.append(spent + method.recalled_seconds - before)
-    return seconds
+    """Return the seconds of each problem alone."""
+    _timed(method, problems[:1])  # Warms up the rest.
+    return [_timed(method, [problem])[1] for problem in problems]
 
 
 QUICK = 1.0
@@ -130,11 +125,10 @@ class _Pace:
 
     def attempt(self, method: Method, problems: Sequence[Problem]) -> list[Attempt]:
         """Answer one batch, and count it."""
-        before = method.recalled_seconds
-        with self.energy, stopwatch() as seconds:
-            found = _attempt(method, problems)
+        with self.energy:
+            found, seconds = _timed(method, problems)
         self.count += len(found)
-        self.seconds += seconds[0] + method.recalled_seconds - before
+        self.seconds += seconds
         return found
 
 
@@ -171,11 +165,14 @@ def _try(method: Method, problems: Sequence[Problem]) -> tuple[list[Attempt], _P
     return found, pace
 
 
-def _attempt(method: Method, problems: Sequence[Problem]) -> list[Attempt]:
-    found = method.attempt(problems)
+def _timed(method: Method, problems: Sequence[Problem]) -> tuple[list[Attempt], float]:
+    """Return a batch's answers and its seconds; an answer from disk has the seconds that it took when asked for."""
+    before = method.recalled_seconds
+    with stopwatch() as seconds:
+        found = method.attempt(problems)
     if len(found) != len(problems):
         raise ValueError(f"{method.name} gave {len(found)} attempts at {len(problems)} problems; return one for each, in order")
-    return found
+    return found, seconds[0] + method.recalled_seconds - before
 
 
 def device_name(device: torch.device) -> str:

@@ -29,12 +29,11 @@ if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
-Along = Literal["step", "cycle", "difficulty", "training problems", "training seconds"]
+Along = Literal["step", "difficulty", "training problems", "training seconds"]
 Cost = Literal["latency_p50_seconds", "flops_mean"]
 
 _ALONG: dict[Along, tuple[str, Callable[[Axes, Sequence[float], str], None]]] = {
     "step": ("supervision steps", count_axis),
-    "cycle": ("cycles", count_axis),
     "difficulty": ("difficulty", plain_axis),
     "training problems": ("training problems", training_size_axis),
     "training seconds": ("training seconds", plain_axis),
@@ -122,7 +121,7 @@ def _style(line: Line) -> dict[str, Any]:
 
 def _marked(places: Sequence[float], along: Along) -> list[int]:
     """Return which points of a line get a marker: of many steps those at powers of two, of a long course some."""
-    if along in ("step", "cycle"):
+    if along == "step":
         return [number for number, place in enumerate(places) if round(place).bit_count() == 1]
     return list(range(0, len(places), max(1, len(places) // 12)))
 

@@ -8,9 +8,8 @@ run_folder.py makes checkpoints whole or not there.
 
 from __future__ import annotations
 
-import contextlib
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +40,11 @@ def load_module_state(module: nn.Module, state: Mapping[str, Tensor]) -> None:
 
 def optimizer_state(optimizer: torch.optim.Optimizer, module: nn.Module) -> State:
     """Return the moments of an optimizer over weights of `module` as `weight|moment`, whole, on the CPU."""
-    moments: list[tuple[str, Tensor]] = []
-    for name, weight in module.named_parameters():
-        moments += [(f"{name}|{kind}", moment) for kind, moment in sorted(optimizer.state.get(weight, {}).items())]
-    return {name: whole(moment).cpu().contiguous() for name, moment in moments}
+    return {
+        f"{name}|{kind}": whole(moment).cpu().contiguous()
+        for name, weight in module.named_parameters()
+        for kind, moment in sorted(optimizer.state.get(weight, {}).items())
+    }
 
 
 def load_optimizer_state(optimizer: torch.optim.Optimizer, module: nn.Module, state: Mapping[str, Tensor]) -> None:
@@ -62,9 +62,8 @@ def load_optimizer_state(optimizer: torch.optim.Optimizer, module: nn.Module, st
 
 def partition_state(optimizer: Any, team: Team) -> State:
     """Return DeepSpeed's partitions, one a process, each in torch's own format as bytes; every process must ask."""
-    kept = {name: value for name, value in optimizer.state_dict().items() if name not in NOT_KEPT}
     file = io.BytesIO()
-    torch.save(kept, file)
+    torch.save({name: value for name, value in optimizer.state_dict().items() if name not in NOT_KEPT}, file)
     own = torch.frombuffer(bytearray(file.getvalue()), dtype=torch.uint8)
     return {f"partition-{rank}": part for rank, part in enumerate(team.together([own]))}
 
@@ -110,20 +109,13 @@ def load_scaler_state(scaler: Any, state: Mapping[str, Tensor]) -> None:
 
 def write(place: Path, parts: Mapping[str, State]) -> None:
     """Write one safetensors file a part; raise OSError where the disk is full."""
-    with _as_os_error():
+    try:
         for name, state in parts.items():
             save_file(state, place / f"{name}.safetensors")
+    except (SafetensorError, RuntimeError) as error:  # What safetensors raises on a full disk.
+        raise OSError((str(error).strip() or type(error).__name__).splitlines()[0]) from None
 
 
 def read(place: Path) -> dict[str, State]:
     """Return what `write` wrote."""
     return {file.stem: load_file(file) for file in sorted(place.glob("*.safetensors"))}
-
-
-@contextlib.contextmanager
-def _as_os_error() -> Iterator[None]:
-    """Turn what safetensors raises on a full disk into the OSError that it is."""
-    try:
-        yield
-    except (SafetensorError, RuntimeError) as error:
-        raise OSError((str(error).strip() or type(error).__name__).splitlines()[0]) from None

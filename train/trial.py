@@ -62,11 +62,9 @@ class TrialStep:
 
     def __call__(self) -> None:
         """Take one step."""
-        kind, half = (
-            self.batch.targets.labels.device.type,
-            torch.float16 if self.config.mixed_precision == "fp16" else torch.bfloat16,
-        )
-        with torch.autocast(kind, half, enabled=self.config.mixed_precision != "no"):
+        precision, device = self.config.mixed_precision, self.batch.targets.labels.device.type
+        half = torch.float16 if precision == "fp16" else torch.bfloat16
+        with torch.autocast(device, half, enabled=precision != "no"):
             out = one_step.forward(self.head, self.batch, self.carry, self.objective)
             ahead = one_step.look_ahead(self.head, self.batch, out, self.objective.halting)
         result = one_step.losses(out, self.objective, ahead, self.carry.steps + 1)

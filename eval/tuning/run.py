@@ -6,6 +6,7 @@ counts the steps alone, not evaluation and saving. How a problem becomes logits 
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -29,10 +30,6 @@ from hybrid.tuner import TUNERS, Lora
 LOG_EVERY_STEPS = 10
 WINDOW = 16
 """Batches sorted by length together: more waste less padding, and mix less."""
-
-
-def _optimizer() -> OptimizerConfig:
-    return OptimizerConfig(learning_rate=1e-3, weight_decay=0.0, warmup_steps=10)
 
 
 @dataclass(frozen=True)
@@ -60,7 +57,9 @@ class TuningConfig:
     """
 
     tuner: Any = family_field(TUNERS, Lora.Config)
-    optimizer: OptimizerConfig = field(default_factory=_optimizer)
+    optimizer: OptimizerConfig = field(
+        default_factory=lambda: OptimizerConfig(learning_rate=1e-3, weight_decay=0.0, warmup_steps=10)
+    )
     learning_rates: tuple[float, ...] = ()
     trial_share: float = 0.2
     batch_size: int = 4
@@ -186,7 +185,7 @@ class Run:
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         value = float(loss.detach())
-        if not torch.isfinite(torch.tensor(value)):
+        if not math.isfinite(value):
             raise TrainingError(
                 f"the loss became {value} at step {self.step}; the last good checkpoint is kept in {self.folder.path}: lower "
                 "optimizer.learning_rate and give another folder, or run again to resume"
