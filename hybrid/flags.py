@@ -6,7 +6,9 @@ A family field (`encoder`, `task`, ...) is chosen with `--encoder NAME`; the fie
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import json
 import re
 import sys
 import typing
@@ -14,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from hybrid import scalars
 from hybrid.errors import ConfigError, InputError
 from hybrid.kinds import Kinds, from_dict
 
@@ -36,16 +39,18 @@ def parse(command: type[Any], argv: Sequence[str], program: str) -> Any:
     for name in repeated:
         if name in given:
             own = given.pop(name)
-            repeated[name] = [own] if isinstance(own, str) else own
+            repeated[name] = [str(each) for each in own] if isinstance(own, list) else [str(own)]
     _choose_kinds(command, "", argv, given)
     parser = jsonargparse.ArgumentParser(prog=program, description=command.__doc__, exit_on_error=False, allow_abbrev=False)
-    _add_fields(parser, command, "", given)
+    leaves = _add_fields(parser, command, "", given)
+    argv = _as_asked(argv, leaves)
     parser.add_argument("--config", metavar="FILE", help="YAML file with the same fields; flags go before it")
     try:
         parser.set_defaults(vars(parser.parse_object(given).as_flat()))
         values = parser.parse_args(argv).as_dict()
     except (jsonargparse.ArgumentError, TypeError, ValueError) as error:
-        raise ConfigError(f"{' '.join(str(error).split())}; see `{program} --help`") from None
+        quote = "; quote what is meant as text" if "<class 'str'>" in str(error) else ""
+        raise ConfigError(f"{' '.join(str(error).split())}{quote}; see `{program} --help`") from None
     values.pop("config", None)
     values |= {name: value for name, value in repeated.items() if values.get(name) is None}
     values = _without_unchosen(values)
@@ -88,7 +93,7 @@ def read_yaml(file: Path) -> dict[str, Any]:
     import yaml
 
     try:
-        data = yaml.safe_load(file.read_text(encoding="utf-8"))
+        data = scalars.load(file.expanduser().read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(f"cannot read {file} as YAML: {' '.join(str(error).split())}") from None
     if not isinstance(data, dict):
@@ -160,24 +165,49 @@ def _flag_value(argv: Sequence[str], flag: str) -> str | None:
     return None
 
 
-def _add_fields(parser: Any, cls: type[Any], prefix: str, given: Mapping[str, Any]) -> None:
+def _as_asked(argv: Sequence[str], leaves: Mapping[str, Any]) -> list[str]:
+    """Spell the lists and mappings among the flags' values as JSON of the types that their fields ask for."""
+    import yaml
+
+    spelled = list(argv)
+    for i, word in enumerate(argv):
+        flag, equals, value = word.partition("=")
+        before = argv[i - 1].removeprefix("--") if i else ""
+        name, text = (flag.removeprefix("--"), value) if equals and flag.startswith("--") else (before, word)
+        if scalars.holds_many(leaves.get(name)) and not (equals and flag.startswith("--") and before in leaves):
+            with contextlib.suppress(yaml.YAMLError):
+                found = scalars.read(scalars.load(text), leaves[name], name)
+                if isinstance(found, list | dict):
+                    spelled[i] = f"{flag}=" * (text != word) + json.dumps(found)
+    return spelled
+
+
+def _add_fields(parser: Any, cls: type[Any], prefix: str, given: dict[str, Any]) -> dict[str, Any]:
+    """Add the flags of a dataclass, read what the YAML file gives by their types, and return the types by the dotted names."""
     hints, help_of = typing.get_type_hints(cls), _argument_docs(cls)
+    leaves: dict[str, Any] = {}
     for field in dataclasses.fields(cls):
         name, hint = f"{prefix}{field.name}", hints[field.name]
         below = given.get(field.name)
         kinds = field.metadata.get("kinds")
         if kinds is not None:
-            kind = below["kind"] if isinstance(below, Mapping) else None
+            kind = below["kind"] if isinstance(below, dict) else None
             choices: Any = Literal[tuple(kinds)]
             parser.add_argument(
                 f"--{name}.kind", type=choices if kind else choices | None, default=kind, help=help_of.get(field.name, "")
             )
-            if isinstance(below, Mapping):
-                _add_fields(parser, kinds[below["kind"]].Config, f"{name}.", below)
+            if isinstance(below, dict):
+                leaves |= _add_fields(parser, kinds[below["kind"]].Config, f"{name}.", below)
         elif dataclasses.is_dataclass(hint):
-            _add_fields(parser, typing.cast(type[Any], hint), f"{name}.", below if isinstance(below, Mapping) else {})
+            nested = below if isinstance(below, dict) else {}
+            leaves |= _add_fields(parser, typing.cast(type[Any], hint), f"{name}.", nested)
         else:
             _add_field(parser, field, name, hint, help_of.get(field.name, ""))
+            if not field.metadata.get("repeated"):
+                leaves[name] = hint
+            if field.name in given:
+                given[field.name] = scalars.read(below, hint, name)
+    return leaves
 
 
 def _add_field(parser: Any, field: dataclasses.Field[Any], name: str, hint: Any, text: str) -> None:

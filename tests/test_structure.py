@@ -25,7 +25,7 @@ LAYERS = [
     "hybrid.problem hybrid.rows hybrid.fingerprint hybrid.product hybrid.device hybrid.solution",
     "hybrid.symmetry",
     "hybrid.taps hybrid.offsets hybrid.words hybrid.prefix hybrid.sight hybrid.quantization hybrid.workspace hybrid.reader",
-    "hybrid.recursion hybrid.kinds hybrid.default_backbone hybrid.loading hybrid.checkpoint",
+    "hybrid.recursion hybrid.scalars hybrid.kinds hybrid.default_backbone hybrid.loading hybrid.checkpoint",
     "hybrid.layout hybrid.block hybrid.losses hybrid.halting hybrid.flags hybrid.carry hybrid.codec",
     "hybrid.cores hybrid.reading hybrid.codes",
     "hybrid.gradients hybrid.backbone",
