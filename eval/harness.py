@@ -117,6 +117,17 @@ class HybridAnswers:
             return tuple(part.strip() for part in " ".join(whole.split("\n")).split(between.strip() or None))
         return tuple("".join(whole.split()))
 
+    tokenizer_name = NAME
+    """Names lm-eval's cache of requests; a head has no chat template to be told apart by."""
+
+    def chat_template(self, chat_template: bool | str = False) -> str:
+        """Return nothing: heads are asked in plain words."""
+        return ""
+
+    def apply_chat_template(self, chat_history: Sequence[dict[str, str]], add_generation_prompt: bool = True) -> str:
+        """Return the messages as they stand, so that --apply_chat_template changes no figure of a head."""
+        return "\n\n".join(message["content"] for message in chat_history)
+
     def loglikelihood_rolling(self, requests: Sequence[Any], disable_tqdm: bool = False) -> NoReturn:
         """Raise InputError: a head gives answers, so a running text has no probability."""
         raise InputError(

@@ -55,8 +55,14 @@ class OfficialSizes:
     answer: SpanPattern | None = None
 
 
+INSIDE = ("model_state_dict", "state_dict", "model")
+"""What training scripts call the weights in a checkpoint."""
+
+
 def read_state_dict(file: str | Path) -> dict[str, Tensor]:
     """Return the tensors of a .pt file (loaded with weights_only) or a safetensors file, prefixes taken off.
+
+    A checkpoint of training holds them beside the optimizer's, under one of the names in `INSIDE`.
 
     Raises:
         CheckpointError: the file is missing, damaged or holds more than tensors.
@@ -74,8 +80,11 @@ def read_state_dict(file: str | Path) -> dict[str, Tensor]:
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise CheckpointError(f"{file} is no state dict that can be read safely: {reason}") from None
+    raw = next((raw[name] for name in INSIDE if isinstance(raw, dict) and isinstance(raw.get(name), dict)), raw)
     if not isinstance(raw, dict) or not all(isinstance(value, Tensor) for value in raw.values()):
-        raise CheckpointError(f"{file} holds more than tensors by name; save the model's state_dict() alone")
+        raise CheckpointError(
+            f"{file} holds no tensors by name, alone or under one of {', '.join(INSIDE)}; save the model's state_dict()"
+        )
     return {_plain(name): tensor for name, tensor in raw.items()}
 
 

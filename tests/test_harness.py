@@ -104,6 +104,19 @@ def test_the_command_line_of_lm_eval_knows_the_model(head, file, tmp_path, monke
     assert "hybrid_sort" in json.loads(written.read_text())["results"] and "exact" in capsys.readouterr().out
 
 
+def test_a_chat_template_that_is_asked_for_changes_nothing_of_what_a_head_reads(head):
+    lm = HybridAnswers(head)
+    message = {"role": "user", "content": TASK.problems("test", 1)[0].prompt}
+    assert lm.apply_chat_template([message]) == message["content"] and lm.chat_template(True) == ""
+    assert lm.apply_chat_template([{"role": "system", "content": "a"}, message]).startswith("a\n\n") and lm.tokenizer_name
+
+
+def test_lm_eval_runs_with_a_chat_template(head, file):
+    pytest.importorskip("lm_eval")
+    plain, chat = (evaluate(harness.register()(head), file, apply_chat_template=each)["results"] for each in (False, True))
+    assert plain == chat
+
+
 def test_our_documents_are_answered_from_the_bare_prompt_with_its_spans(new_model):
     model = new_model(layout=LayoutConfig(given=True), symbols=TASK.symbols)
     prompt = "Sort: 3 1"

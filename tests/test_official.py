@@ -223,6 +223,17 @@ def test_a_file_of_tensors_is_read_and_its_prefixes_taken_off(tmp_path):
     assert not name.startswith("_orig_mod") and torch.equal(tensor, tensors["_orig_mod.model.inner.weight"])
 
 
+@pytest.mark.parametrize("name", ["model", "model_state_dict", "state_dict"])
+def test_a_checkpoint_of_training_gives_its_weights(tmp_path, name):
+    weight, own = torch.ones(2), torch.nn.Parameter(torch.ones(2))
+    own.grad = torch.ones(2)
+    optimizer = torch.optim.AdamW([own])
+    optimizer.step()
+    torch.save({name: {"_orig_mod.a": weight}, "optimizer": optimizer.state_dict(), "epoch": 3}, tmp_path / "a.pt")
+    ((_, found),) = read_state_dict(tmp_path / "a.pt").items()
+    assert torch.equal(found, weight)
+
+
 class Evil:
     """Runs code when it is unpickled."""
 
@@ -231,12 +242,13 @@ class Evil:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"no pickle at all", {"a": 3}, [torch.zeros(1)], {"model": {"a": torch.zeros(1)}}, Evil()]
+    "content",
+    [b"", b"no pickle at all", {"a": 3}, [torch.zeros(1)], {"model": {"a": 3}}, {"weights": {"a": torch.zeros(1)}}, Evil()],
 )
 def test_what_is_no_plain_state_dict_is_refused_and_runs_no_code(tmp_path, capsys, content):
     file = tmp_path / "model.pt"
     file.write_bytes(content) if isinstance(content, bytes) else torch.save(content, file)
-    with pytest.raises(CheckpointError, match=r"no state dict that can be read safely|holds more than tensors"):
+    with pytest.raises(CheckpointError, match=r"no state dict that can be read safely|holds no tensors by name"):
         read_state_dict(file)
     assert capsys.readouterr().out == ""
 
