@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from hybrid import fingerprint, offsets, prefix, quantization
 from hybrid.codec import CODECS, Codec, Raw
-from hybrid.default_backbone import DEFAULT_BACKBONE, find_backbone
+from hybrid.default_backbone import DEFAULT_BACKBONE, find_backbone, full_name
 from hybrid.errors import BackboneError, ConfigError, InputError
 from hybrid.kinds import ADDED, family_field, require
 from hybrid.loading import load_model, load_tokenizer
@@ -103,8 +103,8 @@ class Backbone(LanguageReader):
             BackboneError: nothing under that name, or transformers cannot load it.
         """
         if model is not None:
-            name = str(getattr(model, "name_or_path", "") or config.name)
-            revision = config.revision if name == config.name else None
+            name = full_name(str(getattr(model, "name_or_path", "") or config.name))
+            revision = config.revision if name == full_name(config.name) else None
             if tokenizer is None and not getattr(model, "name_or_path", "") and config.name == DEFAULT_BACKBONE:
                 raise BackboneError(f"this {type(model).__name__} has no name to find its tokenizer by; give tokenizer")
             tokenizer = tokenizer if tokenizer is not None else load_tokenizer(find_backbone(name, revision)[1])

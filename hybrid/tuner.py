@@ -7,6 +7,7 @@ read them. Holds no training: the gradient's way through the language model is t
 from __future__ import annotations
 
 import contextlib
+import json
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor
 
 from hybrid.backbone import Backbone
+from hybrid.default_backbone import DEFAULT_BACKBONE, PACKAGED
 from hybrid.errors import ConfigError
 from hybrid.kinds import Kinds, require
 
@@ -184,10 +186,12 @@ def _put_in(backbone: Backbone, wrapped: Callable[[Any], Any], *, whole: bool = 
 
 
 def files(backbone: Backbone) -> dict[str, bytes]:
-    """Return the tuner's files, named and written as PEFT does."""
+    """Return the tuner's files, named and written as PEFT does; the base model is called as others find it, by its hub id."""
     with tempfile.TemporaryDirectory() as folder:
         backbone.model.save_pretrained(folder)
-        return {name: Path(folder, name).read_bytes() for name in (WEIGHTS, SETTINGS)}
+        written = json.loads(Path(folder, SETTINGS).read_text(encoding="utf-8"))
+        written["base_model_name_or_path"] = DEFAULT_BACKBONE if backbone.name == PACKAGED else backbone.name
+        return {WEIGHTS: Path(folder, WEIGHTS).read_bytes(), SETTINGS: json.dumps(written, indent=2).encode()}
 
 
 def tuned_parameters(backbone: Backbone) -> list[torch.nn.Parameter]:

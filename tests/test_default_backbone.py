@@ -31,6 +31,34 @@ def test_what_cannot_be_found_is_refused_with_what_to_do(tmp_path, name, message
         find_backbone(name.replace("{tmp}", str(tmp_path)))
 
 
+def test_a_relative_path_is_kept_whole_and_goes_on_working_elsewhere(tiny_folder, config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tiny_folder.parent)
+    named = replace(config, backbone=replace(config.backbone, name=f"./{tiny_folder.name}"))
+    model = hybrid.attach(None, named)
+    model.save_pretrained(tmp_path / "head")
+    monkeypatch.chdir(tmp_path)
+    assert hybrid.HybridModel.from_pretrained("head").config.backbone.name == str(tiny_folder)
+    loaded = hybrid.Backbone.load(config.backbone, model.backbone.model, model.backbone.tokenizer)
+    assert loaded.name == str(tiny_folder)
+
+
+def test_a_name_beside_folders_that_are_there_is_never_asked_of_the_hub(tmp_path, monkeypatch):
+    asked = []
+
+    def download(name, *, local_files_only, **options):
+        asked.append(local_files_only)
+        raise OSError
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models").mkdir()
+    with pytest.raises(BackboneError, match=f"{tmp_path}/models/tiny is not there, nor models/tiny in the local hub cache"):
+        find_backbone("models/tiny")
+    assert asked == [True]
+    with pytest.raises(BackboneError, match="a folder is named by its whole path"):
+        find_backbone("owner/tiny")
+
+
 def test_the_default_falls_back_to_the_package_and_says_so(monkeypatch, tmp_path):
     monkeypatch.setattr(default_backbone, "_from_hub", lambda *_: None)
     monkeypatch.setattr(default_backbone, "packaged_gguf", lambda: tmp_path / "some.gguf")

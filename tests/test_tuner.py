@@ -9,6 +9,7 @@ import torch
 
 import hybrid
 from hybrid import tuner
+from hybrid.default_backbone import DEFAULT_BACKBONE, PACKAGED
 from hybrid.errors import BackboneError, CheckpointError, ConfigError
 from hybrid.tuner import AnyTuner, Lora, as_config
 
@@ -47,6 +48,13 @@ def test_head_and_tuner_are_saved_and_loaded_with_equal_bits(tuned, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"config.json", "head.safetensors", tuner.WEIGHTS, tuner.SETTINGS}
     again = hybrid.HybridModel.from_pretrained(tmp_path)
     assert torch.equal(tuned.logits(PROMPTS), again.logits(PROMPTS)) and again.config == tuned.config
+
+
+@pytest.mark.parametrize(("name", "said"), [("owner/name", "owner/name"), (PACKAGED, DEFAULT_BACKBONE)])
+def test_the_tuner_names_its_base_by_the_hub_id_and_no_folder_of_this_machine(tuned, tmp_path, name, said):
+    tuned.backbone.name = name  # As it is found; its files lie in a folder of the hub's cache.
+    tuned.save_pretrained(tmp_path)
+    assert json.loads((tmp_path / tuner.SETTINGS).read_text())["base_model_name_or_path"] == said
 
 
 def test_peft_alone_loads_the_tuner(tuned, tmp_path, new_llama, tiny_folder):
