@@ -88,7 +88,7 @@ def test_besides_modules_it_holds_the_report_template_and_the_mark_of_types(name
         "hybrid/py.typed",
         "hybrid/eval/report/page.html.jinja",
         "hybrid/eval/report/style.css",
-        "hybrid/serve/page/index.html",
+        *(f"hybrid/serve/page/{name}" for name in ("index.html", "style.css", "page.js", "draw.js", "steps.js", "chain.js")),
     }
 
 

@@ -18,6 +18,8 @@ from hybrid.serve.requests import MOST_PROMPTS
 from hybrid.serve.server import Server
 
 PAGE = Path(__file__).with_name("page")
+OWN_ONLY = {"Content-Security-Policy": "default-src 'self'; img-src 'self' data:"}
+"""What the page may load: nothing from another host."""
 
 
 def build(server: Server, *, stop: Callable[[], None] = lambda: None) -> FastAPI:
@@ -43,4 +45,4 @@ def build(server: Server, *, stop: Callable[[], None] = lambda: None) -> FastAPI
 
 async def page() -> FileResponse:
     """Return the page to play with."""
-    return FileResponse(PAGE / "index.html")
+    return FileResponse(PAGE / "index.html", headers=OWN_ONLY)
