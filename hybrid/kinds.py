@@ -112,26 +112,6 @@ def _is_default(field: dataclasses.Field[Any], value: Any) -> bool:
     return bool(value == (field.default if made is dataclasses.MISSING else made()))
 
 
-def is_other(known: Any, wanted: Any, changed: Any) -> bool:
-    """Say whether two configs differ; a field that one of them lacks counts if the other has changed it.
-
-    Args:
-        known: plain data of a config of before.
-        wanted: of one of now.
-        changed: the same with changed fields only.
-
-    Example:
-        >>> is_other({"width": 8}, {"width": 8, "depth": 2}, {"width": 8})
-        False
-    """
-    if not (isinstance(known, Mapping) and isinstance(wanted, Mapping)):
-        return bool(known != wanted)
-    changed = changed if isinstance(changed, Mapping) else {}
-    both = known.keys() & wanted.keys()
-    lone = (known.keys() - wanted.keys()) | (changed.keys() - known.keys())
-    return bool(lone) or any(is_other(known[name], wanted[name], changed.get(name)) for name in both)
-
-
 def told(value: Any, *, defaults: bool = False) -> str:
     """Return what distinguishes a config from others, as text for a digest: its fields that are not at their default.
 

@@ -130,7 +130,9 @@ def test_train_leaves_a_head_that_solve_reads(processes, tiny_folder, tmp_path):
     assert processes.run("solve", "--model", tmp_path / "run", PROMPT).code == 0
     again = processes.run(*train(tiny_folder, tmp_path / "run"))
     assert again.code == 0 and again.out == ended.out
-    refused(processes.run(*train(tiny_folder, tmp_path / "run", "--train.seed", "1")), "holds another run (train differ)")
+    refused(
+        processes.run(*train(tiny_folder, tmp_path / "run", "--train.seed", "1")), "holds another run (train.seed is 1, was 0)"
+    )
 
 
 def test_a_kind_is_chosen_by_its_name_and_its_fields_follow(processes, tiny_folder, tmp_path):

@@ -26,9 +26,64 @@ def checkpoint(folder, step, text="state"):
 def test_the_same_run_opens_again_and_another_is_refused_with_what_differs(folder):
     folder.open(RECORD)
     checkpoint(folder, 1)
-    with pytest.raises(ConfigError, match=r"holds another run \(train differ\); give another --output, or --overwrite"):
+    with pytest.raises(ConfigError, match=r"holds another run \(train.steps is \[1, 3\], was \[1, 2\]\); give another"):
         folder.open(RECORD | {"train": {"steps": (1, 3)}})
     assert folder.read_record() == {"run": json.loads(json.dumps(RECORD)), "finished": None}
+
+
+LONG = {
+    "model": {"task": {"kind": "table", "train": "own.csv", "unit": "whole"}, "backbone": {"name": "llm"}},
+    "train": {"num_steps": 100, "max_seconds": 60.0, "cache": True, "save_every_seconds": 30.0, "seed": 0},
+    "data": "a" * 64,
+}
+
+
+def changed(part, **fields):
+    return LONG | {part: LONG[part] | fields}
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        changed("train", save_every_seconds=1.0, cache=False),
+        changed("model", task=LONG["model"]["task"] | {"train": "./own.csv"}),
+        changed("model", backbone={"name": "/models/llm"}),
+        changed("train", num_steps=200),
+        changed("train", num_steps=101, max_seconds=None),
+    ],
+)
+def test_what_changes_no_result_and_more_steps_are_the_same_run(tmp_path, again):
+    made = RunFolder(tmp_path / "run")
+    made.open(LONG)
+    checkpoint(made, 1)
+    made.open(again)
+    made.open(again)
+
+
+@pytest.mark.parametrize(
+    ("again", "message"),
+    [
+        (changed("train", seed=1), r"\(train.seed is 1, was 0\); give another --output, or --overwrite"),
+        (changed("train", num_steps=99), r"\(train.num_steps is 99, was 100\)"),
+        (changed("train", num_steps=200, seed=1), "num_steps is 200, was 100, train.seed is 1, was 0"),
+        (changed("model", task={"kind": "table", "train": "own.csv", "unit": "word"}), "model.task.unit is word, was whole"),
+        (LONG | {"data": "b" * 64}, r"\(data differs\)"),
+    ],
+)
+def test_what_changes_the_result_is_named_with_both_values(tmp_path, again, message):
+    made = RunFolder(tmp_path / "run")
+    made.open(LONG)
+    checkpoint(made, 1)
+    with pytest.raises(ConfigError, match=message):
+        made.open(again)
+
+
+def test_a_run_that_has_ended_takes_no_more_steps_and_says_what_to_do(tmp_path):
+    made = RunFolder(tmp_path / "run")
+    made.open(LONG)
+    made.finish({"step": 100})
+    with pytest.raises(ConfigError, match="num_steps is 200, was 100.*--init this folder to go on from its head"):
+        made.open(changed("train", num_steps=200))
 
 
 @pytest.mark.parametrize("left", ["finished", "metrics", "file"])

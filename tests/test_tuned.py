@@ -123,9 +123,9 @@ method.fit(four, four, Path(FOLDER), Budget(1e9))
 
 def test_another_training_in_the_folder_and_damaged_files_are_refused(backbone, tmp_path):
     build("lora_direct", backbone).fit(FOUR, FOUR, tmp_path, FOREVER)
-    with pytest.raises(ConfigError, match=r"holds another run \(budget differ\)"):
+    with pytest.raises(ConfigError, match=r"holds another run \(budget"):
         build("lora_direct", backbone).fit(FOUR, FOUR, tmp_path, Budget(2.0))
-    with pytest.raises(ConfigError, match="method differ"):
+    with pytest.raises(ConfigError, match="method"):
         build("lora_cot", backbone).fit(FOUR, FOUR, tmp_path, FOREVER)
     (tmp_path / "adapter_model.safetensors").write_bytes(b"x")
     with pytest.raises(CheckpointError, match="adapter_model.safetensors is damaged"):

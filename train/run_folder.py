@@ -17,10 +17,46 @@ from typing import Any
 
 from hybrid.checkpoint import file_digest, write_text
 from hybrid.errors import ConfigError, StorageError
-from hybrid.kinds import is_other
 
 KEEP = 2
 """Checkpoints kept: the newest and one before it."""
+
+
+SOURCES = ("train", "dev", "test", "source", "prompt_column", "answer_column")
+BOOKKEEPING = {
+    *("train.save_every_seconds", "train.cache", "train.trackers"),
+    *("model.backbone.name", "model.backbone.revision", "model.backbone.device_map"),
+    *(f"model.task.{name}" for name in SOURCES),
+}
+"""What changes no result: how often is saved, and where data and language model lie, whose content is compared instead."""
+MAY_GROW = {"train.num_steps", "train.max_seconds"}
+
+
+def differences(known: Any, wanted: Any, changed: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Yield (dotted name, value of before, value of now) of what differs.
+
+    A field that one side lacks counts if the other has changed it.
+
+    Example:
+        >>> list(differences({"width": 8}, {"width": 9, "depth": 2}, {"width": 9}))
+        [('width', 8, 9)]
+    """
+    if not (isinstance(known, Mapping) and isinstance(wanted, Mapping)):
+        if known != wanted:
+            yield name, known, wanted
+        return
+    changed = changed if isinstance(changed, Mapping) else {}
+    for key in [*known, *(key for key in wanted if key not in known)]:
+        below = f"{name}.{key}".lstrip(".")
+        if key in known and key in wanted:
+            yield from differences(known[key], wanted[key], changed.get(key), below)
+        elif key in known or key in changed:
+            yield below, known.get(key), wanted.get(key)
+
+
+def _said(name: str, was: Any, now: Any) -> str:
+    short = max(len(str(was)), len(str(now))) <= 40
+    return f"{name} is {now}, was {was}" if short else f"{name} differs"
 
 
 class RunFolder:
@@ -37,7 +73,8 @@ class RunFolder:
 
         Args:
             record: plain data, or functions that give it as `kinds.to_dict` does. A field that the folder's run did not
-                know yet makes no other run while it is at its default.
+                know yet makes no other run while it is at its default, nor do those in `BOOKKEEPING`; a run that has
+                not ended takes a greater one of those in `MAY_GROW`.
 
         Raises:
             ConfigError: the folder holds another run.
@@ -53,13 +90,14 @@ class RunFolder:
             known = None
         if known is None and self.record.exists():
             raise ConfigError(f"{self.record} is damaged, so this may be another run; give another --output, or --overwrite")
-        old = {} if known is None else known["run"]
-        differs = [key for key in old | wanted if known and is_other(old.get(key), wanted.get(key), changed.get(key))]
-        if differs:
-            raise ConfigError(
-                f"{self.path} holds another run ({', '.join(differs)} differ); give another --output, or --overwrite"
-            )
-        if known is None:
+        found = () if known is None else differences(known["run"], wanted, changed)
+        told = [each for each in found if each[0] not in BOOKKEEPING]
+        more = bool(told) and all(name in MAY_GROW and (now is None or (was and now > was)) for name, was, now in told)
+        if told and known and not (more and known.get("finished") is None):
+            said = ", ".join(_said(*each) for each in told)
+            do = "give another --output and --init this folder to go on from its head" if more else "give another --output"
+            raise ConfigError(f"{self.path} holds another run ({said}); {do}, or --overwrite")
+        if known is None or more:
             write_text(self.record, json.dumps({"run": wanted, "finished": None}, indent=2) + "\n")
         self.check_writable()
 
