@@ -30,8 +30,7 @@ from hybrid.checkpoint import write_text
 from hybrid.config import HybridConfig
 from hybrid.default_backbone import DEFAULT_BACKBONE
 from hybrid.eval.cost import PeakMemory, seconds_each
-from hybrid.eval.drawing import as_file
-from hybrid.eval.plots import memory_curve
+from hybrid.eval.plots import as_file, memory_curve
 from hybrid.eval.speed import OneStep, Setting
 from hybrid.eval.tasks.sudoku import Sudoku
 from hybrid.gradients import GRADIENTS

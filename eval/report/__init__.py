@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from hybrid.checkpoint import write_text
-from hybrid.eval.drawing import as_file
+from hybrid.eval.plots import as_file
 from hybrid.eval.report.charts import charts, plot_file
 from hybrid.eval.report.entries import tasks_of
 from hybrid.eval.report.pages import csv_table, html_page, markdown_report

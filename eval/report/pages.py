@@ -16,7 +16,7 @@ from dataclasses import fields
 from importlib.resources import files
 from typing import Any
 
-from hybrid.eval.drawing import DARK, SERIES
+from hybrid.eval.plots import DARK, SERIES
 from hybrid.eval.report.browser import FILTERS, browse
 from hybrid.eval.report.charts import Chart, Charts, plot_file
 from hybrid.eval.report.entries import TaskResults, group_of, series_number
