@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hybrid.eval.engines.reply import MOST_TOKENS, is_json, read_reply
+from hybrid.eval.engines.client import MOST_TOKENS, is_json, read_reply
 
 
 def reply(content="1 2 3", usage=(40, 5), finish="stop", **message):

@@ -1,8 +1,8 @@
 """The engine `server`: any server that speaks OpenAI's chat completions (vLLM, llama.cpp, TGI), by its URL.
 
 Requests run side by side, up to `concurrency`. Each answer is written to a journal as it comes, under a digest of
-model, messages, sampling and sample number: the same command after a kill asks for the missing ones only. What a try
-may do is client.py's, how an answer is read reply.py's.
+model, messages, sampling and sample number: the same command after a kill asks for the missing ones only. Tries and the
+reading of what comes back are client.py's.
 """
 
 from __future__ import annotations
@@ -21,10 +21,9 @@ from typing import Any
 from hybrid.backbone import Backbone
 from hybrid.errors import HybridError
 from hybrid.eval.cost import text_cost
-from hybrid.eval.engines.client import Client
+from hybrid.eval.engines.client import Client, read_reply
 from hybrid.eval.engines.engine import ENGINES, Engine
 from hybrid.eval.engines.journal import Journal
-from hybrid.eval.engines.reply import read_reply
 from hybrid.eval.generation import GREEDY, Ends, Generated, Message, Sampling, chat_text, cut
 from hybrid.kinds import require
 
