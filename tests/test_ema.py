@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from hybrid.train.ema import averaged
+from hybrid.train.optimizer import averaged
 
 
 def test_the_average_follows_the_formula_with_a_young_decay():

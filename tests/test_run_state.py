@@ -5,8 +5,7 @@ import torch
 
 from hybrid.errors import TrainingError
 from hybrid.train import run_state
-from hybrid.train.ema import averaged
-from hybrid.train.optimizer import OPTIMIZERS
+from hybrid.train.optimizer import OPTIMIZERS, averaged
 from hybrid.train.processes import Team
 
 

@@ -47,7 +47,7 @@ LAYERS = [
     "hybrid.model",
     "hybrid.official",
     # Training.
-    "hybrid.train.optimizer hybrid.train.ema hybrid.train.progress hybrid.train.run_folder hybrid.train.processes hybrid.train.interrupt",
+    "hybrid.train.optimizer hybrid.train.progress hybrid.train.run_folder hybrid.train.processes hybrid.train.interrupt",
     "hybrid.train.claim",
     "hybrid.train.config hybrid.train.feature_cache hybrid.train.run_state",
     "hybrid.train.dataset",

@@ -1,4 +1,4 @@
-"""Optimizers and the learning-rate schedule. A kind builds the optimizers of a head; the schedule is the same for all."""
+"""Optimizers, the learning-rate schedule and averaged weights. A kind builds the optimizers of a head; the rest is for all."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from hybrid.kinds import Kinds, require
 
@@ -182,3 +183,18 @@ class Atan2(torch.optim.Optimizer):
             for p, m, v in zip(parameters, means, squares, strict=True):
                 direction = torch.atan2(m / (1 - beta1**steps), (v / (1 - beta2**steps)).sqrt())
                 p.sub_(direction, alpha=group["lr"] * 4 / math.pi)
+
+
+def averaged(module: nn.Module, decay: float) -> AveragedModel:
+    """Return an averaged copy of `module`; call `.update_parameters(module)` after every optimizer step.
+
+    The average is exponential. Early on its decay is smaller (as in TensorFlow's ExponentialMovingAverage with num_updates), so
+    that a short run is not held back by its first weights.
+    """
+
+    @torch.no_grad()
+    def average(means: Sequence[Tensor], values: Sequence[Tensor], count: Tensor | int) -> None:
+        now = min(decay, (1 + int(count)) / (10 + int(count)))
+        torch._foreach_lerp_(list(means), list(values), 1 - now)
+
+    return AveragedModel(module, multi_avg_fn=average)

@@ -32,11 +32,10 @@ from hybrid.train.claim import claimed
 from hybrid.train.config import TrainConfig
 from hybrid.train.dataset import Batch, Dataset
 from hybrid.train.disguise import Disguises
-from hybrid.train.ema import averaged
 from hybrid.train.evaluate import Evaluation, evaluate
 from hybrid.train.floor import floor
 from hybrid.train.interrupt import Interrupt
-from hybrid.train.optimizer import OPTIMIZERS
+from hybrid.train.optimizer import OPTIMIZERS, averaged
 from hybrid.train.processes import Team
 from hybrid.train.progress import ProgressBar
 from hybrid.train.resumable import Resumable
