@@ -1,4 +1,4 @@
-"""The command line: hybrid train | solve | serve | bench | inspect | tasks | layers | import-checkpoint | doctor.
+"""The command line: hybrid train | solve | serve | bench | inspect | tasks | layers | import-checkpoint | doctor | completion.
 
 Every config field is a flag, and `--config FILE` takes the same as YAML. A user's mistake is one line on standard
 error (faults of data: one line each) and exit code 2. Holds the list of commands and the exit codes; each command is a
@@ -16,6 +16,7 @@ from typing import Any
 
 from hybrid.cli import console
 from hybrid.cli.bench import BenchCommand
+from hybrid.cli.completion import CompletionCommand
 from hybrid.cli.doctor import DoctorCommand, version
 from hybrid.cli.import_checkpoint import ImportCommand
 from hybrid.cli.layers import LayersCommand
@@ -37,6 +38,7 @@ COMMANDS: dict[str, Any] = {
     "layers": LayersCommand,
     "import-checkpoint": ImportCommand,
     "doctor": DoctorCommand,
+    "completion": CompletionCommand,
 }
 PATIENCE_SECONDS = 3.0
 
