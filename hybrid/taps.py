@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from hybrid.errors import BackboneError
@@ -75,7 +76,7 @@ def read_states(
         past: transformers' cache of tokens before, which it is filled with; the mask is then (b, before + s).
 
     Raises:
-        BackboneError: the model's states are not one vector a token.
+        BackboneError: the model's states are not one vector a token, or not finite in its precision.
     """
     inputs: dict[str, Any] = {"input_ids": input_ids, "attention_mask": mask.long(), "use_cache": past is not None}
     inputs |= {} if past is None else {"past_key_values": past}
@@ -89,7 +90,20 @@ def read_states(
     if any(state is None or state.ndim != 3 or state.shape[:2] != input_ids.shape for state in chosen) or len(widths) > 1:
         found = {layer: tuple(states[layer].shape) for layer in layers if layer in states}
         raise BackboneError(f"{type(body).__name__} gives states of the shapes {found}; choose layers with one vector a token")
-    return [state.to(input_ids.device) for state in chosen if state is not None]
+    kept = [state.to(input_ids.device) for state in chosen if state is not None]
+    if not torch.is_grad_enabled():  # A tuner that is being trained is judged by its loss.
+        _check_finite(body, layers, kept, mask[:, -input_ids.shape[1] :])
+    return kept
+
+
+def _check_finite(body: Any, layers: Sequence[int], states: Sequence[Tensor], mask: Tensor) -> None:
+    for layer, state in zip(layers, states, strict=True):
+        if not bool(state.isfinite().all(-1)[mask].all()):
+            dtype = str(state.dtype).removeprefix("torch.")
+            raise BackboneError(
+                f"the states of layer {layer} of {type(body).__name__} are not finite in {dtype}: load the language model in "
+                "bfloat16 or float32 (--backbone.dtype), or read layers before it (--backbone.layers)"
+            )
 
 
 def _tapped(run: Callable[[], Tensor], modules: Sequence[nn.Module], layers: Sequence[int]) -> dict[int, Tensor]:

@@ -6,9 +6,11 @@ from torch import nn
 from transformers import AlbertConfig, AlbertModel, ViTConfig, ViTModel
 from transformers.modeling_outputs import BaseModelOutput
 
+import hybrid
 from hybrid import taps
 from hybrid.errors import BackboneError
 from hybrid.taps import layer_modules, text_body
+from hybrid.train.feature_cache import cached_features
 
 SIZES = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4}
 IDS = torch.tensor([[1, 2, 3, 4]])
@@ -116,3 +118,15 @@ def test_states_of_two_widths_are_refused():
         assert read_states(body, (0, 1))[1].shape == (1, 4, 32)
         with pytest.raises(BackboneError, match=r"2: \(1, 4, 16\)"):
             read_states(body, (0, 2))
+
+
+def test_states_that_overflow_are_refused_by_layer_and_precision_and_nothing_is_cached(new_llama, new_tokenizer, tmp_path):
+    tokenizer = new_tokenizer()
+    model = new_llama(len(tokenizer)).half()
+    model.model.layers[1].mlp.down_proj.weight.data.fill_(6e4)
+    reader = hybrid.Backbone(model, tokenizer, "tiny", (0, 2))
+    readings = reader.prepare(["Sort: 3 1 2", "Sort: 1"], None)
+    with pytest.raises(BackboneError, match=r"layer 2 of LlamaModel are not finite in float16: load .* in bfloat16 or float32"):
+        cached_features(reader, readings, folder=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    assert all(bool(rows.isfinite().all()) for rows in reader.reading((0, 1)).read(readings))
