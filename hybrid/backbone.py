@@ -221,7 +221,7 @@ class Backbone(LanguageReader):
     @property
     def settings(self) -> str:
         """What besides the weights decides the hidden states (rotary base, epsilons, ...), as JSON text."""
-        return fingerprint.settings(self.text_config)
+        return fingerprint.settings(self.text_config, self.model if self._adapted and not self.tuned else None)
 
     @property
     def context_length(self) -> int | None:

