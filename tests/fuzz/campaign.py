@@ -1,0 +1,127 @@
+"""Random small files, names, configs and prompts through the command line: no traceback, codes 0 or 2, and two spellings of
+the same data say the same. Not collected by name, as it takes minutes; the same cases at every run:
+
+    FUZZ_EXAMPLES=1000 python -m pytest tests/fuzz/campaign.py
+"""
+
+import csv
+import io
+import json
+import os
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from unittest import mock
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import hybrid
+from hybrid.adapters import ENCODERS
+from hybrid.cli import main
+from hybrid.layout import LayoutConfig
+
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "30"))
+seldom = settings(max_examples=EXAMPLES, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+# A carriage return is a line's end in a CSV and a sign in JSON; halves of surrogate pairs can be written in neither.
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r"), max_size=12)
+WORDS = st.sampled_from(["yes", "no", "1", "007", " a ", "NA", "null", "é 日本", "<end>", "", "- 1", "true", "1.50"])
+CELL = st.one_of(WORDS, TEXT)
+ROWS = st.lists(st.fixed_dictionaries({"prompt": CELL, "answer": CELL}), min_size=1, max_size=12)
+NAME = st.text(st.sampled_from("ab[]*? é~日'\"$&;#%{}!-"), min_size=1, max_size=8).filter(lambda name: name.strip("."))
+
+
+def ran(*argv):
+    """Run a command in this process; return its code, standard output and standard error."""
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
+    with mock.patch.object(sys, "stdout", out), mock.patch.object(sys, "stderr", err):
+        code = main([str(word) for word in argv])
+    texts = [stream.flush() or stream.buffer.getvalue().decode() for stream in (out, err)]
+    assert code in (0, 2), (argv, code, texts)
+    assert code == 0 or texts[1].startswith("hybrid: "), (argv, texts)
+    assert "Traceback" not in texts[1], texts[1]
+    return code, *texts
+
+
+def spelled(folder, name, rows):
+    """Write rows in every plain kind of table; return the files."""
+    files = [folder / f"{name}.{kind}" for kind in ("csv", "jsonl", "json")]
+    with files[0].open("w", encoding="utf-8-sig", newline="") as file:
+        out = csv.DictWriter(file, rows[0], quoting=csv.QUOTE_ALL)
+        out.writeheader()
+        out.writerows(rows)
+    files[1].write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    files[2].write_text(json.dumps(rows, indent=1), encoding="utf-8")
+    return files
+
+
+@pytest.fixture(scope="module")
+def head(config, tiny_folder, tmp_path_factory):
+    """A folder with an untrained head that reads every token."""
+    torch.manual_seed(0)
+    encoder = ENCODERS.from_dict("cross_attention")
+    folder = tmp_path_factory.mktemp("heads") / "head"
+    hybrid.attach(None, replace(config, layout=LayoutConfig(num_answers=2), encoder=encoder)).save_pretrained(folder)
+    return folder
+
+
+@seldom
+@given(ROWS, NAME, st.sampled_from(["auto", "word", "character", "whole"]))
+def test_a_table_says_the_same_in_every_spelling(rows, name, unit):
+    with tempfile.TemporaryDirectory() as folder:
+        found = []
+        for file in spelled(Path(folder), name, rows):
+            asked = (f"--task.train={file}", "--task.unit", unit, "--num_problems", 1, "--json")
+            code, out, _ = ran("tasks", "--task", "table", *asked)
+            found.append((code, [{**json.loads(line), "where": ""} for line in out.splitlines()]))
+        assert found[0] == found[1] == found[2]
+
+
+@seldom
+@given(CELL.map(lambda text: text.strip("\n").replace("\\", "")), st.sampled_from(["{}", "{}\n", "\ufeff{}\n\n"]))
+def test_a_prompt_says_the_same_as_an_argument_and_in_files(head, prompt, form):
+    argument = prompt.replace("\n", "\\n")
+    if argument.startswith("-") or "\0" in argument:
+        return  # A flag, or what no shell hands over.
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "a b[1].txt"
+        file.write_text(form.format(prompt), encoding="utf-8", newline="")
+        code, out, _ = ran("solve", "--model", head, "--json", argument)
+        assert ran("solve", "--model", head, "--json", "--file", file)[:2] == (code, out)
+        for table in spelled(Path(folder), "a", [{"prompt": prompt}]):
+            there = ran("solve", "--model", head, "--json", "--file", table)
+            assert there[0] == code and (code == 2 or there[1] == out)
+        assert ran("inspect", "--model", head, "--num_steps", 1, "--file", file)[0] == code
+
+
+VALUES = st.one_of(WORDS, st.integers(-2, 9), st.booleans(), st.none(), st.lists(WORDS, max_size=3), TEXT)
+FIELDS = ("num_train", "quiet", "init", "encoder", "decoder", "task", "reasoner", "train", "backbone", "nonsense")
+BELOW = ("kind", "width", "num_steps", "batch_size", "mixed_precision", "layers", "name", "max_seconds", "unit", "symbols")
+CONFIGS = st.dictionaries(st.sampled_from(FIELDS), st.one_of(VALUES, st.dictionaries(st.sampled_from(BELOW), VALUES)))
+
+
+@seldom
+@given(CONFIGS, st.booleans())
+def test_a_config_is_taken_or_refused_in_one_line(tiny_folder, fields, plain):
+    import yaml
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "a.yaml"
+        file.write_text(yaml.safe_dump(fields, allow_unicode=True, default_flow_style=plain), encoding="utf-8")
+        small = (
+            "--task",
+            "sort",
+            "--task.length",
+            2,
+            "--reasoner.width",
+            16,
+            "--backbone.name",
+            tiny_folder,
+            "--train.num_steps",
+            1,
+        )
+        ran("train", "--config", file, "--dry_run", "--quiet", "--output", Path(folder) / "run", *small)
+        assert not (Path(folder) / "run").exists()
