@@ -40,6 +40,7 @@ def measure(
     seed: int,
     backbone: Backbone,
     num_latency: int = 10,
+    depth: int = 0,
     say: Callable[[str], None] = lambda text: None,
 ) -> Measured:
     """Answer `problems` with `method` and return accuracy with its interval, and costs.
@@ -50,6 +51,7 @@ def measure(
         task_name, split, seed: of the problems, for the record.
         backbone: the language model behind the method.
         num_latency: problems answered one by one for the seconds, evenly spread.
+        depth: supervision steps to which accuracy by step is taken, for methods that take steps.
         say: gets a line before the work.
 
     Raises:
@@ -71,7 +73,7 @@ def measure(
         exact=right / n,
         exact_low=low,
         exact_high=high,
-        accuracy_by_step=None,
+        accuracy_by_step=method.depth_curve(problems, depth) if depth else None,
         tokens_generated_mean=sum(a.tokens for a in attempts) / n,
         reasoner_steps_mean=sum(a.steps for a in attempts) / n,
         flops_mean=sum(a.flops for a in attempts) / n,

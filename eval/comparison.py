@@ -95,19 +95,22 @@ def compare(
         say(fact)
     records = [m.record for m in measured]
     write_results(output / "results.json", records)
-    name = slug(task_name(task))
-    cells = [Planned(slug(f"{name} {r.method} seed {r.seed}"), r.task, r.method, r.train_problems, r.seed) for r in records]
-    lost = [Planned(slug(f"{name} {method} seed {plan.seed}"), task_name(task), method, 0, plan.seed) for method in failed]
+    name = task_name(task)
+
+    def planned(method: str, num_train: int) -> Planned:
+        return Planned(slug(f"{slug(name)} {method} seed {plan.seed}"), name, method, num_train, plan.seed)
+
+    cells, lost = [planned(r.method, r.train_problems) for r in records], [planned(method, 0) for method in failed]
     for cell in lost:
         write_failure(output, cell.slug, failed[cell.method])
-    write_problems(output, name, problems)
+    write_problems(output, slug(name), problems)
     for cell, each in zip(cells, measured, strict=True):
         write_cell(output, cell.slug, each.record, each.attempts)
     heads = [cell for cell, record in zip(cells, records, strict=True) if record.reasoner_steps_mean > 0]
     for cell in heads[:1]:
         places = longest(measured, plan.num_shown, len(problems))
         write_drawn(output, cell.slug, [drawn(model, task, problems[i], i) for i in places])
-    about = {"suite": task_name(task), "command": command, "seconds": None, "notes": facts}
+    about = {"suite": name, "command": command, "seconds": None, "notes": facts}
     write_suite(output, about, list(dict.fromkeys([*cells, *lost])))
     write_suite_report(output)
     return records
@@ -129,9 +132,7 @@ def _answered(
         timed = plan.num_latency if takes_steps else min(plan.num_latency, 2)
         about: dict[str, Any] = {"task_name": task_name(task), "split": "test", "seed": plan.seed, "backbone": backbone}
         try:
-            found = measure(method, asked, **about, num_latency=timed, say=say)
-            curve = method.depth_curve(problems, DEPTH)
-            measured.append(replace(found, record=replace(found.record, accuracy_by_step=curve)))
+            measured.append(measure(method, asked, **about, num_latency=timed, depth=DEPTH, say=say))
         except InputError as error:  # Such as a prompt that is too long for the context: the others' answers are kept.
             if takes_steps:
                 raise

@@ -99,9 +99,8 @@ class CellResult(Planned):
         Raises:
             InputError: the file is damaged.
         """
-        return {
-            line["problem"]: line["right"] for line in _lines(self.folder / "attempts.jsonl", {"problem": int, "right": bool})
-        }
+        lines = _lines(self.folder / "attempts.jsonl", {"problem": int, "right": bool})
+        return {line["problem"]: line["right"] for line in lines}
 
     @property
     def drawn(self) -> list[Drawn]:
@@ -164,7 +163,12 @@ def write_problems(folder: Path, task_slug: str, problems: Sequence[Problem]) ->
 
 def read_problems(folder: Path, task_slug: str) -> list[Problem]:
     """Return the test problems of a task, none where they have not been written yet."""
-    return list(_problems(folder / "problems" / f"{task_slug}.jsonl"))
+    found = []
+    for line in _lines(folder / "problems" / f"{task_slug}.jsonl", {"prompt": str, "answer": list}):
+        difficulty = line.get("difficulty")
+        answer = tuple(str(symbol) for symbol in line["answer"])
+        found.append(Problem(line["prompt"], answer, difficulty=difficulty if isinstance(difficulty, int) else 0))
+    return found
 
 
 def write_drawn(folder: Path, cell: str, drawn: Sequence[Drawn]) -> None:
@@ -213,7 +217,7 @@ def read_suite(folder: Path) -> SuiteFolder:
         cells = [read_cell(folder, Planned(**cell)) for cell in about["cells"]]
     except (KeyError, TypeError):
         raise InputError(f"{folder / 'suite.json'} has no list of cells; run the suite again, which keeps what is done") from None
-    problems = {file.stem: list(_problems(file)) for file in sorted((folder / "problems").glob("*.jsonl"))}
+    problems = {file.stem: read_problems(folder, file.stem) for file in sorted((folder / "problems").glob("*.jsonl"))}
     seconds, notes = about.get("seconds"), about.get("notes") or []
     return SuiteFolder(
         str(about.get("suite", folder.name)),
@@ -232,13 +236,6 @@ def read_about(folder: Path) -> dict[str, Any]:
 
 def _texts(notes: Any) -> list[str]:
     return [str(note) for note in notes] if isinstance(notes, list) else [str(notes)]
-
-
-def _problems(file: Path) -> Iterator[Problem]:
-    for line in _lines(file, {"prompt": str, "answer": list}):
-        difficulty = line.get("difficulty")
-        answer = tuple(str(symbol) for symbol in line["answer"])
-        yield Problem(line["prompt"], answer, difficulty=difficulty if isinstance(difficulty, int) else 0)
 
 
 def read_cell(suite: Path, planned: Planned) -> CellResult:

@@ -56,8 +56,6 @@ class Tuned(Method):
         self.name = self.kind.replace("_", " ")
         self._adapter: Adapter | None = None
 
-    # What a kind may change.
-
     def target(self, problem: Problem, progress: float) -> str:
         """Return what is to be written at this progress, 0..1, of the training; 1 is the end."""
         return self.task.write(problem)
@@ -73,8 +71,6 @@ class Tuned(Method):
     def opening(self, reading: Reading, prompt_bp: Tensor, mask_bp: Tensor, progress: float) -> tuple[Tensor, Tensor]:
         """Return the embeddings (b, s, h) that come before the answer, and their mask; a part may have been read already."""
         return reading.embed(prompt_bp), mask_bp
-
-    # What all do.
 
     def prompt(self, problem: Problem) -> str:
         """Return the text before the answer."""

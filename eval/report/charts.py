@@ -5,13 +5,14 @@ Holds the choice of methods and the binning; drawing is plots.py's.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
 from hybrid.eval.intervals import mean_interval, wilson
 from hybrid.eval.plots import COSTS, Along, Cost, Line, Mark, Share, accuracy_by_cost, accuracy_lines, pareto_front
-from hybrid.eval.report.entries import Entry, TaskResults, series_number
+from hybrid.eval.report.entries import GROUPS, Entry, TaskResults, series_number
 from hybrid.eval.report.visible import visible
 from hybrid.eval.results import percent, significant
 from hybrid.eval.suite_folder import slug
@@ -162,12 +163,8 @@ def _label(method: str) -> str:
 
 def _placed(task: TaskResults) -> list[tuple[Entry, int]]:
     """Return the measured entries, each with its place in its group."""
-    counted: dict[str, int] = {}
-    placed = []
-    for entry in task.measured:
-        placed.append((entry, counted.get(entry.group, 0)))
-        counted[entry.group] = counted.get(entry.group, 0) + 1
-    return placed
+    counted = {group: itertools.count() for group in GROUPS}
+    return [(entry, next(counted[entry.group])) for entry in task.measured]
 
 
 def _leaders(task: TaskResults) -> list[Entry]:

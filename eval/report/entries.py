@@ -222,15 +222,13 @@ def _entries(cells: Sequence[CellResult]) -> tuple[Entry, ...]:
         group = group_of(method, measured[0].record if measured else None)
         missing = tuple(cell for cell in own if not cell.record and cell.num_train == planned)
         entries.append(Entry(method, group, full, missing, tuple(cell for cell in measured if cell not in full)))
-    order = list(GROUPS)
-    return tuple(sorted(entries, key=lambda entry: order.index(entry.group)))
+    return tuple(sorted(entries, key=lambda entry: series_number(entry.group)))
 
 
 def all_methods(tasks: Sequence[TaskResults]) -> list[tuple[Group, str]]:
     """Return every method of a suite with its group, in the order of the groups."""
     methods = {entry.method: entry.group for task in tasks for entry in task.entries}
-    order = list(GROUPS)
-    return sorted(((group, method) for method, group in methods.items()), key=lambda pair: order.index(pair[0]))
+    return sorted(((group, method) for method, group in methods.items()), key=lambda pair: series_number(pair[0]))
 
 
 def series_number(group: Group) -> int:
