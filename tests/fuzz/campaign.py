@@ -34,6 +34,9 @@ ROWS = st.lists(st.fixed_dictionaries({"prompt": CELL, "answer": CELL}), min_siz
 NAME = st.text(st.sampled_from("ab[]*? é~日'\"$&;#%{}!-"), min_size=1, max_size=8).filter(lambda name: name.strip("."))
 
 
+TASK = {"kind": "table", "train": "none.csv"}
+
+
 def ran(*argv):
     """Run a command in this process; return its code, standard output and standard error."""
     out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
@@ -64,7 +67,7 @@ def head(config, tiny_folder, tmp_path_factory):
     torch.manual_seed(0)
     encoder = ENCODERS.from_dict("cross_attention")
     folder = tmp_path_factory.mktemp("heads") / "head"
-    hybrid.attach(None, replace(config, layout=LayoutConfig(num_answers=2), encoder=encoder)).save_pretrained(folder)
+    hybrid.attach(None, replace(config, layout=LayoutConfig(num_answers=2), encoder=encoder, task=TASK)).save_pretrained(folder)
     return folder
 
 
