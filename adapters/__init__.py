@@ -11,6 +11,7 @@ from hybrid.adapters.encoder import Encoder as Encoder
 from hybrid.adapters.features import Features as Features
 from hybrid.adapters.pooled import Pooled as Pooled
 from hybrid.adapters.segments import Segments as Segments
+from hybrid.adapters.soft_prompt import SoftPrompt as SoftPrompt
 from hybrid.adapters.structured import Structured as Structured
 from hybrid.adapters.targets import Targets as Targets
 from hybrid.adapters.tokens import Tokens as Tokens

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from torch import Tensor, nn
 
@@ -32,8 +32,11 @@ class Vocabulary(Protocol):
 class Decoder(nn.Module):
     """Base of the family, built as cls(config, width, symbols, vocabulary).
 
-    `end` is the logit's place of END, None where every slot holds a symbol of the answer.
+    `end` is the logit's place of END, None where every slot holds a symbol of the answer. `writes` says whether it needs the
+    tokens of the prompts, and takes its time to read an answer: then that is done once, after the last step.
     """
+
+    writes: ClassVar[bool] = False
 
     def __init__(self, symbols: Sequence[str]) -> None:
         super().__init__()
@@ -64,18 +67,19 @@ class Decoder(nn.Module):
         found = list(indices)
         return found[: found.index(self.end)] if self.end in found else found
 
-    def score(self, y_bod: Tensor, goal: Goal, loss: AnswerLoss) -> tuple[Tensor, Tensor]:
+    def score(self, y_bod: Tensor, goal: Goal, loss: AnswerLoss, prompt_bs: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return the loss of each row (b,) against a goal, and whether it gives the whole final answer, (b,) bool.
 
         Args:
             y_bod: answer states of the output positions.
             goal: labels of as many positions.
             loss: of the answer's symbols.
+            prompt_bs: tokens of the prompts, -1 behind the end, for a decoder that writes.
         """
         logits_bov = self(y_bod)
         return loss(logits_bov, goal.labels, goal.weights), whole_answer_right(logits_bov.detach(), goal.answer)
 
-    def read(self, y_bad: Tensor) -> Tensor:
+    def read(self, y_bad: Tensor, prompt_bs: Tensor | None = None) -> Tensor:
         """Return the best symbol's place for each answer state (b, a, d), (b, a) int64; `answer` turns a row into symbols."""
         best_ba: Tensor = self(y_bad).argmax(-1)
         return best_ba

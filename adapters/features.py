@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from hybrid.rows import Rows
+from hybrid.writing import padded
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Features(Rows):
         num_answers: answer positions of each row, (b,) int64.
         fewest, most: bounds of `num_answers`, known without asking the device.
         links: numbers of each position's word and sentence, (b, p, 2) int32; None where the reader gives none.
+        prompt: tokens that a decoder writes behind, (b, s) int32, -1 behind the end; None where no text is written.
     """
 
     states: Tensor
@@ -34,18 +36,25 @@ class Features(Rows):
     fewest: int
     most: int
     links: Tensor | None = None
+    prompt: Tensor | None = None
 
     @classmethod
-    def of(cls, states: Tensor, lengths: Sequence[int], num_answers: Sequence[int], links: Tensor | None = None) -> Features:
-        """Describe states (b, p, k, h) of rows of these lengths, with these numbers of answer positions, and these links."""
+    def of(
+        cls,
+        states: Tensor,
+        lengths: Sequence[int],
+        num_answers: Sequence[int],
+        links: Tensor | None = None,
+        prompt: Tensor | None = None,
+    ) -> Features:
+        """Describe states (b, p, k, h) of rows of these lengths, with these numbers of answer positions, links and prompts."""
         device, positions = states.device, states.shape[1]
         padded = min(lengths) < positions
         mask = torch.arange(positions) < torch.tensor(list(lengths))[:, None] if padded else None
         counts = torch.tensor(list(num_answers)).to(device)
         bounds = min(num_answers), max(num_answers)
-        return cls(
-            states, mask if mask is None else mask.to(device), counts, *bounds, links if links is None else links.to(device)
-        )
+        mask, links, prompt = (each if each is None else each.to(device) for each in (mask, links, prompt))
+        return cls(states, mask, counts, *bounds, links, prompt)
 
     @classmethod
     def pad(
@@ -54,12 +63,14 @@ class Features(Rows):
         num_answers: Sequence[int],
         num_positions: int | None = None,
         links: Sequence[Sequence[int]] | None = None,
+        prompts: Sequence[Sequence[int]] | None = None,
     ) -> Features:
         """Stack rows (p_i, k, h) of different lengths, and links of 2 p_i numbers, padded to `num_positions` or the longest."""
         lengths = [len(row) for row in rows]
         longest = num_positions or max(lengths)
         states = torch.stack([row if len(row) == longest else F.pad(row, (0, 0, 0, 0, 0, longest - len(row))) for row in rows])
-        return cls.of(states, lengths, num_answers, None if links is None else padded_links(links, longest))
+        linked, prompt = None if links is None else padded_links(links, longest), None if prompts is None else padded(prompts)
+        return cls.of(states, lengths, num_answers, linked, prompt)
 
     def answers(self, num_slots: int) -> Tensor | None:
         """Return which of the first positions hold an answer, (b, num_slots) bool; None where all do."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hybrid import kinds
-from hybrid.adapters import DECODERS, ENCODERS, Aligned, Classes, Tokens
+from hybrid.adapters import DECODERS, ENCODERS, Aligned, Classes
 from hybrid.backbone import BackboneConfig
 from hybrid.block import BLOCKS
 from hybrid.codec import CODECS
@@ -43,7 +43,7 @@ class HybridConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tuner", as_config(self.tuner))
-        is_open = not self.symbols and isinstance(self.decoder, Tokens.Config) and self.decoder.whole
+        is_open = not self.symbols and getattr(self.decoder, "whole", False)
         enough = is_open or len(self.symbols) >= 2
         hint = "; without symbols, give the decoder tokens with whole" if not self.symbols else ""
         require(enough, f"symbols has {len(self.symbols)} entries; an answer vocabulary needs at least 2{hint}")

@@ -54,7 +54,7 @@ class Head(nn.Module):
 
     def encode(self, features: Features) -> Workspace:
         """Return the workspace, scaled as the encoder asks; a memory that no block reads is left out."""
-        workspace: Workspace = self.encoder(features)
+        workspace: Workspace = replace(self.encoder(features), prompt=features.prompt)
         memory = workspace.memory if self.reads_memory else None
         if not self.encoder.normalise:
             return replace(workspace, memory=memory)
@@ -68,7 +68,7 @@ class Head(nn.Module):
         scored: tuple[Tensor | None, Tensor | None] = (None, None)
         if goal is not None and loss is not None:
             y_bod = workspace.answers(state[0], goal.labels.shape[1])
-            scored = self.decoder.score(y_bod, goal.first(y_bod.shape[1]), loss)
+            scored = self.decoder.score(y_bod, goal.first(y_bod.shape[1]), loss, workspace.prompt)
         return StepOutput(state, self.halt(workspace, state), *scored, self.reasoner.gradient.penalty)
 
     def step(self, workspace: Workspace, state: State, *, disturb: Callable[[State], State] | None = None) -> State:
@@ -81,10 +81,12 @@ class Head(nn.Module):
 
     def thoughts(self, workspace: Workspace, state: State) -> Tensor:
         """Return what the slots right behind each row's answer say, which were taught worked steps, (b, t) int64."""
+        if not self.encoder.num_thoughts:
+            return workspace.num_answers.new_empty(len(workspace.x), 0)
         place_bt = workspace.num_answers[:, None] + torch.arange(self.encoder.num_thoughts, device=state[0].device)
         y_bod = workspace.answers(state[0], state[0].shape[1])
         return self.decoder.read(y_bod.gather(1, place_bt[..., None].expand(-1, -1, y_bod.shape[2])))
 
     def read(self, workspace: Workspace, state: State, count: int) -> Tensor:
         """Return the answers of the first `count` positions as the decoder's places, (b, count) int64."""
-        return self.decoder.read(workspace.answers(state[0], count))
+        return self.decoder.read(workspace.answers(state[0], count), workspace.prompt)

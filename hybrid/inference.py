@@ -5,8 +5,9 @@ Rows that have halted leave the batch, so they cost nothing more, and keep the a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from hybrid.halting import Halting
 from hybrid.head import Head
 from hybrid.kinds import require
 from hybrid.recursion import State, relative_motion
+from hybrid.solution import Solution
 
 
 @dataclass(frozen=True)
@@ -51,16 +53,23 @@ def think(
     num_steps: int,
     *,
     disturb: Callable[[State, Tensor], State] | None = None,
+    read: bool = True,
 ) -> Thoughts:
     """Run up to `num_steps` supervision steps on each row of `features`, reading the answer after each.
 
-    `disturb` changes the states before each cycle, given the rows that are still alive.
+    Args:
+        head: thinks.
+        features: of the prompts.
+        halting: when a row stops.
+        num_steps: most supervision steps.
+        disturb: changes the states before each cycle, given the rows that are still alive.
+        read: whether the answers are read; without, all symbols are 0.
     """
     given, wanted = head.reasoner.halt.out_features, halting.num_logits
     require(
         given >= wanted, f"this halting rule reads {wanted} halt logits, the head has {given}; take the rule it was trained with"
     )
-    workspace, places = head.encode(features), features.most
+    workspace, places, later = head.encode(features), features.most, head.decoder.writes or not read
     state, rows, device = head.reasoner.start(workspace.x), len(workspace.x), workspace.x.device
     alive = torch.arange(rows, device=device)
     steps = torch.zeros(rows, dtype=torch.int64, device=device)
@@ -72,7 +81,8 @@ def think(
         before, state = state, head.step(workspace, state, disturb=own)
         motion_b = relative_motion(before, state, workspace.mask)
         answers_bpd, halt_bk = workspace.answers(state[0], places), head.halt(workspace, state)
-        symbols_bp, inner_bt = head.read(workspace, state, places), head.thoughts(workspace, state)
+        inner_bt = head.thoughts(workspace, state)
+        symbols_bp = steps.new_zeros(len(alive), places) if later else head.read(workspace, state, places)
         if step == 1:
             answers, symbols, halt, inner = answers_bpd.clone(), symbols_bp, halt_bk.clone(), inner_bt
         else:
@@ -91,7 +101,30 @@ def think(
             break
         alive, workspace, state = alive[keep], workspace.select(keep), tuple(s[keep] for s in state)
     symbols, halt, motion, inner = (torch.stack(parts, dim=1).cpu() for parts in zip(*trail, strict=True))
+    if later and read:  # Once, what each row's last state says.
+        symbols = head.decoder.read(answers, features.prompt).cpu()[:, None].expand_as(symbols)
     return Thoughts(symbols, steps.cpu(), halted.cpu(), halt, motion, answers.cpu(), steps.cpu(), inner)
+
+
+def solutions(
+    thoughts: Thoughts, lengths: Sequence[int], answer: Callable[[list[int]], tuple[str, ...]], write: Callable[[Any], str]
+) -> list[Solution]:
+    """Return the thoughts of a batch as one Solution a row.
+
+    Args:
+        thoughts: of the batch.
+        lengths: answer positions of each row.
+        answer: turns the places of an answer into symbols (Decoder.answer).
+        write: turns symbols into text (LayoutConfig.write).
+    """
+    confidence, trails, found = thoughts.halt[:, -1, 0].sigmoid().tolist(), thoughts.symbols.tolist(), []
+    for row, (steps, length) in enumerate(zip(thoughts.steps.tolist(), lengths, strict=True)):
+        trail = tuple(answer(step[:length]) for step in trails[row][:steps])
+        motion, inner = tuple(thoughts.motion[row, :steps].tolist()), thoughts.inner[row, :steps]
+        said = tuple(answer(step) for step in inner.tolist()) if inner.shape[1] else ()
+        kept = (steps, bool(thoughts.halted[row]), confidence[row], trail, motion, int(thoughts.total_steps[row]), said)
+        found.append(Solution(write(trail[-1]), trail[-1], *kept))
+    return found
 
 
 def _with_rows(disturb: Callable[[State, Tensor], State], rows: Tensor) -> Callable[[State], State]:

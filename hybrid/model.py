@@ -7,39 +7,32 @@ Holds no training (train/) and no benchmark (eval/).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from hybrid import checkpoint, tuner
-from hybrid.adapters import Features
+from hybrid.answering import Answering
 from hybrid.backbone import Backbone
 from hybrid.block import Network
 from hybrid.card import push, summary
-from hybrid.codec import FITTED_TO, READER
+from hybrid.codec import READER
 from hybrid.config import HybridConfig
 from hybrid.fingerprint import weights_digest
 from hybrid.halting import HALTING
 from hybrid.head import Head
-from hybrid.inference import Thoughts
 from hybrid.kinds import require
 from hybrid.matching import as_trained, check_precision, find, in_precision, is_name
-from hybrid.problem import Problem, asked
 from hybrid.quantization import NAMES, num_weights
-from hybrid.search import SearchConfig
-from hybrid.search import search as noisy_search
-from hybrid.solution import Solution
 from hybrid.tuner import tune
 
 
-class HybridModel(nn.Module):
+class HybridModel(Answering):
     """A backbone and the head attached to it. Its parameters are the head's: the backbone stays outside."""
-
-    head: Head
 
     def __init__(self, backbone: Backbone, config: HybridConfig) -> None:
         super().__init__()
@@ -53,11 +46,6 @@ class HybridModel(nn.Module):
         self._heads: dict[str, tuple[Backbone, HybridConfig, Head]]
         self.started_from: str | None = None
         self.trained_config: HybridConfig | None = None  # Before halt_by, for a run that goes on.
-
-    @property
-    def device(self) -> torch.device:
-        """Where the head is."""
-        return self.head.reasoner.initial.device
 
     def to(self, *args: Any, **kwargs: Any) -> HybridModel:
         """Move head and backbone, as torch.nn.Module.to does; the backbone keeps its precision, and its places if several."""
@@ -80,105 +68,6 @@ class HybridModel(nn.Module):
 
     def __repr__(self) -> str:
         return summary(self.config, self.backbone, self.head.reasoner, self.get_nb_trainable_parameters())
-
-    def forward(self, prompts: str | Problem | Sequence[str | Problem], **options: Any) -> list[dict[str, Any]]:
-        """Answer as a pipeline of transformers does: `model("text")`, or `model(["a", "b"], batch_size=2)`.
-
-        Args:
-            prompts: one prompt or several, as `solve` takes them.
-            options: of `solve`.
-
-        Returns:
-            One dict a prompt: `answer`, its `score` (the probability of being right) and the `steps` taken.
-        """
-        asked = [prompts] if isinstance(prompts, str | Problem) else prompts
-        # Under torch.compile(model): text and loops that depend on data are not for a compiler.
-        solve = torch.compiler.disable(self.solve) if torch.compiler.is_compiling() else self.solve  # type: ignore[no-untyped-call]
-        return [{"answer": s.text, "score": s.confidence, "steps": s.steps} for s in solve(asked, **options)]
-
-    def read(self, prompts: Sequence[str | Problem]) -> Features:
-        """Run the backbone on prompts and return what the encoder reads, on the head's device.
-
-        Raises:
-            InputError: a prompt is empty, longer than the context, or does not fit the layout.
-        """
-        ready = self.prepare([prompt if isinstance(prompt, Problem) else Problem(prompt, ()) for prompt in prompts])
-        rows = self.backbone.read([prepared for prepared, _ in ready])
-        links = [each.links for each, _ in ready] if self.head.encoder.gives_links else None
-        return Features.pad(rows, [count for _, count in ready], links=links).to(self.device)
-
-    def prepare(self, problems: Sequence[Problem]) -> list[tuple[Any, int]]:
-        """Return each prompt ready for the backbone's `read`, with its number of answer positions; raises as `read`."""
-        spans = [self.config.layout.spans(problem.prompt, problem.spans) for problem in problems]
-        reads = self.head.encoder.reads
-        places = [own + context for own, context in spans] if reads == "spans" else None if reads == "tokens" else reads
-        prepared = self.backbone.prepare([problem.prompt for problem in problems], places)
-        return [(each, self.config.layout.length(answer)) for each, (answer, _) in zip(prepared, spans, strict=True)]
-
-    def fit_reader(self, problems: Sequence[Problem]) -> None:
-        """Fit what the codec of the hidden states learns to the first prompts, once; `train` does it by itself."""
-        if not self.backbone.codec.fitted:
-            self.backbone.fit([prepared for prepared, _ in self.prepare(problems[:FITTED_TO])])
-
-    def think(
-        self, features: Features, *, halting: Any = None, num_steps: int | None = None, search: SearchConfig | None = None
-    ) -> Thoughts:
-        """Answer a batch of features; `halting` is a halting config, `num_steps` replaces the trained N."""
-        rule = HALTING.build(halting or self.config.reasoner.halting)
-        steps = self.config.reasoner.num_supervision_steps if num_steps is None else num_steps
-        require(steps >= 1, f"num_steps is {steps}; give at least 1")
-        return noisy_search(self.head, features, rule, steps, search or SearchConfig())
-
-    def solve(
-        self,
-        prompts: Sequence[str | Problem] | None = None,
-        *,
-        context: str | None = None,
-        questions: Sequence[str] | None = None,
-        halting: Any = None,
-        num_steps: int | None = None,
-        search: SearchConfig | None = None,
-        batch_size: int = 32,
-    ) -> list[Solution]:
-        """Answer prompts.
-
-        Args:
-            prompts: texts, in any wording whose answer positions the layout finds; or problems, whose own spans are
-                read where they have some. Their answers are not looked at.
-            context, questions: in place of prompts, one text and what is asked of it, each question put behind it; what
-                prompts share at their beginning is read once by a language model that reads from left to right.
-            halting: halting config for this call; None takes the trained one.
-            num_steps: most supervision steps; None takes the trained N.
-            search: think several times with noise and choose; None thinks once.
-            batch_size: prompts thought about together.
-
-        Raises:
-            InputError: a prompt is empty, longer than the context, or does not fit the layout.
-        """
-        prompts = asked(prompts, context, questions)
-        require(batch_size >= 1, f"batch_size is {batch_size}; give at least 1")
-        batches = (self.read(prompts[start : start + batch_size]) for start in range(0, len(prompts), batch_size))
-        options: dict[str, Any] = {"halting": halting, "num_steps": num_steps, "search": search}
-        return [solution for batch in batches for solution in self.write(self.think(batch, **options), batch)]
-
-    def write(self, thoughts: Thoughts, features: Features) -> list[Solution]:
-        """Return the thoughts of a batch as one Solution a row."""
-        confidence, trails = thoughts.halt[:, -1, 0].sigmoid().tolist(), thoughts.symbols.tolist()
-        solutions = []
-        for row, (steps, length) in enumerate(zip(thoughts.steps.tolist(), features.num_answers.tolist(), strict=True)):
-            trail = tuple(self.head.decoder.answer(step[:length]) for step in trails[row][:steps])
-            motion = tuple(thoughts.motion[row, :steps].tolist())
-            text, total, inner = self.config.layout.write(trail[-1]), int(thoughts.total_steps[row]), thoughts.inner[row, :steps]
-            said = tuple(self.head.decoder.answer(step) for step in inner.tolist()) if inner.shape[1] else ()
-            kept = (steps, bool(thoughts.halted[row]), confidence[row], trail, motion, total, said)
-            solutions.append(Solution(text, trail[-1], *kept))
-        return solutions
-
-    def logits(self, prompts: Sequence[str], *, num_steps: int | None = None) -> Tensor:
-        """Return the symbol logits (b, a, v) after `num_steps` supervision steps, without halting."""
-        thoughts = self.think(self.read(prompts), halting=HALTING["fixed"].Config(), num_steps=num_steps)  # type: ignore[attr-defined]
-        logits: Tensor = self.head.decoder(thoughts.answers.to(self.device))
-        return logits
 
     def num_trainable_parameters(self) -> int:
         """Return the number of weights that train, in head and tuner."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import Any, ClassVar
@@ -33,6 +33,7 @@ class Reading:
         ids: its tokens, four bytes each.
         ranges: half-open ranges of tokens whose mean states are read; None for every token.
         links: numbers of each word and its sentence (words.links), where words are read.
+        prompt: tokens of the prompt as a decoder is to write behind it; empty where none does.
         cuts: tokens at which a sentence begins, where sentences are read one by one; empty where the prompt is read as a whole.
     """
 
@@ -40,6 +41,7 @@ class Reading:
     ranges: tuple[tuple[int, int], ...] | None
     links: array[int] | None = None
     cuts: tuple[int, ...] = ()
+    prompt: array[int] = field(default_factory=lambda: array("i"))
 
     def __len__(self) -> int:
         return len(self.ids) if self.ranges is None else len(self.ranges)

@@ -37,6 +37,7 @@ class Workspace(Rows):
         memory: for blocks that read it; None for none.
         num_prefix: positions in front of the answers.
         links: numbers of each position's word and sentence, (b, l, 2) int32, -1 for none; for heads that look at these alone.
+        prompt: tokens that a decoder writes behind, (b, s) int32, -1 behind the end; None where no text is written.
     """
 
     x: Tensor
@@ -45,6 +46,7 @@ class Workspace(Rows):
     memory: Memory | None = None
     num_prefix: int = 0
     links: Tensor | None = None
+    prompt: Tensor | None = None
 
     def split(self, size: int) -> list[Workspace]:
         """Cut the batch into parts of `size` rows."""

@@ -18,7 +18,7 @@ from hybrid.train.recipe import fill, plain_language
 
 def test_the_recipe_has_room_for_the_prompts_and_says_why():
     recipe = plain_language([Problem("word " * 800, ("yes",))], 3)
-    assert recipe.encoder == Words.Config(max_answers=3, max_words=1200)
+    assert recipe.encoder == Words.Config(max_answers=3, max_words=1200, context="sentence")
     assert recipe.reasoner.block.max_positions == 1203 and "longest prompt: 800 words" in recipe.reasons[0]
     config = hybrid.HybridConfig(hybrid.LayoutConfig(num_answers=3), ("a", "b"), encoder=recipe.encoder, reasoner=recipe.reasoner)
     assert config.reasoner.block.word_heads == 1

@@ -80,12 +80,15 @@ class Dataset:
         keep = prepared.append if reader.runs else prepared.extend
         self.num_answers, self.lengths, self._labels = array("i"), array("i"), _Labels()
         self._links: array[int] | None = array("i") if model.head.encoder.gives_links else None
+        self._prompts: list[array[int]] | None = [] if model.head.decoder.writes else None
         for row in _checked(model, self.problems, worked_steps):
             keep(row.prepared)
             self.num_answers.append(row.num_answers)
             self.lengths.append(len(row.prepared))
             if self._links is not None:
                 self._links.extend(row.prepared.links)
+            if self._prompts is not None:
+                self._prompts.append(row.prepared.prompt)
             self._labels.add(row.lines)
         self.longest = max(self.lengths)
         self._ends = array("q", [0, *accumulate(self.lengths)])
@@ -110,6 +113,10 @@ class Dataset:
         flat, ends = self._links, self._ends
         return None if flat is None else [flat[2 * ends[i] : 2 * ends[i + 1]] for i in indices]
 
+    def prompts(self, indices: Sequence[int]) -> list[array[int]] | None:
+        """Return the prompts' tokens of some problems; None where the decoder needs none."""
+        return None if self._prompts is None else [self._prompts[i] for i in indices]
+
     def answers(self) -> Iterator[tuple[str, ...]]:
         """Return the answer of each problem."""
         return (problem.answer for problem in self.problems)
@@ -118,7 +125,7 @@ class Dataset:
         """Return the problems at `indices` as one batch, padded to `num_positions` or as `num_positions(indices)` says."""
         counts = [self.num_answers[i] for i in indices]
         length = num_positions or self.num_positions(indices)
-        features = Features.pad(self.features.rows(indices), counts, length, self.links(indices))
+        features = Features.pad(self.features.rows(indices), counts, length, self.links(indices), self.prompts(indices))
         labels = self._labels.rows(indices)
         weights = torch.ones(len(labels), labels.shape[2])
         for place, i in zip(weights, indices if self._weighted else (), strict=False):

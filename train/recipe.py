@@ -68,7 +68,9 @@ def plain_language(problems: Sequence[Problem], num_answers: int) -> Recipe:
         mixed_precision="bf16",
     )
     return Recipe(
-        Words.Config(max_answers=num_answers, max_words=room, num_thoughts=thoughts, left_out=tuple(left_out)),
+        Words.Config(
+            max_answers=num_answers, max_words=room, num_thoughts=thoughts, context="sentence", left_out=tuple(left_out)
+        ),
         reasoner,
         train,
         Projected.Config(),
@@ -80,6 +82,7 @@ def plain_language(problems: Sequence[Problem], num_answers: int) -> Recipe:
                 if left_out
                 else []
             ),
+            "encoder.context sentence: each sentence is read by itself, so that no state tells which prompt it is of",
             "block.word_heads 1 and sentence_heads 1: places of the same word, and of the same sentence, see each other",
             "core single_state with gradient full, T = 4, N = 1: binding across sentences needs the whole way back",
             "train.cycle_spread 1: three to five cycles at random, so that what is known after four is known after more",

@@ -20,6 +20,7 @@ from hybrid.adapters.features import padded_links
 from hybrid.device import HostCopy
 from hybrid.train.dataset import Batch, Dataset
 from hybrid.train.disguise import Disguises
+from hybrid.writing import padded
 
 FIRST_SHARE, NEXT_SHARE, GOOD_ENOUGH = 0.25, 0.02, 0.7
 """A curriculum begins with the easiest quarter and takes 2% more when 70% of the problems that end are right."""
@@ -161,7 +162,9 @@ class Slots:
         own = data.links(indices)
         links = None if own is None else padded_links(own, length)
         counts = [data.num_answers[i] for i in indices]
-        features = Features.of(states, [data.lengths[i] for i in indices], counts, links)
+        asked = data.prompts(indices)
+        prompt = None if asked is None else padded(asked)
+        features = Features.of(states, [data.lengths[i] for i in indices], counts, links, prompt)
         self.batch = Batch(features, Targets(labels, features.num_answers, weights))
 
     def draw(self) -> Tensor:

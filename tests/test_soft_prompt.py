@@ -1,0 +1,112 @@
+"""A frozen language model that writes behind the states of the recursion."""
+
+import json
+
+import pytest
+import torch
+
+import hybrid
+from hybrid.adapters import CrossAttention, SoftPrompt
+from hybrid.block import AttentionBlock
+from hybrid.errors import ConfigError
+from hybrid.halting import Fixed
+from hybrid.losses import Softmax
+from hybrid.problem import Problem
+from hybrid.train import TrainConfig, train
+from hybrid.train.dataset import Dataset
+from hybrid.train.optimizer import AdamW
+from hybrid.writing import Writer, padded, prompt_tokens
+
+PROMPTS = ["Sort these numbers: 3 1 2", "red blue"]
+
+
+@pytest.fixture
+def model(backbone):
+    torch.manual_seed(0)
+    reasoner = hybrid.ReasonerConfig(width=16, num_cycles=1, num_supervision_steps=2, block=AttentionBlock.Config(num_heads=2))
+    layout = hybrid.LayoutConfig(num_answers=6)
+    config = hybrid.HybridConfig(layout, (), encoder=CrossAttention.Config(), reasoner=reasoner, decoder=SoftPrompt.Config())
+    return hybrid.attach(backbone, config)
+
+
+def by_hand(backbone, prompt, vectors, most):
+    """Write one text with no cache, no padding, no batch."""
+    model, tokenizer = backbone.model, backbone.tokenizer
+    embeds = model.get_input_embeddings()(torch.tensor(tokenizer(prompt)["input_ids"]))[None]
+    embeds = embeds if vectors is None else torch.cat([embeds, vectors[None]], 1)
+    written = []
+    while len(written) < most:
+        best = int(model(inputs_embeds=embeds).logits[0, -1].argmax())
+        written.append(best)
+        if best == tokenizer.eos_token_id:
+            break
+        embeds = torch.cat([embeds, model.get_input_embeddings()(torch.tensor([[best]]))], 1)
+    return written
+
+
+@torch.no_grad()
+def test_prompts_of_any_length_are_continued_as_each_alone(model, backbone):
+    writer, vectors = Writer(backbone), torch.randn(2, 3, backbone.hidden_size)
+    prompt = padded(prompt_tokens(backbone.tokenizer, PROMPTS))
+    expected = [by_hand(backbone, text, row, 8) for text, row in zip(PROMPTS, vectors, strict=True)]
+    for row, own in zip(writer.greedy(prompt, vectors, 8).tolist(), expected, strict=True):
+        assert row[: len(own)] == own and set(row[len(own) :]) <= {writer.end}
+    texts = writer.continued(prompt, vectors, max_new_tokens=8, do_sample=False)
+    assert [row[: len(own)] for row, own in zip(texts.tolist(), expected, strict=True)] == expected
+
+
+@torch.no_grad()
+def test_logits_of_an_answer_are_those_of_one_long_text(backbone):
+    vectors, answer = torch.randn(2, 3, backbone.hidden_size), torch.tensor([[5, 6, 7], [8, 9, -100]])
+    found = Writer(backbone).logits(padded(prompt_tokens(backbone.tokenizer, PROMPTS)), vectors, answer)
+    embed = backbone.model.get_input_embeddings()
+    for row, (text, own, said) in enumerate(zip(PROMPTS, vectors, answer.clamp(min=0), strict=True)):
+        before = embed(torch.tensor(backbone.tokenizer(text)["input_ids"]))
+        whole = backbone.model(inputs_embeds=torch.cat([before, own, embed(said[:-1])])[None]).logits[0]
+        torch.testing.assert_close(found[row], whole[-3:], rtol=1e-4, atol=1e-4)
+
+
+def test_gradient_reaches_the_head_and_nothing_of_the_language_model(model, backbone):
+    data = Dataset(model, [Problem(text, ("Sort",)) for text in PROMPTS], cache=False)
+    batch = data.batch([0, 1])
+    state = model.head.start(batch.features)
+    out = model.head(batch.features, state, batch.targets.at(torch.ones(2, dtype=torch.int64)), Softmax(Softmax.Config()))
+    out.loss.mean().backward()
+    assert float(model.head.decoder.out.weight.grad.norm()) > 0
+    assert all(parameter.grad is None for parameter in backbone.model.parameters())
+
+
+def test_a_head_that_writes_is_trained_kept_and_loaded(model, backbone, tmp_path):
+    problems = [Problem(f"red {i} blue", ("Sort",)) if i % 2 else Problem(f"green {i} blue", ("numbers",)) for i in range(4)]
+    config = TrainConfig(num_steps=20, batch_size=4, optimizer=AdamW.Config(learning_rate=1e-2), mixed_precision="no")
+    train(model, problems, problems, config, tmp_path, show=False)
+    told = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    losses = [line["loss"] for line in told if "loss" in line]
+    assert losses[-1] < 0.9 * losses[0]
+    again = hybrid.HybridModel.from_pretrained(tmp_path, backbone=backbone)
+    prompts = [problem.prompt for problem in problems]
+    assert "rows" not in again.head.decoder.state_dict()
+    assert [s.text for s in again.solve(prompts, halting=Fixed.Config())] == [
+        text.strip() for text in model.generate(prompts, halting=Fixed.Config(), max_new_tokens=6, do_sample=False)
+    ]
+
+
+@torch.no_grad()
+def test_without_latent_thoughts_the_language_model_writes_as_ever(model, backbone):
+    ids = torch.tensor([backbone.tokenizer(PROMPTS[0])["input_ids"]])
+    own = backbone.model.generate(input_ids=ids, max_new_tokens=5, do_sample=False, pad_token_id=0)[:, ids.shape[1] :]
+    found = model.generate(PROMPTS[0], latent_thoughts=False, max_new_tokens=5, do_sample=False)
+    assert found == backbone.tokenizer.batch_decode(own, skip_special_tokens=True)
+
+
+def test_the_options_of_generate_are_transformers_own(model):
+    told = model.generate(PROMPTS, max_new_tokens=3, num_beams=2, return_dict_in_generate=True, output_scores=True)
+    assert told.sequences.shape[0] == 2 and len(told.scores) >= 1
+    assert len(model.generate(PROMPTS, max_new_tokens=3, do_sample=True, num_return_sequences=2)) == 4
+
+
+def test_heads_of_symbols_and_symbols_for_writers_are_refused(new_model, backbone):
+    with pytest.raises(ConfigError, match="this head answers with symbols"):
+        new_model().generate("a")
+    with pytest.raises(ConfigError, match="leave out the symbols"):
+        SoftPrompt(SoftPrompt.Config(), 16, ("a", "b"), backbone)
