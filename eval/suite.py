@@ -21,7 +21,7 @@ import torch
 from hybrid.backbone import Backbone
 from hybrid.device import usual_device
 from hybrid.errors import HybridError, InputError
-from hybrid.eval.baselines import METHODS, Budget, Method, Prompting, Trained
+from hybrid.eval.baselines import METHODS, Budget, Prompting, Trained
 from hybrid.eval.benchmark import measure
 from hybrid.eval.comparison import DEPTH, drawn, longest, task_name
 from hybrid.eval.engines import Engine
@@ -46,7 +46,7 @@ from hybrid.eval.tasks.task import Split
 from hybrid.fingerprint import precision
 from hybrid.kinds import digests
 from hybrid.problem import Problem
-from hybrid.train.claim import claimed
+from hybrid.train.run_folder import claimed
 
 COUNTED = (
     "Seconds of training include the language model's reading of the training problems, which a head does once; evaluations on "
@@ -276,16 +276,11 @@ def run_cell(
     training, dev = _made(settings, "train", cell.num_train), _made(settings, "dev", cell.num_dev)
     method.fit(training, dev, output / "cells" / cell.fit_slug / "fit", Budget(seconds, cell.seed))
     say(f"  trained {method.train_seconds:.0f} s; {time.monotonic() - began:.0f} s in all")
-    measured = measure(
-        method,
-        test,
-        task_name=task_name(task),
-        split="test",
-        seed=cell.seed,
-        backbone=backbone,
-        num_latency=cell.num_latency,
-    )
-    record = _completed(measured.record, cell, method, test)
+    about: dict[str, Any] = {"task_name": task_name(task), "split": "test", "seed": cell.seed, "backbone": backbone}
+    measured = measure(method, test, **about, num_latency=cell.num_latency, depth=DEPTH)
+    writer = method.engine.model if isinstance(method, Prompting) else ""
+    writes = writer or measured.record.backbone
+    record = replace(measured.record, method=cell.name, backbone=writes, course=method.course)
     if isinstance(method, Trained) and method.recursive:
         places = longest([measured], NUM_DRAWN, len(test))
         write_drawn(output, cell.slug, [drawn(method.head.model, task, test[i], i) for i in places])
@@ -297,11 +292,3 @@ def run_cell(
 def _made(settings: str, split: Split, count: int) -> tuple[Problem, ...]:
     """Return problems of a task, made once for all its cells: 50,000 hard Sudokus take ten minutes."""
     return tuple(TASKS.build(TASKS.from_dict(json.loads(settings))).problems(split, count))
-
-
-def _completed(record: Record, cell: Cell, method: Method, problems: Sequence[Problem]) -> Record:
-    """Return the record with what the method knows of its training, and its accuracy by step."""
-    curve = method.depth_curve(problems, DEPTH)
-    writer = method.engine.model if isinstance(method, Prompting) else ""
-    backbone = writer or record.backbone
-    return replace(record, method=cell.name, backbone=backbone, course=method.course, accuracy_by_step=curve)

@@ -22,7 +22,7 @@ from hybrid.eval.tasks.sort import Sort
 from hybrid.eval.tasks.table import Table
 from hybrid.reasoner import ReasonerConfig
 from hybrid.train import TrainConfig
-from hybrid.train.claim import claimed
+from hybrid.train.run_folder import claimed
 
 HEAD = Trained.Config(
     reasoner=ReasonerConfig(width=16, num_cycles=1, num_supervision_steps=2),

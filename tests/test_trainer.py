@@ -18,9 +18,9 @@ from hybrid.halting import Learned
 from hybrid.problem import Problem
 from hybrid.reasoner import Reasoner, ReasonerConfig
 from hybrid.train import TrainConfig, calibrate, calibration, train, trainer
-from hybrid.train.claim import claimed
 from hybrid.train.optimizer import OptimizerConfig
 from hybrid.train.processes import Team
+from hybrid.train.run_folder import claimed
 
 CONFIG = TrainConfig(
     num_steps=40,

@@ -1,4 +1,4 @@
-"""The folder of a run: its record, its metrics, and checkpoints that are whole or not there.
+"""The folder of a run: which process works in it, its record, its metrics, and checkpoints that are whole or not there.
 
 A checkpoint is a folder written under another name and renamed when complete; a manifest holds the digest of each
 file. The newest intact one is resumed. What is inside is run_state.py's. Only the main process comes here.
@@ -14,6 +14,8 @@ import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from hybrid.checkpoint import file_digest, write_text
 from hybrid.errors import ConfigError, StorageError
@@ -199,3 +201,25 @@ class RunFolder:
         """Drop the lines after `step`: the resumed run writes them again."""
         kept = [line for line in self.read_metrics() if line["step"] <= step]
         write_text(self.metrics, "".join(json.dumps(line) + "\n" for line in kept))
+
+
+@contextlib.contextmanager
+def claimed(folder: Path) -> Iterator[bool]:
+    """Yield whether `folder` is this process's alone until the block ends; a process that dies gives it back.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".claim")
+        lock.acquire(blocking=False)
+    except Timeout:
+        yield False
+        return
+    except OSError as error:
+        raise StorageError(f"cannot write in {folder}: {error.strerror}; give another --output") from None
+    try:
+        yield True
+    finally:
+        lock.release()

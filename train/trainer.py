@@ -28,7 +28,6 @@ from hybrid.symmetry import Symmetry
 from hybrid.train import processes, run_state, trial
 from hybrid.train import step as one_step
 from hybrid.train.boundary import Boundary
-from hybrid.train.claim import claimed
 from hybrid.train.config import TrainConfig
 from hybrid.train.dataset import Batch, Dataset
 from hybrid.train.disguise import Disguises
@@ -39,7 +38,7 @@ from hybrid.train.optimizer import OPTIMIZERS, averaged
 from hybrid.train.processes import Team
 from hybrid.train.progress import ProgressBar
 from hybrid.train.resumable import Resumable
-from hybrid.train.run_folder import RunFolder
+from hybrid.train.run_folder import RunFolder, claimed
 from hybrid.train.slots import Slots
 
 LOG_EVERY_STEPS = 10
