@@ -42,7 +42,9 @@ def any_task(model: HybridModel) -> Task | None:
 def known_task(model: HybridModel) -> Task | None:
     """Return the task of a head where it knows rules or writings; None where it knows none."""
     task = any_task(model)
-    own = any(getattr(type(task), name) is not getattr(Task, name) for name in ("understood", "refuse", "check"))
+    own = task is not None and any(
+        getattr(type(task), name) is not getattr(Task, name) for name in ("understood", "refuse", "check")
+    )
     return task if task is not None and own else None
 
 

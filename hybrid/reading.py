@@ -211,7 +211,7 @@ class LanguageReader:
     def _sentences(self, prepared: Sequence[Reading], tokens_a_batch: int) -> list[Tensor]:
         """Read each sentence by itself, behind the tokenizer's token for a beginning; one that comes again is not read again."""
         first, told = getattr(self.tokenizer, "bos_token_id", None), self._told
-        kept = not torch.is_grad_enabled() and not self.tuned
+        kept = not (torch.is_grad_enabled() or self.tuned or hasattr(self.model, "peft_config"))  # Adapters may change.
         texts = [[tuple(reading.ids[i:j]) for i, j in pairwise((*reading.cuts, len(reading.ids)))] for reading in prepared]
         new = list(dict.fromkeys(text for row in texts for text in row if not kept or text not in told))
         begun = [Reading(array("i", text if first in (None, text[0]) else (first, *text)), None) for text in new]
