@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from hybrid.errors import Faults, HybridError, InputError
 from hybrid.eval.tasks import TASKS
 from hybrid.eval.tasks.task import Task
-from hybrid.kinds import require
 from hybrid.problem import Problem
 from hybrid.search import SearchConfig
 
@@ -96,19 +95,9 @@ def solve(
     return think_again(model, asked, answered(model, asked, task=task, **options), retries, task=task, **options)
 
 
-def answered(
-    model: HybridModel, problems: Sequence[Problem], *, task: Task | None, batch_size: int = 32, **options: Any
-) -> list[Solution]:
-    """Answer understood problems as `model.solve` does, with the confidence after every step, and check each answer."""
-    require(batch_size >= 1, f"batch_size is {batch_size}; give at least 1")
-    found: list[Solution] = []
-    for start in range(0, len(problems), batch_size):
-        features = model.read(problems[start : start + batch_size])
-        thoughts = model.think(features, **options)
-        sure = thoughts.halt[:, :, 0].sigmoid().tolist()
-        written = zip(model.write(thoughts, features), sure, strict=True)
-        found += [replace(solution, confidences=tuple(row[: solution.steps])) for solution, row in written]
-    return [_checked(task, problem, each) for problem, each in zip(problems, found, strict=True)]
+def answered(model: HybridModel, problems: Sequence[Problem], *, task: Task | None, **options: Any) -> list[Solution]:
+    """Answer understood problems as `model.solve` does, and check each answer."""
+    return [_checked(task, *each) for each in zip(problems, model.solve(problems, **options), strict=True)]
 
 
 def think_again(

@@ -117,13 +117,13 @@ def solutions(
         answer: turns the places of an answer into symbols (Decoder.answer).
         write: turns symbols into text (LayoutConfig.write).
     """
-    confidence, trails, found = thoughts.halt[:, -1, 0].sigmoid().tolist(), thoughts.symbols.tolist(), []
+    sure, trails, found = thoughts.halt[:, :, 0].sigmoid().tolist(), thoughts.symbols.tolist(), []
     for row, (steps, length) in enumerate(zip(thoughts.steps.tolist(), lengths, strict=True)):
         trail = tuple(answer(step[:length]) for step in trails[row][:steps])
         motion, inner = tuple(thoughts.motion[row, :steps].tolist()), thoughts.inner[row, :steps]
         said = tuple(answer(step) for step in inner.tolist()) if inner.shape[1] else ()
-        kept = (steps, bool(thoughts.halted[row]), confidence[row], trail, motion, int(thoughts.total_steps[row]), said)
-        found.append(Solution(write(trail[-1]), trail[-1], *kept))
+        kept = (steps, bool(thoughts.halted[row]), sure[row][-1], trail, motion, int(thoughts.total_steps[row]), said)
+        found.append(Solution(write(trail[-1]), trail[-1], *kept, confidences=tuple(sure[row][:steps])))
     return found
 
 

@@ -20,7 +20,7 @@ class Solution:
         total_steps: supervision steps computed, over all trajectories of a search.
         verified: whether the answer follows the rules of its task; None where nothing checked it.
         thoughts: what the slots that were taught worked steps say after each step taken; empty where there are none.
-        confidences: the probability of being right after each step taken; empty where nobody asked for it.
+        confidences: the probability of being right after each step taken.
     """
 
     text: str

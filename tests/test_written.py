@@ -1,10 +1,8 @@
 """Puzzles as people write them, answers held against rules, and prompts that nothing can solve."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
-import torch
 
 from hybrid.errors import InputError
 from hybrid.eval import checked
@@ -110,16 +108,10 @@ class Liar:
         self.model, self.answers, self.asked = model, answers, []
         self.config = model.config
 
-    def read(self, problems):
-        return problems
-
-    def think(self, problems, **options):
+    def solve(self, problems, **options):
         self.asked.append((len(problems), options.get("num_steps")))
-        return SimpleNamespace(halt=torch.zeros(len(problems), 1, 1), right=options.get("search") is not None)
-
-    def write(self, thoughts, problems):
-        base = self.model.solve(["Sort: 3 1"])[0]
-        return [replace(base, symbols=self.answers[p.prompt] if thoughts.right else ("1",) * 16) for p in problems]
+        base, right = self.model.solve(["Sort: 3 1"])[0], options.get("search") is not None
+        return [replace(base, symbols=self.answers[p.prompt] if right else ("1",) * 16) for p in problems]
 
 
 def test_an_answer_that_breaks_a_rule_is_thought_about_again(model):
