@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: quickstart test test-all lint format clean
+.PHONY: quickstart test unit lint format clean
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -16,12 +16,11 @@ $(INSTALLED): pyproject.toml constraints.txt
 quickstart: $(INSTALLED)   ## train on 4x4 Sudoku with the default LLM, compare, write runs/quickstart/
 	$(BIN)/python examples/quickstart.py
 
-test: $(INSTALLED)         ## lint and tests
-	$(BIN)/python -m ruff check .
-	$(BIN)/python -m ruff format --check .
-	$(BIN)/python -m mypy
-	$(BIN)/python -m pytest -n 2
-	$(BIN)/python -m pytest --doctest-modules hybrid -n 2
+test: $(INSTALLED)         ## lint and tests, side by side
+	$(MAKE) --jobs 2 lint unit
+
+unit: $(INSTALLED)
+	$(BIN)/python -m pytest --doctest-modules hybrid tests -n 2
 
 lint: $(INSTALLED)
 	$(BIN)/python -m ruff check .
