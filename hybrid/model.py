@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from hybrid import checkpoint, tuner
+from hybrid.adapters import DECODERS
 from hybrid.answering import Answering
 from hybrid.backbone import Backbone
 from hybrid.block import Network
@@ -29,6 +30,9 @@ from hybrid.kinds import require
 from hybrid.matching import as_trained, check_precision, find, in_precision, is_name
 from hybrid.quantization import NAMES, num_weights
 from hybrid.tuner import tune
+
+DECODER, SLOTS = "decoder.", "encoder.slots.table"
+"""Names of weights in a head: those of the decoder, and the answer slots of encoders that have them."""
 
 
 class HybridModel(Answering):
@@ -150,7 +154,8 @@ class HybridModel(Answering):
         """Take over the weights of a trained head of the same sizes: a warm start, from a frozen run for one with a tuner.
 
         The head may have been trained on another precision of the language model: it is trained on, and a warning tells.
-        A tuner that was saved with it is taken over too.
+        A tuner that was saved with it is taken over too. Where this head's decoder is of another kind it stays fresh, and this
+        head may have more answer slots: so a head of symbols begins to write.
 
         Raises:
             CheckpointError: files are missing or damaged, or the sizes differ.
@@ -159,8 +164,15 @@ class HybridModel(Answering):
         """
         saved = checkpoint.load(folder)
         checkpoint.check_backbone(saved.fingerprint, self.backbone.fingerprint, self.backbone.name, moved=True)
-        tuner.take_over(self.backbone, self.config.tuner, HybridConfig.from_dict(saved.config).tuner, saved.folder)
-        self.restore(saved.tensors, folder)
+        theirs, tensors = HybridConfig.from_dict(saved.config), dict(saved.tensors)
+        tuner.take_over(self.backbone, self.config.tuner, theirs.tuner, saved.folder)
+        if DECODERS.name_of(theirs.decoder) != DECODERS.name_of(self.config.decoder):
+            own = self.head.state_dict()
+            tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith(DECODER)}
+            tensors |= {name: tensor for name, tensor in own.items() if name.startswith(DECODER)}
+            if SLOTS in own and SLOTS in tensors and len(tensors[SLOTS]) < len(own[SLOTS]):
+                tensors[SLOTS] = torch.cat([tensors[SLOTS], own[SLOTS][len(tensors[SLOTS]) :].cpu()])
+        self.restore(tensors, folder)
         self.started_from = weights_digest(self.head)
 
     def halt_by(self, rule: Any) -> None:

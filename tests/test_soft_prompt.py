@@ -1,12 +1,13 @@
 """A frozen language model that writes behind the states of the recursion."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 
 import hybrid
-from hybrid.adapters import CrossAttention, SoftPrompt
+from hybrid.adapters import CrossAttention, SoftPrompt, Words
 from hybrid.block import AttentionBlock
 from hybrid.errors import ConfigError
 from hybrid.halting import Fixed
@@ -89,6 +90,22 @@ def test_a_head_that_writes_is_trained_kept_and_loaded(model, backbone, tmp_path
     assert [s.text for s in again.solve(prompts, halting=Fixed.Config())] == [
         text.strip() for text in model.generate(prompts, halting=Fixed.Config(), max_new_tokens=6, do_sample=False)
     ]
+
+
+def test_a_head_of_symbols_begins_to_write(backbone, model, tmp_path):
+    layout, kind = hybrid.LayoutConfig(num_answers=1), Words.Config(max_answers=1)
+    sizes = replace(model.config.reasoner, num_supervision_steps=1)
+    symbols = hybrid.attach(backbone, hybrid.HybridConfig(layout, ("a", "b"), encoder=kind, reasoner=sizes))
+    symbols.save_pretrained(tmp_path)
+    more = hybrid.HybridConfig(
+        replace(layout, num_answers=6), (), encoder=replace(kind, max_answers=6), reasoner=sizes, decoder=SoftPrompt.Config()
+    )
+    writer = hybrid.attach(backbone, more)
+    fresh = writer.head.state_dict()["encoder.slots.table"].clone()
+    writer.start_from(tmp_path)
+    taken, given = writer.head.state_dict(), symbols.head.state_dict()
+    assert torch.equal(taken["encoder.slots.table"], torch.cat([given["encoder.slots.table"], fresh[1:]]))
+    assert torch.equal(taken["encoder.project.weight"], given["encoder.project.weight"])
 
 
 @torch.no_grad()
