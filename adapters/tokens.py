@@ -30,6 +30,7 @@ class Tokens(Decoder):
 
     def __init__(self, config: Config, width: int, symbols: Sequence[str], vocabulary: Vocabulary) -> None:
         super().__init__(symbols)
+        _check_fixed(vocabulary)
         self.whole = config.whole
         self.vocabulary, self.open = vocabulary, config.whole and not symbols
         ids = [_end_id(vocabulary) if symbol == END else vocabulary.token_id(symbol) for symbol in symbols]
@@ -73,6 +74,17 @@ class Tokens(Decoder):
         """See Decoder.forward."""
         logits: Tensor = self.out(y_bad) @ self.rows.to(y_bad.dtype).T
         return logits
+
+
+def _check_fixed(vocabulary: Vocabulary) -> None:
+    """Raise ConfigError where a tuner trains the model's embeddings or output matrix, which the decoder takes as they are."""
+    model = getattr(vocabulary, "model", None)
+    tables = [] if model is None else [model.get_input_embeddings(), model.get_output_embeddings()]
+    if any(parameter.requires_grad for table in tables if table is not None for parameter in table.parameters()):
+        raise ConfigError(
+            "the tuner trains the language model's embeddings or output matrix, which this decoder takes as they are; "
+            "leave them out of the tuner (modules_to_save, trainable_token_indices, target_modules), or use the classes decoder"
+        )
 
 
 def _end_id(vocabulary: Vocabulary) -> int:

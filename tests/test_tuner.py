@@ -9,6 +9,7 @@ import torch
 
 import hybrid
 from hybrid import tuner
+from hybrid.adapters import CrossAttention, Tokens
 from hybrid.default_backbone import DEFAULT_BACKBONE, PACKAGED
 from hybrid.errors import BackboneError, CheckpointError, ConfigError
 from hybrid.tuner import AnyTuner, Lora, as_config
@@ -193,3 +194,20 @@ def test_trainable_weights_are_printed_as_peft_does(tuned, capsys):
 def test_values_out_of_range_are_refused_by_name(fields):
     with pytest.raises(ConfigError, match=rf"tuner\.{next(iter(fields))}"):
         Lora.Config(**fields)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"target_modules": ["q_proj"], "modules_to_save": ["lm_head"]},
+        {"target_modules": ["q_proj"], "modules_to_save": ["embed_tokens"]},
+        {"target_modules": ["q_proj"], "trainable_token_indices": [5, 6]},
+        {"target_modules": ["lm_head"], "modules_to_save": ["norm"]},
+    ],
+)
+def test_a_tuner_of_the_output_matrix_and_a_decoder_that_takes_it_as_it_is_are_refused(config, settings):
+    kind = AnyTuner.Config({"peft_type": "LORA", "r": 2, **settings})
+    open_slots = {"layout": hybrid.LayoutConfig(num_answers=2), "symbols": (), "encoder": CrossAttention.Config()}
+    words = replace(config, decoder=Tokens.Config(whole=True), **open_slots)
+    with pytest.raises(ConfigError, match=r"output matrix, which this decoder takes as they are"):
+        hybrid.attach(None, replace(words, tuner=kind))
