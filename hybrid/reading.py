@@ -47,8 +47,8 @@ class Reading:
         return len(self.ids) if self.ranges is None else len(self.ranges)
 
 
-MOST_TOLD = 2048
-"""Sentences whose states are kept in memory, those read last."""
+MOST_TOLD = 4096
+"""Sentences whose states are kept in memory, those asked for last."""
 
 
 class LanguageReader:
@@ -218,7 +218,9 @@ class LanguageReader:
         read = [state[-len(text) :] for text, state in zip(new, self._states(begun, tokens_a_batch), strict=True)]
         known = {**(told if kept else {}), **dict(zip(new, read, strict=True))}
         if kept:
-            self._told = dict(list(known.items())[-MOST_TOLD:])
+            used = dict.fromkeys(text for row in texts for text in row)
+            order = [*(text for text in known if text not in used), *used]
+            self._told = {text: known[text] for text in order[-MOST_TOLD:]}
         whole = (torch.cat([known[text] for text in row]) for row in texts)
         return [self.gather(state, reading.ranges or ()) for state, reading in zip(whole, prepared, strict=True)]
 

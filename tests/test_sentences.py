@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from hybrid import reading
 from hybrid.adapters import Words
 from hybrid.reading import Reading
 from hybrid.train.feature_cache import cached_features, missing_readings
@@ -31,6 +32,16 @@ def test_a_sentence_that_comes_again_is_not_read_again(backbone, monkeypatch):
         assert len(calls) == 3
         two = backbone.read(prepared[:1])
     assert len(calls) == 3 and torch.equal(one[0], two[0]) and torch.equal(one[0], one[2])
+
+
+def test_those_asked_for_last_are_kept(backbone, monkeypatch):
+    monkeypatch.setattr(reading, "MOST_TOLD", 2)
+    monkeypatch.setattr(backbone, "_told", {})
+    with torch.no_grad():
+        for text in ("One. Two.", "One. Three.", "One. Four."):
+            backbone.read(backbone.prepare([text], "sentences"))
+    kept = [backbone.tokenizer.decode(ids).strip() for ids in backbone._told]
+    assert kept == ["One.", "Four."]
 
 
 def test_the_cache_tells_both_ways_of_reading_apart(backbone, tmp_path):
