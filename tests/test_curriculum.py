@@ -41,18 +41,18 @@ def levels_seen(slots, rounds=12):
 def test_the_allowed_share_rises_from_a_quarter_to_all_as_answers_are_right(slots_of):
     slots = slots_of(list(range(41)))
     assert [index for index in range(41) if slots._allowed(index)] == list(range(11))
-    slots.promote(0.69, 0.0)
+    slots.promote(0.69)
     assert slots.share == 0.25
     for count in range(1, 60):
-        slots.promote(0.7, 0.0)
+        slots.promote(0.7)
         assert slots.share == pytest.approx(min(1.0, 0.25 + 0.02 * count))
     assert all(map(slots._allowed, range(41)))
 
 
-def test_by_half_of_the_run_all_are_allowed_however_few_answers_are_right(slots_of):
+def test_harder_problems_come_when_they_are_due_however_few_answers_are_right(slots_of):
     slots = slots_of(list(range(41)))
-    for progress, share in ((0.1, 0.4), (0.3, 0.7), (0.2, 0.7), (0.5, 1.0), (0.9, 1.0)):
-        slots.promote(0.0, progress)
+    for due, share in ((0.2, 0.4), (0.6, 0.7), (0.4, 0.7), (1.0, 1.0), (1.8, 1.0)):
+        slots.promote(0.0, due)
         assert slots.share == pytest.approx(share)
 
 
@@ -118,7 +118,7 @@ def test_two_processes_take_what_one_would(slots_of):
     two = [slots_of(levels, accelerator=rank) for rank in ranks]
     for exact in (0.0, 0.9, 1.0):
         for each in (one, *two):
-            each.promote(exact, 0.0)
+            each.promote(exact)
         one.refill(one.everyone(halted))
         for rank, part in enumerate(two):
             part.refill(part.everyone(halted[2 * rank : 2 * rank + 2]))
@@ -132,7 +132,7 @@ def test_slots_resumed_in_the_middle_take_the_same_problems(slots_of):
     again.load_state_dict(slots.state_dict())
     for exact in (0.1, 0.8, 0.9):
         for each in (slots, again):
-            each.promote(exact, 0.0)
+            each.promote(exact)
             each.refill(each.everyone(torch.tensor([True, True, False, True])))
         assert slots.indices == again.indices
 
@@ -167,7 +167,10 @@ def test_a_run_with_a_curriculum_resumes_with_the_same_bits(new_model, problems,
 def test_the_trainer_promotes_by_what_it_measures(new_model, problems, tmp_path, monkeypatch):
     data = graded(problems, list(range(20)))
     asked = []
-    monkeypatch.setattr(Slots, "promote", lambda self, exact, progress: asked.append(exact))
+    monkeypatch.setattr(Slots, "promote", lambda self, exact, due: asked.append((exact, due)))
     config = TrainConfig(num_steps=20, batch_size=4, curriculum=True)
-    train(new_model(), data, data[:4], config, tmp_path / "run", show=False)
-    assert len(asked) == 2 and all(0 <= exact <= 1 for exact in asked)
+    for until, wanted in ((None, [0.0, 0.0]), (0.5, [1.0, 2.0])):
+        asked.clear()
+        own = dataclasses.replace(config, curriculum_until=until)
+        train(new_model(), data, data[:4], own, tmp_path / str(until), show=False)
+        assert [due for _, due in asked] == wanted and all(0 <= exact <= 1 for exact, _ in asked)

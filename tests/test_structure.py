@@ -279,5 +279,7 @@ def test_ci_runs_what_a_contributor_runs():
     assert os.access(run, os.X_OK)
     commands = [line for line in run.read_text().splitlines() if line and not line.startswith(("#", "set ", "cd "))]
     assert commands[0].startswith("make test")
-    recipe = (ROOT / "Makefile").read_text().partition("\ntest:")[2].partition("\n\n")[0]
+    targets = dict(re.findall(r"^(\w+):.*\n((?:\t.*\n)*)", (ROOT / "Makefile").read_text(), re.M))
+    assert "lint unit" in targets["test"]
+    recipe = targets["lint"] + targets["unit"]
     assert all(word in recipe for word in ("ruff check", "ruff format --check", "mypy", "pytest"))

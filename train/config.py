@@ -32,6 +32,8 @@ class TrainConfig:
         target: share of right dev answers that `patience` waits for.
         curriculum: take the easiest quarter of the problems first, and harder ones whenever 70% of the problems that end
             are right (curriculum learning, Bengio et al. 2009).
+        curriculum_until: share of the run by which a curriculum takes all problems in any case: some easy ones may never be
+            learned, and the others must not wait for them. None waits.
         group_by_length: let problems of like length come together, so that batches are little padded.
         deep_supervision: a loss at every supervision step; without, at a problem's last one only.
         backbone_learning_rate: peak rate of a tuner inside the language model; the optimizer's course holds for it too.
@@ -68,6 +70,7 @@ class TrainConfig:
     cache: bool = True
     cycle_spread: int = field(default=0, metadata=ADDED)
     symmetries: bool = field(default=False, metadata=ADDED)
+    curriculum_until: float | None = field(default=None, metadata=ADDED)
     worked_steps: bool = field(default=False, metadata=ADDED)
     mixed_precision: Literal["no", "bf16", "fp16"] = "no"
     trackers: tuple[str, ...] = ()
@@ -82,5 +85,7 @@ class TrainConfig:
         require(rate > 0, f"train.backbone_learning_rate is {rate}; give a positive number")
         require(0 < self.target <= 1, f"train.target is {self.target}; give a share in (0, 1]")
         require(0 <= self.ema_decay < 1, f"train.ema_decay is {self.ema_decay}; give a number in [0, 1)")
+        until = self.curriculum_until
+        require(until is None or 0 < until <= 1, f"train.curriculum_until is {until}; give a share above 0, at most 1")
         for name in ("halt_weight", "path_weight", "save_every_seconds", "cycle_spread"):
             require(getattr(self, name) >= 0, f"train.{name} is {getattr(self, name)}; give a number of at least 0")

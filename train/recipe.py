@@ -64,6 +64,7 @@ def plain_language(problems: Sequence[Problem], num_answers: int) -> Recipe:
         max_seconds=3600.0,
         optimizer=optimizer,
         curriculum=True,
+        curriculum_until=0.5,
         group_by_length=True,
         mixed_precision="bf16",
     )
@@ -88,7 +89,8 @@ def plain_language(problems: Sequence[Problem], num_answers: int) -> Recipe:
             "train.cycle_spread 1: three to five cycles at random, so that what is known after four is known after more",
             "backbone.codec projected: principal components of the states, a fraction of their bytes, no loss that was seen",
             "at most an hour of training, and none after dev was right twice: --train.max_seconds and --train.patience",
-            "optimizer muon, batch 32, short prompts first, batches of like length, bf16: the quickest found off the plateau",
+            "train.curriculum_until 0.5: short prompts first, all of them by half of the run however many answers are right",
+            "optimizer muon, batch 32, batches of like length, bf16: the quickest found off the plateau",
         ],
     )
 

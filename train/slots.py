@@ -22,11 +22,8 @@ from hybrid.train.dataset import Batch, Dataset
 from hybrid.train.disguise import Disguises
 from hybrid.writing import padded
 
-FIRST_SHARE, NEXT_SHARE, GOOD_ENOUGH, ALL_BY = 0.25, 0.02, 0.7, 0.5
-"""A curriculum begins with the easiest quarter and takes 2% more when 70% of the problems that end are right.
-
-It takes all by half of the run in any case: some easy problems may never be learned, and the others must not wait for them.
-"""
+FIRST_SHARE, NEXT_SHARE, GOOD_ENOUGH = 0.25, 0.02, 0.7
+"""A curriculum begins with the easiest quarter and takes 2% more when 70% of the problems that end are right."""
 
 
 STRETCH = 16
@@ -122,16 +119,15 @@ class Slots:
         """Say whether a problem may be taken: it belongs to the easiest `share` of all."""
         return self.levels[index] <= self.ranked[int(self.share * (len(self.ranked) - 1))]
 
-    def promote(self, exact: float, progress: float) -> None:
-        """Allow harder problems.
+    def promote(self, exact: float, due: float = 0.0) -> None:
+        """Allow harder problems where enough are right, or where their time has come.
 
         Args:
             exact: share of right answers among the problems that ended lately.
-            progress: share of the run that is over.
+            due: share of the way to all problems that is due in any case, 0 to 1.
         """
-        due = FIRST_SHARE + (1 - FIRST_SHARE) * progress / ALL_BY
         earned = self.share + NEXT_SHARE * (exact >= GOOD_ENOUGH)
-        self.share = min(1.0, max(earned, due))
+        self.share = min(1.0, max(earned, FIRST_SHARE + (1 - FIRST_SHARE) * due))
 
     def everyone(self, halted: Tensor) -> HostCopy:
         """Return which slots of all processes are halted, from this one's (local b,) bool; it is on its way while others work."""

@@ -307,7 +307,8 @@ class Trainer(Resumable):
             "steps_used": steps / max(ended, 1),
         }
         line |= self.model.head.reasoner.gradient.figures()
-        self.slots.promote(line["exact"], self._progress())
+        until = self.config.curriculum_until
+        self.slots.promote(line["exact"], self._progress() / until if until else 0.0)
         shown = {"loss": f"{line['loss']:.3f}", "exact": f"{line['exact']:.2f}", "steps": f"{line['steps_used']:.1f}"}
         if self.slots.share < 1:
             shown["level"] = f"{self.slots.share:.2f}"
