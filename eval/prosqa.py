@@ -1,0 +1,111 @@
+"""Training problems in ProsQA's official form, drawn with the names of an official file: a table of prompt, answer and path.
+
+    python -m hybrid.eval.prosqa --names prosqa_valid.json --rows 18000 --output prosqa_train.jsonl --own prosqa_dev.jsonl
+
+The file's own problems become a table of the same columns (`--own`), to choose a head by or to test it on. No drawn row is
+one of them under other names or in another order.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+from hybrid.checkpoint import write_text
+from hybrid.errors import InputError
+from hybrid.eval.tasks.graph import graph_key, way
+from hybrid.eval.tasks.logic import Logic, read_families
+from hybrid.eval.tasks.logic_maker import Family, draw_family
+
+WORDING = Logic.wordings["train"][0]  # "Every {} is a {}." is the official one.
+
+
+Row = dict[str, str | int]
+
+
+def rows(names: str, count: int, seed: int = 0, nodes: int = 28, hops: tuple[int, int] = (3, 6)) -> Iterator[Row]:
+    """Yield `count` problems.
+
+    Args:
+        names: an official file, whose persons and concepts are taken and whose problems are left out.
+        count: problems.
+        seed: of the draws.
+        nodes: that each graph is grown from, as in the task `logic`.
+        hops: the fewest and the most from the person to the right option.
+
+    Raises:
+        InputError: the file cannot be read, or has too few names.
+    """
+    official = families(names)
+    every = sorted({end for family in official for edge in family.edges for end in edge})
+    persons, concepts = ([name for name in every if name[0].isupper() == upper] for upper in (True, False))
+    taken, rng = {_key(family) for family in official}, random.Random(seed)
+    while count:
+        family = draw_family(nodes, *hops, rng)
+        key = _key(family)
+        if key in taken:
+            continue
+        taken.add(key)
+        yield _row(family, _names(family, persons, concepts, rng))
+        count -= 1
+
+
+def families(file: str) -> list[Family]:
+    """Return the problems of an official file; InputError where it cannot be read."""
+    return read_families(file, Logic(Logic.Config())._parts)
+
+
+def own_rows(file: str) -> list[Row]:
+    """Return the problems of an official file as they stand there."""
+    found = families(file)
+    return [_row(each, {end: end for pair in (*each.edges, (each.wrong, each.target)) for end in pair}) for each in found]
+
+
+def _key(family: Family) -> str:
+    return graph_key(family.edges, {family.root: "root", family.target: "target", family.wrong: "wrong"})
+
+
+def _names(family: Family, persons: list[str], concepts: list[str], rng: random.Random) -> dict[str, str]:
+    own = sorted({end for edge in family.edges for end in edge})
+    name: dict[str, str] = {}
+    for upper, given in ((True, persons), (False, concepts)):
+        needed = [each for each in own if each[0].isupper() == upper]
+        if len(needed) > len(given):
+            raise InputError(f"a problem needs {len(needed)} names, the file has {len(given)}: {', '.join(given[:5])}, ...")
+        name |= dict(zip(needed, rng.sample(given, len(needed)), strict=True))
+    return name
+
+
+def _row(family: Family, name: dict[str, str]) -> Row:
+    told = [(WORDING.fact if low[0].isupper() else WORDING.rule).format(name[low], name[high]) for low, high in family.edges]
+    options = (family.wrong, family.target) if family.swapped else (family.target, family.wrong)
+    path = way(family.edges, family.root, family.target)[1:]
+    return {
+        "prompt": " ".join([*told, WORDING.question.format(name[family.root], *(name[each] for each in options))]),
+        "answer": name[family.target],
+        "path": " ".join(name[each] for each in path),
+        "hops": len(path),
+    }
+
+
+def main() -> None:
+    """Write a table of problems."""
+    parser = argparse.ArgumentParser(description="Draw ProsQA problems with the names of an official file.")
+    parser.add_argument("--names", required=True, help="an official file (.json or .jsonl)")
+    parser.add_argument("--rows", type=int, default=18000, help="problems to draw")
+    parser.add_argument("--seed", type=int, default=0, help="of the draws")
+    parser.add_argument("--output", required=True, help="table to write (.jsonl)")
+    parser.add_argument("--own", help="table to write with the problems of the official file itself (.jsonl)")
+    given = parser.parse_args()
+    drawn = [json.dumps(row) for row in rows(given.names, given.rows, given.seed)]
+    write_text(Path(given.output), "\n".join(drawn) + "\n")
+    if given.own:
+        write_text(Path(given.own), "\n".join(map(json.dumps, own_rows(given.names))) + "\n")
+    print(f"{given.output}: {len(drawn):,} problems; train with --task.trace_column path --task.teach_trace true")
+
+
+if __name__ == "__main__":
+    main()
