@@ -14,13 +14,15 @@ def share(logits):
     return 1 / (1 + np.exp(-logits))
 
 
+MANY = np.random.default_rng(9).standard_normal((2, 400_000))
+
+
 class World:
     """Methods whose seeds and problems differ in logits: answers of `seeds` heads to `problems` problems."""
 
     def __init__(self, level, seeds_sd, problems_sd, draw):
         self.level, self.seeds_sd, self.problems_sd, self.draw = level, seeds_sd, problems_sd, draw
-        z = np.random.default_rng(9).standard_normal((2, 400_000))
-        self.truth = float(share(level + seeds_sd * z[0] + problems_sd * z[1]).mean())
+        self.truth = float(share(level + seeds_sd * MANY[0] + problems_sd * MANY[1]).mean())
 
     def answers(self, seeds, problems_n):
         of_seeds = self.seeds_sd * self.draw.standard_normal((seeds, 1))
