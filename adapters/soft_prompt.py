@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from hybrid.adapters.decoder import DECODERS, Vocabulary
 from hybrid.adapters.targets import Goal
 from hybrid.adapters.tokens import Tokens
-from hybrid.block import at_least_float32, linear, rms_norm
+from hybrid.block import at_least_float32, rms_norm
 from hybrid.errors import ConfigError
 from hybrid.losses import AnswerLoss, whole_answer_right
 from hybrid.writing import Writer
@@ -35,13 +35,15 @@ class SoftPrompt(Tokens):
         whole: ClassVar = True
 
     def __init__(self, config: Config, width: int, symbols: Sequence[str], vocabulary: Vocabulary) -> None:
-        super().__init__(Tokens.Config(whole=True), width, symbols, vocabulary)
         if symbols:
             raise ConfigError("the decoder soft_prompt writes any text; leave out the symbols, or choose the decoder tokens")
-        del self.rows
-        self.writer = Writer(vocabulary)
+        super().__init__(Tokens.Config(whole=True), width, symbols, vocabulary)
+
+    def _target(self, ids: Sequence[int] | None) -> int:
+        """See Tokens._target: the embedding space."""
+        self.writer = Writer(self.vocabulary)
         self.length = float(at_least_float32(self.writer.table.detach()).square().mean().sqrt())
-        self.out = linear(width, self.writer.table.shape[1])
+        return self.writer.table.shape[1]
 
     def vectors(self, y_bad: Tensor) -> Tensor:
         """Return the answer states in the model's embedding space, (b, a, h)."""
@@ -54,10 +56,9 @@ class SoftPrompt(Tokens):
 
     def read(self, y_bad: Tensor, prompt_bs: Tensor | None = None) -> Tensor:
         """See Decoder.read: the likeliest tokens, one after another."""
-        found_bt = self.writer.greedy(_given(prompt_bs), self.vectors(y_bad), y_bad.shape[1])
-        full_ba = torch.full(y_bad.shape[:2], self.writer.end, device=found_bt.device)
-        full_ba[:, : found_bt.shape[1]] = found_bt
-        return full_ba
+        assert self.end is not None
+        found_bt = self.writer.greedy(_given(prompt_bs), self.vectors(y_bad), self.end, y_bad.shape[1])
+        return F.pad(found_bt, (0, y_bad.shape[1] - found_bt.shape[1]), value=self.end)
 
     def generate(self, prompt_bs: Tensor, y_bad: Tensor | None, **options: Any) -> Any:
         """Return what the language model writes behind the prompts and the answer states; see HybridModel.generate."""

@@ -36,10 +36,14 @@ class Tokens(Decoder):
         ids = [_end_id(vocabulary) if symbol == END else vocabulary.token_id(symbol) for symbol in symbols]
         if self.open or (config.whole and END in symbols):
             self.end = _end_id(vocabulary)
-        rows_vh = vocabulary.output_rows(None if config.whole else ids)
+        self.out = linear(width, self._target(None if config.whole else ids))
+
+    def _target(self, ids: Sequence[int] | None) -> int:
+        """Take what the answer states are mapped to, here output rows of these tokens (None for all); return its channels."""
+        rows_vh = self.vocabulary.output_rows(ids)
         # Rows of an output matrix differ in length by a factor of two; at unit length the logits start alike.
         self.register_buffer("rows", rows_vh / rows_vh.norm(dim=-1, keepdim=True).clamp(min=1e-6), persistent=False)
-        self.out = linear(width, rows_vh.shape[1])
+        return rows_vh.shape[1]
 
     def index(self, symbol: str) -> int:
         """See Decoder.index; the token's id where the whole vocabulary is scored."""

@@ -16,10 +16,11 @@ from pathlib import Path
 
 from hybrid.checkpoint import write_text
 from hybrid.errors import InputError
-from hybrid.eval.tasks.graph import graph_key, way
+from hybrid.eval.tasks.graph import way
 from hybrid.eval.tasks.logic import Logic, read_families
 from hybrid.eval.tasks.logic_maker import Family, draw_family
 
+TASK = Logic(Logic.Config())
 WORDING = Logic.wordings["train"][0]  # "Every {} is a {}." is the official one.
 
 
@@ -42,33 +43,28 @@ def rows(names: str, count: int, seed: int = 0, nodes: int = 28, hops: tuple[int
     official = families(names)
     every = sorted({end for family in official for edge in family.edges for end in edge})
     persons, concepts = ([name for name in every if name[0].isupper() == upper] for upper in (True, False))
-    taken, rng = {_key(family) for family in official}, random.Random(seed)
+    taken, rng = {TASK._key(family) for family in official}, random.Random(seed)
     while count:
         family = draw_family(nodes, *hops, rng)
-        key = _key(family)
+        key = TASK._key(family)
         if key in taken:
             continue
         taken.add(key)
-        yield _row(family, _names(family, persons, concepts, rng))
+        yield _row(_renamed(family, persons, concepts, rng))
         count -= 1
 
 
 def families(file: str) -> list[Family]:
     """Return the problems of an official file; InputError where it cannot be read."""
-    return read_families(file, Logic(Logic.Config())._parts)
+    return read_families(file, TASK._parts)
 
 
 def own_rows(file: str) -> list[Row]:
     """Return the problems of an official file as they stand there."""
-    found = families(file)
-    return [_row(each, {end: end for pair in (*each.edges, (each.wrong, each.target)) for end in pair}) for each in found]
+    return [_row(family) for family in families(file)]
 
 
-def _key(family: Family) -> str:
-    return graph_key(family.edges, {family.root: "root", family.target: "target", family.wrong: "wrong"})
-
-
-def _names(family: Family, persons: list[str], concepts: list[str], rng: random.Random) -> dict[str, str]:
+def _renamed(family: Family, persons: list[str], concepts: list[str], rng: random.Random) -> Family:
     own = sorted({end for edge in family.edges for end in edge})
     name: dict[str, str] = {}
     for upper, given in ((True, persons), (False, concepts)):
@@ -76,19 +72,14 @@ def _names(family: Family, persons: list[str], concepts: list[str], rng: random.
         if len(needed) > len(given):
             raise InputError(f"a problem needs {len(needed)} names, the file has {len(given)}: {', '.join(given[:5])}, ...")
         name |= dict(zip(needed, rng.sample(given, len(needed)), strict=True))
-    return name
+    edges = tuple((name[low], name[high]) for low, high in family.edges)
+    return Family(edges, name[family.root], name[family.target], name[family.wrong], family.swapped)
 
 
-def _row(family: Family, name: dict[str, str]) -> Row:
-    told = [(WORDING.fact if low[0].isupper() else WORDING.rule).format(name[low], name[high]) for low, high in family.edges]
-    options = (family.wrong, family.target) if family.swapped else (family.target, family.wrong)
+def _row(family: Family) -> Row:
+    problem = TASK._problem(family, "", WORDING, random.Random(0))
     path = way(family.edges, family.root, family.target)[1:]
-    return {
-        "prompt": " ".join([*told, WORDING.question.format(name[family.root], *(name[each] for each in options))]),
-        "answer": name[family.target],
-        "path": " ".join(name[each] for each in path),
-        "hops": len(path),
-    }
+    return {"prompt": problem.prompt, "answer": family.target, "path": " ".join(path), "hops": len(path)}
 
 
 def main() -> None:

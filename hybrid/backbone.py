@@ -187,8 +187,8 @@ class Backbone(LanguageReader):
 
     def to(self, device: torch.device) -> None:
         """Move the model as a whole; one that lies on several devices stays where it is, and takes its inputs there."""
-        places, self._told = set((getattr(self.model, "hf_device_map", None) or {}).values()), {}
-        if len(places) > 1 or "disk" in places:
+        self._told.clear()  # States on the old device.
+        if len(places := set((getattr(self.model, "hf_device_map", None) or {}).values())) > 1 or "disk" in places:
             return
         try:
             self.model.to(device)

@@ -7,11 +7,11 @@ Shapes: s tokens, p positions, k chosen layers, h channels of the model, c chann
 
 from __future__ import annotations
 
+import itertools
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import pairwise
 from typing import Any, ClassVar
 
 import torch
@@ -60,7 +60,6 @@ class LanguageReader:
     codec: Codec
     tuned: bool
     runs: ClassVar[bool] = True
-    _told: dict[tuple[int, ...], Tensor] = {}
     _made: tuple[dict[str, Tensor], Tensor] | None = None
 
     @property
@@ -172,6 +171,11 @@ class LanguageReader:
         states = self.hidden_states([probe.tolist()])[0][0, :, self.layers.index(0)]
         return states.shape[-1] == weight.shape[-1] and torch.equal(states, weight[probe.to(weight.device)])
 
+    @cached_property
+    def _told(self) -> dict[tuple[int, ...], Tensor]:
+        """States of sentences, those asked for last at the end."""
+        return {}
+
     def _table(self) -> Tensor:
         """Return what unpacking gives for each token's embedding, (v, c), made once for what the codec has learned."""
         if self._made is None or self._made[0] is not self.codec.learned:
@@ -210,19 +214,24 @@ class LanguageReader:
 
     def _sentences(self, prepared: Sequence[Reading], tokens_a_batch: int) -> list[Tensor]:
         """Read each sentence by itself, behind the tokenizer's token for a beginning; one that comes again is not read again."""
-        first, told = getattr(self.tokenizer, "bos_token_id", None), self._told
+        first = getattr(self.tokenizer, "bos_token_id", None)
         kept = not (torch.is_grad_enabled() or self.tuned or hasattr(self.model, "peft_config"))  # Adapters may change.
-        texts = [[tuple(reading.ids[i:j]) for i, j in pairwise((*reading.cuts, len(reading.ids)))] for reading in prepared]
-        new = list(dict.fromkeys(text for row in texts for text in row if not kept or text not in told))
+        texts = [
+            [tuple(reading.ids[i:j]) for i, j in itertools.pairwise((*reading.cuts, len(reading.ids)))] for reading in prepared
+        ]
+        told = self._told if kept else {}
+        asked = dict.fromkeys(text for row in texts for text in row)
+        new = [text for text in asked if text not in told]
         begun = [Reading(array("i", text if first in (None, text[0]) else (first, *text)), None) for text in new]
         read = [state[-len(text) :] for text, state in zip(new, self._states(begun, tokens_a_batch), strict=True)]
-        known = {**(told if kept else {}), **dict(zip(new, read, strict=True))}
-        if kept:
-            used = dict.fromkeys(text for row in texts for text in row)
-            order = [*(text for text in known if text not in used), *used]
-            self._told = {text: known[text] for text in order[-MOST_TOLD:]}
-        whole = (torch.cat([known[text] for text in row]) for row in texts)
-        return [self.gather(state, reading.ranges or ()) for state, reading in zip(whole, prepared, strict=True)]
+        told.update(zip(new, read, strict=True))
+        whole = (torch.cat([told[text] for text in row]) for row in texts)
+        found = [self.gather(state, reading.ranges or ()) for state, reading in zip(whole, prepared, strict=True)]
+        for text in asked:  # To the end, where those stand that were asked for last.
+            told[text] = told.pop(text)
+        for text in list(itertools.islice(told, max(0, len(told) - MOST_TOLD))):
+            del told[text]
+        return found
 
     def gather(self, state_skh: Tensor, ranges: Sequence[tuple[int, int]]) -> Tensor:
         """Return the mean of `state_skh` over each range of tokens, (p, k, h).

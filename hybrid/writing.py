@@ -18,6 +18,8 @@ from torch import Tensor
 
 from hybrid.kinds import require
 
+USERS = "pause, coconut and the decoder soft_prompt"
+"""What needs a model whose memory of what it read is transformers' own."""
 NONE = -1
 """The token of a place behind the end of a prompt."""
 
@@ -44,6 +46,73 @@ def padded(rows: Sequence[Sequence[int]]) -> Tensor:
     return ids
 
 
+class Pass:
+    """What the model has read of one batch so far, in one or several parts; gradient flows through its cache.
+
+    Args:
+        backbone: its model reads embeddings.
+    """
+
+    def __init__(self, backbone: Any) -> None:
+        self.backbone = backbone
+        self._mask: Tensor | None = None
+        self._cache: Any = None
+        self._takes = inspect.signature(backbone.model.forward).parameters
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """Return the model's own embeddings (..., h) of ids (...)."""
+        embedded: Tensor = self.backbone.model.get_input_embeddings()(ids)
+        return embedded
+
+    def _inputs(self, embeds_bsh: Tensor, mask_bs: Tensor, *, cached: bool) -> dict[str, Any]:
+        from transformers import DynamicCache
+
+        self._mask = mask_bs if self._mask is None else torch.cat([self._mask, mask_bs], 1)
+        if cached and self._cache is None:
+            said = f"backbone {self.backbone.name} keeps what it has read in a way of its own; leave out {USERS}"
+            require("past_key_values" in self._takes, said)
+            self._cache = DynamicCache(config=self.backbone.model.config)
+        inputs = {"inputs_embeds": embeds_bsh, "attention_mask": self._mask, "use_cache": self._cache is not None}
+        if self._cache is not None:
+            inputs["past_key_values"] = self._cache
+        if "position_ids" in self._takes:
+            inputs["position_ids"] = (self._mask.cumsum(1) - 1).clamp(min=0)[:, -embeds_bsh.shape[1] :]
+        return inputs
+
+    def states(self, embeds_bsh: Tensor, mask_bs: Tensor) -> Tensor:
+        """Read on and return the last hidden states (b, s, h), normalised as the output matrix gets them."""
+        out = self.backbone.body(**self._inputs(embeds_bsh, mask_bs, cached=True))
+        states: Tensor = out.last_hidden_state
+        return states
+
+    def logits(self, embeds_bsh: Tensor, mask_bs: Tensor, keep: int, *, cached: bool = False) -> Tensor:
+        """Read on and return the logits (b, keep, v) of the last `keep` positions.
+
+        Args:
+            embeds_bsh: what comes next.
+            mask_bs: 1 at tokens, 0 at padding, int64.
+            keep: positions whose logits are wanted.
+            cached: whether something will be read after this.
+        """
+        inputs = self._inputs(embeds_bsh, mask_bs, cached=cached)
+        if "logits_to_keep" in self._takes:
+            inputs["logits_to_keep"] = keep
+        logits: Tensor = self.backbone.model(**inputs).logits
+        return logits[:, -keep:]
+
+    def greedy(self, logits_bv: Tensor, end: int, most: int) -> Tensor:
+        """Go on from these logits with the likeliest tokens, (b, t), t up to `most`: after `end` a row has nothing else."""
+        ended = torch.zeros(len(logits_bv), dtype=torch.bool, device=logits_bv.device)
+        columns: list[Tensor] = []
+        while True:
+            columns.append(logits_bv.argmax(-1).masked_fill(ended, end))
+            ended |= columns[-1] == end
+            if bool(ended.all()) or len(columns) == most:
+                return torch.stack(columns, 1)
+            step = self.embed(columns[-1][:, None])
+            logits_bv = self.logits(step, torch.ones_like(columns[-1][:, None]), 1, cached=True)[:, 0]
+
+
 class Writer:
     """Writes with a backbone's model.
 
@@ -60,13 +129,6 @@ class Writer:
         weight: Tensor = self.backbone.model.get_input_embeddings().weight
         return weight
 
-    @property
-    def end(self) -> int:
-        """The token that ends a text; ConfigError where the tokenizer has none."""
-        end = getattr(self.backbone.tokenizer, "eos_token_id", None)
-        require(end is not None, f"{self.backbone.name} has no token that ends a text; choose the decoder classes")
-        return int(end)  # type: ignore[arg-type]
-
     def logits(self, prompt_bs: Tensor, vectors_bkh: Tensor, answer_bt: Tensor) -> Tensor:
         """Return the logits (b, t, v) of each answer token, given the prompt, the vectors and the tokens before it.
 
@@ -75,26 +137,21 @@ class Writer:
             vectors_bkh: k of at least 1.
             answer_bt: token ids; a negative one stands for any.
         """
-        known_bth = self._embed(answer_bt[:, :-1].clamp(min=0))
-        mask_bk = answer_bt.new_ones(vectors_bkh.shape[:2])
-        reader = _Pass(self.backbone)
-        with torch.no_grad():
-            reader.read(*self._left(prompt_bs))
-        behind = torch.cat([mask_bk, torch.ones_like(answer_bt[:, :-1])], 1)
-        return reader.logits(torch.cat([vectors_bkh.to(known_bth.dtype), known_bth], 1), behind, answer_bt.shape[1])
+        reader = Pass(self.backbone)
+        known_bth = reader.embed(answer_bt[:, :-1].clamp(min=0).long())
+        behind_bt = answer_bt.new_ones(len(answer_bt), vectors_bkh.shape[1] + known_bth.shape[1])
+        self._read(reader, prompt_bs)
+        return reader.logits(
+            torch.cat([vectors_bkh.to(known_bth.dtype), known_bth], 1), behind_bt, answer_bt.shape[1], cached=True
+        )
 
     @torch.no_grad()
-    def greedy(self, prompt_bs: Tensor, vectors_bkh: Tensor, most: int) -> Tensor:
-        """Return the likeliest tokens (b, t), t up to `most`: the one that ends a text, and then it alone to the end."""
-        reader, ended = _Pass(self.backbone), torch.zeros(len(prompt_bs), dtype=torch.bool, device=prompt_bs.device)
-        reader.read(*self._left(prompt_bs))
-        step, columns = vectors_bkh.to(self.table.dtype), list[Tensor]()
-        while len(columns) < most and not bool(ended.all()):
-            best_b = reader.logits(step, torch.ones_like(step[:, :, 0], dtype=torch.int64), 1)[:, 0].argmax(-1)
-            columns.append(best_b.masked_fill(ended, self.end))
-            ended |= best_b == self.end
-            step = self._embed(columns[-1][:, None])
-        return torch.stack(columns, 1)
+    def greedy(self, prompt_bs: Tensor, vectors_bkh: Tensor, end: int, most: int) -> Tensor:
+        """Return the likeliest tokens (b, t) behind the prompts and the vectors, as `Pass.greedy`."""
+        reader, mask_bk = Pass(self.backbone), torch.ones(vectors_bkh.shape[:2], dtype=torch.int64, device=prompt_bs.device)
+        self._read(reader, prompt_bs)
+        logits_bv = reader.logits(vectors_bkh.to(self.table.dtype), mask_bk, 1, cached=True)[:, 0]
+        return reader.greedy(logits_bv, end, most)
 
     @torch.no_grad()
     def continued(self, prompt_bs: Tensor, vectors_bkh: Tensor | None, **options: Any) -> Any:
@@ -103,47 +160,17 @@ class Writer:
         if vectors_bkh is not None:
             embeds_bsh = torch.cat([embeds_bsh, vectors_bkh.to(embeds_bsh.dtype)], 1)
             mask_bs = torch.cat([mask_bs, mask_bs.new_ones(vectors_bkh.shape[:2])], 1)
-        pad = self.backbone.tokenizer.pad_token_id
-        own = {"pad_token_id": self.end if pad is None else pad} | options
+        tokenizer = self.backbone.tokenizer
+        own = {"pad_token_id": tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id} | options
         return self.backbone.model.generate(inputs_embeds=embeds_bsh, attention_mask=mask_bs, **own)
 
-    def _embed(self, ids: Tensor) -> Tensor:
-        embedded: Tensor = self.backbone.model.get_input_embeddings()(ids.long())
-        return embedded
+    @torch.no_grad()
+    def _read(self, reader: Pass, prompt_bs: Tensor) -> None:
+        reader.logits(*self._left(prompt_bs), 1, cached=True)
 
     def _left(self, prompt_bs: Tensor) -> tuple[Tensor, Tensor]:
         """Return the embeddings of prompts with what is padded before them, (b, s, h), and their mask (b, s) int64."""
         real_bs = (prompt_bs >= 0).long()
         order_bs = real_bs.argsort(dim=1, stable=True)
-        return self._embed(prompt_bs.clamp(min=0).gather(1, order_bs)), real_bs.gather(1, order_bs)
-
-
-class _Pass:
-    """What the model has read of one batch so far."""
-
-    def __init__(self, backbone: Any) -> None:
-        from transformers import DynamicCache
-
-        self.backbone, self.takes = backbone, inspect.signature(backbone.model.forward).parameters
-        known = "past_key_values" in self.takes
-        require(known, f"{backbone.name} keeps what it has read in a way of its own; choose the decoder tokens")
-        self.cache = DynamicCache(config=backbone.model.config)
-        self.mask: Tensor | None = None
-
-    def read(self, embeds_bsh: Tensor, mask_bs: Tensor) -> None:
-        """Read on."""
-        self.logits(embeds_bsh, mask_bs, 1)
-
-    def logits(self, embeds_bsh: Tensor, mask_bs: Tensor, keep: int) -> Tensor:
-        """Read on, and return the logits (b, keep, v) of the last places."""
-        self.mask = mask = mask_bs if self.mask is None else torch.cat([self.mask, mask_bs], 1)
-        inputs = {
-            "inputs_embeds": embeds_bsh,
-            "attention_mask": mask,
-            "past_key_values": self.cache,
-            "use_cache": True,
-            "position_ids": (mask.cumsum(1) - 1).clamp(min=0)[:, -embeds_bsh.shape[1] :],
-            "logits_to_keep": keep,
-        }
-        logits: Tensor = self.backbone.model(**{name: value for name, value in inputs.items() if name in self.takes}).logits
-        return logits[:, -keep:]
+        ids_bs = prompt_bs.long().clamp(min=0).gather(1, order_bs)
+        return Pass(self.backbone).embed(ids_bs), real_bs.gather(1, order_bs)

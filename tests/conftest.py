@@ -335,3 +335,51 @@ def suite_folder(synthetic, tmp_path_factory):
     folder = synthetic.make(tmp_path_factory.mktemp("suite"))
     write_suite_report(folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def sorter_folder(config, tmp_path_factory):
+    """A folder with an untrained head for lists of three digits."""
+    from hybrid.eval.tasks import Sort
+
+    torch.manual_seed(0)
+    task = Sort(Sort.Config(length=3))
+    made = replace(config, layout=task.layout, symbols=task.symbols, task={"kind": "sort", "length": 3})
+    folder = tmp_path_factory.mktemp("heads") / "head"
+    hybrid.attach(None, made).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def serving(shared_backbone, config):
+    """Serve an untrained head named "sorter" in a thread: give a server's bounds, get its address and its batcher."""
+    import socket
+    import threading
+    import time
+
+    import uvicorn
+
+    from hybrid.serve.app import build
+    from hybrid.serve.batcher import Batcher
+    from hybrid.serve.server import Server
+
+    running = []
+
+    def serve(**bounds):
+        torch.manual_seed(0)
+        batcher = Batcher({"sorter": hybrid.attach(shared_backbone, config)}, {"sorter": None})
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        application = build(Server(batcher, most_characters=99, timeout_seconds=20, **bounds))
+        own = uvicorn.Server(uvicorn.Config(application, port=port, log_level="error"))
+        running.append((own, threading.Thread(target=own.run, daemon=True)))
+        running[-1][1].start()
+        while not own.started:
+            time.sleep(0.02)
+        return f"http://127.0.0.1:{port}", batcher
+
+    yield serve
+    for own, thread in running:
+        own.should_exit = True
+        thread.join(10)

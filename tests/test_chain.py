@@ -1,12 +1,10 @@
 """The chain of thought beside an answer: the same text as the benchmark's, heads first, an end when nobody reads."""
 
 import json
-import socket
 import threading
 import time
 
 import pytest
-import torch
 
 pytest.importorskip("fastapi")
 pytest.importorskip("httpx")
@@ -28,27 +26,9 @@ BODY = {"prompt": "Sort: 3 1 2", "max_tokens": 8}
 
 
 @pytest.fixture(scope="module")
-def served(shared_backbone, config):
+def served(serving):
     """A server of one head in this process: its address and its batcher."""
-    import uvicorn
-
-    from hybrid.serve.app import build
-    from hybrid.serve.server import Server
-
-    torch.manual_seed(0)
-    batcher = Batcher({"sorter": hybrid.attach(shared_backbone, config)}, {"sorter": None})
-    server = Server(batcher, most_characters=99, timeout_seconds=20, examples={}, chain_tokens=100)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    own = uvicorn.Server(uvicorn.Config(build(server), port=port, log_level="error"))
-    thread = threading.Thread(target=own.run, daemon=True)
-    thread.start()
-    while not own.started:
-        time.sleep(0.02)
-    yield f"http://127.0.0.1:{port}", batcher
-    own.should_exit = True
-    thread.join(10)
+    return serving(examples={}, chain_tokens=100)
 
 
 def ask(address, **changes):

@@ -18,19 +18,9 @@ BROKEN = "hybrid: the answer breaks a rule of its task; --retry 3 thinks again\n
 
 
 @pytest.fixture(scope="module")
-def head(config, tiny_folder, tmp_path_factory):
+def head(sorter_folder):
     """A folder with an untrained head for lists of three digits."""
-    from dataclasses import replace
-
-    import torch
-
-    import hybrid
-
-    torch.manual_seed(0)
-    made = replace(config, layout=TASK.layout, symbols=TASK.symbols, task={"kind": "sort", "length": 3})
-    folder = tmp_path_factory.mktemp("heads") / "head"
-    hybrid.attach(None, made).save_pretrained(folder)
-    return folder
+    return sorter_folder
 
 
 def refused(ended, message):

@@ -20,13 +20,9 @@ PROMPTS = [problem.prompt for problem in TASK.problems("test", 4)]
 
 
 @pytest.fixture(scope="module")
-def head(config, tiny_folder, tmp_path_factory):
+def head(sorter_folder):
     """A folder with an untrained head for lists of three digits."""
-    torch.manual_seed(0)
-    made = replace(config, layout=TASK.layout, symbols=TASK.symbols, task={"kind": "sort", "length": 3})
-    folder = tmp_path_factory.mktemp("heads") / "head"
-    hybrid.attach(None, made).save_pretrained(folder)
-    return str(folder)
+    return str(sorter_folder)
 
 
 @pytest.fixture(scope="module")

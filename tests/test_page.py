@@ -2,17 +2,12 @@
 
 import json
 import shutil
-import socket
-import threading
-import time
 
 import pytest
-import torch
 
 pytest.importorskip("fastapi")
 pytest.importorskip("playwright")
 
-import hybrid
 from hybrid.eval.tasks import TASKS
 from hybrid.eval.tasks.maze import Maze
 from hybrid.eval.tasks.sudoku import Sudoku
@@ -25,28 +20,8 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
 
 
 @pytest.fixture(scope="module")
-def address(shared_backbone, config):
-    import uvicorn
-
-    from hybrid.serve.app import build
-    from hybrid.serve.batcher import Batcher
-    from hybrid.serve.server import Server
-
-    torch.manual_seed(0)
-    batcher = Batcher({"sorter": hybrid.attach(shared_backbone, config)}, {"sorter": None})
-    bounds = {"most_characters": 99, "timeout_seconds": 20, "chain_tokens": 6}
-    server = Server(batcher, examples={"sorter": ["Sort: 2 1"]}, **bounds)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    own = uvicorn.Server(uvicorn.Config(build(server), port=port, log_level="error"))
-    thread = threading.Thread(target=own.run, daemon=True)
-    thread.start()
-    while not own.started:
-        time.sleep(0.02)
-    yield f"http://127.0.0.1:{port}/"
-    own.should_exit = True
-    thread.join(10)
+def address(serving):
+    return serving(examples={"sorter": ["Sort: 2 1"]}, chain_tokens=6)[0] + "/"
 
 
 @pytest.fixture(scope="module")

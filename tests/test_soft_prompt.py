@@ -50,8 +50,8 @@ def test_prompts_of_any_length_are_continued_as_each_alone(model, backbone):
     writer, vectors = Writer(backbone), torch.randn(2, 3, backbone.hidden_size)
     prompt = padded(prompt_tokens(backbone.tokenizer, PROMPTS))
     expected = [by_hand(backbone, text, row, 8) for text, row in zip(PROMPTS, vectors, strict=True)]
-    for row, own in zip(writer.greedy(prompt, vectors, 8).tolist(), expected, strict=True):
-        assert row[: len(own)] == own and set(row[len(own) :]) <= {writer.end}
+    for row, own in zip(writer.greedy(prompt, vectors, backbone.tokenizer.eos_token_id, 8).tolist(), expected, strict=True):
+        assert row[: len(own)] == own and set(row[len(own) :]) <= {backbone.tokenizer.eos_token_id}
     texts = writer.continued(prompt, vectors, max_new_tokens=8, do_sample=False)
     assert [row[: len(own)] for row, own in zip(texts.tolist(), expected, strict=True)] == expected
 
