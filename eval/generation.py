@@ -102,7 +102,8 @@ def cut(text: str, ends: Ends | None) -> str:
     return text
 
 
-def _stop_tokens(backbone: Backbone) -> list[int]:
+def stop_tokens(backbone: Backbone) -> list[int]:
+    """Return the tokens at which a model ends a text: its own and its tokenizer's."""
     config = getattr(backbone.model, "generation_config", None)
     listed: Any = getattr(config, "eos_token_id", None)
     listed = listed if isinstance(listed, list) else [listed]
@@ -198,7 +199,7 @@ def generate(
     limit = backbone.context_length
     if limit is not None and longest + max_new_tokens > limit:
         raise InputError(f"{longest} prompt tokens and {max_new_tokens} new ones exceed the context of {limit}; use fewer shots")
-    stops = _stop_tokens(backbone)
+    stops = stop_tokens(backbone)
     pad = backbone.tokenizer.pad_token_id
     pad = pad if pad is not None else (stops[0] if stops else 0)
     input_ids = torch.tensor([[pad] * (longest - len(row)) + row for row in ids], device=backbone.device)

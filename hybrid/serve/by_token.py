@@ -13,7 +13,7 @@ import torch
 from hybrid import tuner
 from hybrid.backbone import Backbone
 from hybrid.errors import InputError
-from hybrid.eval.generation import _stop_tokens as stop_tokens
+from hybrid.eval.generation import stop_tokens
 
 READ_TOGETHER = 128
 """Tokens of a prompt that are read before others get their turn."""

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from hybrid.errors import HybridError
 from hybrid.eval.baselines.prompting import AnswerEnd
-from hybrid.eval.generation import Message, chat_text
-from hybrid.eval.generation import _stop_tokens as stop_tokens
+from hybrid.eval.generation import Message, chat_text, stop_tokens
 from hybrid.problem import Problem
 from hybrid.serve.by_token import check_writes, read_and_write
 
