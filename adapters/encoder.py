@@ -5,6 +5,7 @@ Shapes: b batch, p feature positions, a answer slots, l workspace positions, d w
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -52,6 +53,11 @@ class Encoder(nn.Module):
     def path_room(cls, config: Any, num_positions: int, num_answers: int) -> int:
         """Return how many symbols of a path can be taught, of so many feature positions and answers: one a context span."""
         return num_positions - num_answers if cls.reads == "spans" else 0
+
+    @classmethod
+    def word_positions(cls, config: Any, links: Sequence[int]) -> tuple[int, Sequence[int]]:
+        """Return at which workspace position a prompt's words begin, and their numbers by its links; none without words."""
+        return 0, ()
 
 
 ENCODERS: Kinds[Encoder] = Kinds("encoder")

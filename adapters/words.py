@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
@@ -74,6 +75,12 @@ class Words(Encoder):
     def path_room(cls, config: Any, num_positions: int, num_answers: int) -> int:
         """See Encoder.path_room: a symbol for each thought."""
         return int(config.num_thoughts)
+
+    @classmethod
+    def word_positions(cls, config: Any, links: Sequence[int]) -> tuple[int, Sequence[int]]:
+        """See Encoder.word_positions: behind all slots, without the words that are left out."""
+        out = {number(word) for word in config.left_out}
+        return config.max_answers + config.num_thoughts, [each for each in links[::2] if each not in out]
 
     def forward(self, features: Features) -> Workspace:
         """See Encoder.forward; l = max_answers + p."""

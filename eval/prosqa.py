@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hybrid.checkpoint import write_text
-from hybrid.errors import InputError
+from hybrid.errors import HybridError, InputError
 from hybrid.eval.tasks.graph import way
 from hybrid.eval.tasks.logic import Logic, read_families
 from hybrid.eval.tasks.logic_maker import Family, draw_family
@@ -91,10 +91,14 @@ def main() -> None:
     parser.add_argument("--output", required=True, help="table to write (.jsonl)")
     parser.add_argument("--own", help="table to write with the problems of the official file itself (.jsonl)")
     given = parser.parse_args()
-    drawn = [json.dumps(row) for row in rows(given.names, given.rows, given.seed)]
+    try:
+        drawn = [json.dumps(row) for row in rows(given.names, given.rows, given.seed)]
+        own = own_rows(given.names) if given.own else []
+    except HybridError as error:
+        parser.error(str(error))
     write_text(Path(given.output), "\n".join(drawn) + "\n")
     if given.own:
-        write_text(Path(given.own), "\n".join(map(json.dumps, own_rows(given.names))) + "\n")
+        write_text(Path(given.own), "\n".join(map(json.dumps, own)) + "\n")
     print(f"{given.output}: {len(drawn):,} problems; train with --task.trace_column path --task.teach_trace true")
 
 

@@ -41,6 +41,8 @@ class Problem:
         where: where the problem was read ("my.csv row 3"), for messages.
         steps: worked steps, each a symbol for every answer position, or for these and the context positions: what would
             stand there after it, an empty symbol for what is not known yet. The last is the answer. Empty where there are none.
+        word_labels: what words of the prompt mean on the way to the answer, pairs of a word and a symbol; a line a
+            supervision step, of which the last holds to the end. Empty where there are none.
     """
 
     prompt: str
@@ -53,6 +55,7 @@ class Problem:
     weights: tuple[float, ...] = ()
     where: str = field(default="", metadata=SHOWN)
     steps: tuple[tuple[str, ...], ...] = ()
+    word_labels: tuple[tuple[tuple[str, str], ...], ...] = ()
 
 
 def asked(prompts: Any, context: str | None, questions: Collection[str] | None) -> list[str | Problem]:

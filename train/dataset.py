@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hybrid import words
 from hybrid.adapters import ENCODERS, Features, Targets
 from hybrid.errors import Faults, InputError
 from hybrid.losses import IGNORE
@@ -213,6 +214,8 @@ def _row(model: HybridModel, problem: Problem, prepared: Any, places: int, worke
         path = [model.head.decoder.index(symbol) for symbol in problem.path]
     lines = list(_lines(model, problem, places, path)) if worked_steps else []
     taught = [*lines[:-1], labels + path]  # The last worked step is the answer.
+    if problem.word_labels:
+        taught = list(_with_words(model, problem, prepared.links, labels + path))
     return Row(prepared, places, spread(taught, model.config.reasoner.num_supervision_steps))
 
 
@@ -235,6 +238,20 @@ def _lines(model: HybridModel, problem: Problem, places: int, path: list[int]) -
             raise InputError(f"a worked step has {len(step)} symbols; give {size}, one for each symbol of the answer")
         labels = [model.head.decoder.index(symbol) if symbol else IGNORE for symbol in step]
         yield [*labels[:size], *[IGNORE] * (places - size), *(labels[size:] if path and len(step) > size else path)]
+
+
+def _with_words(model: HybridModel, problem: Problem, links: Sequence[int], labels: list[int]) -> Iterator[list[int]]:
+    """Yield `labels` with those of the prompt's words behind them, a line a step; only the last teaches the answer."""
+    encoder, index = model.config.encoder, model.head.decoder.index
+    kind = ENCODERS[ENCODERS.name_of(encoder)]
+    first, numbers = kind.word_positions(encoder, links)
+    if not first:
+        raise InputError(f"labels of words need the encoder words, not {ENCODERS.name_of(encoder)}; set --encoder words")
+    labels = labels + [IGNORE] * (first - len(labels))
+    for place, line in enumerate(problem.word_labels, 1):
+        own = {words.number(word): index(symbol) for word, symbol in line}
+        known = labels if place == len(problem.word_labels) else [IGNORE] * len(labels)
+        yield [*known, *[own.get(each, IGNORE) for each in numbers]]
 
 
 def answer_labels(model: HybridModel, answer: Sequence[str], places: int) -> list[int]:

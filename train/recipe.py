@@ -26,6 +26,9 @@ from hybrid.words import common, spans
 LEAST_ROOM, ROOM = 1000, 1.5
 """Words that a head can take: at least so many, and so many times those of the longest training prompt. Room costs nothing."""
 
+LEAST_STEPS = 12
+"""Supervision steps where labels of words come line by line: at least so many, for problems that are longer than any trained."""
+
 LOOKED_AT = 2000
 """Prompts that are searched for common words."""
 
@@ -49,17 +52,23 @@ def plain_language(problems: Sequence[Problem], num_answers: int) -> Recipe:
     """
     longest = max((len(spans(problem.prompt)) for problem in problems), default=0)
     thoughts = max((len(problem.path) for problem in problems), default=0)
+    lines = max((len(problem.word_labels) for problem in problems), default=0)
     room = max(LEAST_ROOM, int(ROOM * longest))
     left_out = common([problem.prompt for problem in problems[:: max(1, len(problems) // LOOKED_AT)]])
     block = AttentionBlock.Config(word_heads=1, sentence_heads=1, max_positions=room + num_answers + thoughts)
+    cycles, steps, spread = (1, max(LEAST_STEPS, 2 * lines), 0) if lines > 1 else (4, 1, 1)
     reasoner = ReasonerConfig(
-        num_cycles=4, num_supervision_steps=1, core=SingleState.Config(num_latent_steps=1), block=block, gradient=Full.Config()
+        num_cycles=cycles,
+        num_supervision_steps=steps,
+        core=SingleState.Config(num_latent_steps=1),
+        block=block,
+        gradient=Full.Config(),
     )
     optimizer = Muon.Config(weight_decay=0.01, warmup_steps=200)
     train = TrainConfig(
         num_steps=8000,
         batch_size=32,
-        cycle_spread=1,
+        cycle_spread=spread,
         patience=2,
         max_seconds=3600.0,
         optimizer=optimizer,
@@ -85,8 +94,16 @@ def plain_language(problems: Sequence[Problem], num_answers: int) -> Recipe:
             ),
             "encoder.context sentence: each sentence is read by itself, so that no state tells which prompt it is of",
             "block.word_heads 1 and sentence_heads 1: places of the same word, and of the same sentence, see each other",
-            "core single_state with gradient full, T = 4, N = 1: binding across sentences needs the whole way back",
-            "train.cycle_spread 1: three to five cycles at random, so that what is known after four is known after more",
+            *(
+                [
+                    f"core single_state with gradient full, T = 1, N = {steps}: labels of words are taught step by step, a line a step"
+                ]
+                if lines > 1
+                else [
+                    "core single_state with gradient full, T = 4, N = 1: binding across sentences needs the whole way back",
+                    "train.cycle_spread 1: three to five cycles at random, so that what is known after four is known after more",
+                ]
+            ),
             "backbone.codec projected: principal components of the states, a fraction of their bytes, no loss that was seen",
             "at most an hour of training, and none after dev was right twice: --train.max_seconds and --train.patience",
             "train.curriculum_until 0.5: short prompts first, all of them by half of the run however many answers are right",

@@ -37,6 +37,9 @@ class TableConfig:
         trace_column: column of worked steps in words, one text or a list of lines, from which chains of thought are shown
             and learned; the answer is written behind them.
         teach_trace: teach the words of the trace to the thoughts of the encoder `words` while training; they join the vocabulary.
+        labels_column: column of what words of the prompt mean on the way to the answer, such as {"Zoe": "kitchen"}: a mapping
+            of words to symbols, or a list of mappings, one a supervision step (in a CSV, as JSON). The encoder `words` is
+            taught them at every place of the word; they join the vocabulary and are no part of the answer.
         difficulty_column: column of whole numbers by which a curriculum orders rows and reports cut them; none takes the words
             of the prompt.
         item: regular expression of the answer symbols' places in a prompt, its first group where it has one.
@@ -59,6 +62,7 @@ class TableConfig:
     spans_column: str | None = None
     trace_column: str | None = None
     teach_trace: bool = field(default=False, metadata=ADDED)
+    labels_column: str | None = field(default=None, metadata=ADDED)
     difficulty_column: str | None = field(default=None, metadata=ADDED)
     item: str | None = None
     region: str = "(?s).+"
@@ -94,8 +98,8 @@ class TableConfig:
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of all columns that are read."""
-        named = (self.prompt_column, self.answer_column, self.spans_column, self.trace_column, self.difficulty_column)
-        return tuple(name for name in named if name is not None)
+        named = (self.prompt_column, self.answer_column, self.spans_column, self.trace_column, self.labels_column)
+        return tuple(name for name in (*named, self.difficulty_column) if name is not None)
 
     @property
     def aligned(self) -> bool:
@@ -162,6 +166,7 @@ class RowReader:
             key=key_of(prompt, blanks=self.config.unit == "character"),
             spans=spans,
             where=f"{source} {record.place}",
+            word_labels=self._word_labels(record, prompt),
         )
 
     def ask(self, record: Record) -> Problem:
@@ -198,6 +203,21 @@ class RowReader:
         text = _lines(record.values.get(name), name)
         return tuple(text[start:end] for start, end in words.spans(text))
 
+    def _word_labels(self, record: Record, prompt: str) -> tuple[tuple[tuple[str, str], ...], ...]:
+        """Return the row's labels of words, a line a supervision step; nothing where the table has none."""
+        name = self.config.labels_column
+        if name is None:
+            return ()
+        value = _json(record.values.get(name), name, '{"Zoe": "kitchen"}')
+        lines = value if isinstance(value, list) else [value]
+        if not lines or not all(isinstance(line, dict) for line in lines):
+            raise InputError(f'"{name}" is {value!r:.40}; give a mapping of words to symbols, or a list of mappings')
+        known = {prompt[start:end].casefold() for start, end in words.spans(prompt)}
+        for word in (word for line in lines for word in line):
+            if word.casefold() not in known:
+                raise InputError(f'"{name}" labels {word[:40]!r}, which is no word of the prompt; give single words of it')
+        return tuple(tuple((word, _scalar(symbol, name)) for word, symbol in line.items()) for line in lines)
+
     def _symbols(self, value: Any) -> tuple[str, ...]:
         name, unit = self.config.answer_column, self.config.unit
         if isinstance(value, list | tuple):
@@ -229,11 +249,7 @@ class RowReader:
 
     def _spans(self, value: Any, prompt: str) -> tuple[Span, ...]:
         name = self.config.spans_column
-        if isinstance(value, str):
-            try:
-                value = json.loads(value)
-            except (ValueError, RecursionError):
-                raise InputError(f'"{name}" is {value[:40]!r}; give JSON such as [[0, 4], [7, 9]]') from None
+        value = _json(value, name, "[[0, 4], [7, 9]]")
         if not isinstance(value, list | tuple) or not value:
             raise InputError(f'"{name}" is {value!r:.40}; give a list of [start, end], one for each answer symbol')
         spans = []
@@ -272,6 +288,16 @@ def _text(value: Any, name: str, what: str) -> str:
         raise InputError(f'"{name}" is empty; write {what}, or drop the row')
     check_text(value, name)
     return value
+
+
+def _json(value: Any, name: str | None, example: str) -> Any:
+    """Return a value as it is, or read from JSON where it is text."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        raise InputError(f'"{name}" is {value[:40]!r}; give JSON such as {example}') from None
 
 
 def _lines(value: Any, name: str) -> str:

@@ -1,0 +1,84 @@
+"""bAbI's official files as a table: prompt, answer, and the facts that each question names as its support.
+
+    python -m hybrid.eval.babi --rows 'qa2_*_train.txt' --output babi_train.jsonl
+
+A prompt is the story up to its question. Several files make one table, whose column `file` tells them apart.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from hybrid.checkpoint import write_text
+from hybrid.errors import Faults, HybridError, InputError
+from hybrid.eval.tasks.table_files import files, lines
+
+LINE = re.compile(r"(\d+) ([^\t]+?)\s*(?:\t([^\t]+)\t([\d ]*))?\s*")
+"""A number, and a fact; or a question with its answer and the numbers of its supporting facts."""
+
+Row = dict[str, Any]
+
+
+def rows(source: str) -> Iterator[Row]:
+    """Yield a table's row for each question.
+
+    Args:
+        source: a .txt file as bAbI's authors publish it, packed or not, or several by `*`.
+
+    Raises:
+        InputError: a file cannot be read.
+        DataError: lines are none of bAbI's; names each.
+    """
+    faults = Faults()
+    for file in files(source):
+        facts: dict[str, str] = {}
+        for place, line in enumerate(lines(file), 1):
+            found = LINE.fullmatch(line)
+            if found is None:
+                if line.strip():
+                    faults.add(f"{file} line {place}: {line.strip()[:40]!r} is no line of bAbI; give an official file")
+                continue
+            number, text, answer, support = found.groups()
+            if number == "1":
+                facts = {}
+            if answer is None:
+                facts[number] = text
+                continue
+            missing = [each for each in support.split() if each not in facts]
+            if missing:
+                faults.add(f"{file} line {place}: it names fact {missing[0]}, which is not there; give an official file")
+                continue
+            yield {
+                "prompt": " ".join([*facts.values(), text]),
+                "answer": answer.strip().replace(",", " "),
+                "facts": [facts[each] for each in support.split()],
+                "file": Path(file).name.split("_")[0],
+            }
+    faults.check()
+
+
+def main() -> None:
+    """Write a table."""
+    parser = argparse.ArgumentParser(description="Write bAbI's official files as a table of prompts and answers.")
+    parser.add_argument("--rows", required=True, help="official files (.txt; `*` for several)")
+    parser.add_argument("--output", required=True, help="table to write (.jsonl)")
+    given = parser.parse_args()
+    try:
+        table = list(rows(given.rows))
+        if not table:
+            raise InputError(f"{given.rows} holds no question; give an official file")
+    except HybridError as error:
+        parser.error(str(error))
+    random.Random(0).shuffle(table)
+    write_text(Path(given.output), "\n".join(map(json.dumps, table)) + "\n")
+    print(f"{given.output}: {len(table):,} questions; train with --task.trace_column facts --task.teach_trace true")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,179 @@
+"""CLUTRR's official files as a table: prompt, answer, number of relations, and what each proof says of the persons.
+
+    python -m hybrid.eval.clutrr --rows 1.2,1.3,1.4_train.csv --output clutrr_train.jsonl --renamed true
+    python -m hybrid.eval.clutrr --rows '1.*_test.csv' --output clutrr_test.jsonl
+
+The labels of a step are the relations of the persons who are so many facts away from the one who is asked about, by the
+rules (brother's son = nephew) that the file's own proofs use. The official training stories are about 112 persons in a few
+families, who are soon known by heart; `--renamed true` gives every story other names of the same file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import json
+import random
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hybrid.checkpoint import write_text
+from hybrid.errors import Faults, HybridError, InputError
+from hybrid.eval.tasks.table_files import files
+from hybrid.eval.tasks.table_source import records
+
+COLUMNS = ("story", "query", "target", "proof_state", "story_edges", "edge_types", "genders", "task_name")
+SELF, UNKNOWN = "self", "?"
+"""Labels of the person who is asked about, and of one who is too many facts away."""
+
+Rules = Mapping[tuple[str, str], str]
+"""The relation that two relations, one behind the other, make."""
+Row = dict[str, Any]
+
+
+class Story(NamedTuple):
+    """One official row.
+
+    Args:
+        text: with each person's name in brackets.
+        query: whose relation is asked for, and the person who has it.
+        target: the relation.
+        facts: told by the story: (person, relation, the relation's holder).
+        rules: what the proof composes.
+        genders: of each person, in the file's words.
+        relations: k, the relations from the person to the holder.
+    """
+
+    text: str
+    query: tuple[str, str]
+    target: str
+    facts: tuple[tuple[str, str, str], ...]
+    rules: Rules
+    genders: Mapping[str, str]
+    relations: int
+
+
+def stories(source: str) -> list[Story]:
+    """Return the stories of official files.
+
+    Args:
+        source: a .csv as CLUTRR's authors publish it, packed or not, or several by `*`.
+
+    Raises:
+        InputError: a file cannot be read.
+        DataError: rows are no stories; names each.
+    """
+    found, faults = [], Faults()
+    for file in files(source):
+        for record in records(file, COLUMNS):
+            try:
+                found.append(_story(record.values))
+            except (ValueError, SyntaxError, KeyError, IndexError, TypeError) as error:
+                faults.add(f"{file} {record.place}: {record.fault or f'no row of CLUTRR ({error})'}; give an official file")
+    faults.check()
+    if not found:
+        raise InputError(f"{source} holds no rows; give an official file")
+    return found
+
+
+def rows(told: Sequence[Story], renamed: bool = False, seed: int = 0) -> Iterator[Row]:
+    """Yield a table's row for each story.
+
+    Args:
+        told: stories, whose proofs give the rules too.
+        renamed: give each story names of all stories, drawn anew, a woman's to a woman.
+        seed: of the draws.
+    """
+    rules = {pair: made for story in told for pair, made in story.rules.items()}
+    pools: dict[str, set[str]] = {}
+    for story in told:
+        for name, gender in story.genders.items():
+            pools.setdefault(gender, set()).add(name)
+    given, rng = {gender: sorted(names) for gender, names in pools.items()}, random.Random(seed)
+    for story in told:
+        name = _names(story, given, rng) if renamed else {each: each for each in story.genders}
+        prompt = f"{story.text} How is [{story.query[1]}] related to [{story.query[0]}]?"
+        yield {
+            "prompt": re.sub(r"(?<=\[)\w+(?=\])", partial(_new, name), prompt),
+            "answer": story.target,
+            "labels": [{name[who]: label for who, label in line.items()} for line in labels(story, rules)],
+            "relations": story.relations,
+        }
+
+
+def labels(story: Story, rules: Rules) -> list[dict[str, str]]:
+    """Return what is known of each person after one fact, after two, and so on until nothing new is found.
+
+    Example:
+        >>> facts = (("Ann", "brother", "Bob"), ("Bob", "son", "Tim"))
+        >>> told = Story("", ("Ann", "Tim"), "nephew", facts, {}, {"Ann": "female", "Bob": "male", "Tim": "male"}, 2)
+        >>> for line in labels(told, {("brother", "son"): "nephew"}):
+        ...     print(*line.values())
+        self brother ?
+        self brother nephew
+    """
+    known, lines = {story.query[0]: SELF}, []
+    while True:
+        new: dict[str, str] = {}
+        for person, relation, holder in story.facts:
+            if person in known and holder not in known and holder not in new:
+                made = relation if known[person] == SELF else rules.get((known[person], relation))
+                if made is not None:
+                    new[holder] = made
+        if not new:
+            break
+        known |= new
+        lines.append({each: known.get(each, UNKNOWN) for each in story.genders})
+    last = lines.pop() if lines else {each: known.get(each, UNKNOWN) for each in story.genders}
+    return [*lines, last | {story.query[1]: story.target}]
+
+
+def _story(values: Mapping[str, Any]) -> Story:
+    read = {name: ast.literal_eval(values[name]) for name in ("query", "proof_state", "story_edges", "edge_types")}
+    genders = dict(each.split(":") for each in values["genders"].split(","))
+    persons = list(genders)
+    facts = tuple(
+        (persons[one], relation, persons[other])
+        for (one, other), relation in zip(read["story_edges"], read["edge_types"], strict=True)
+    )
+    rules = {(first[1], second[1]): made[1] for step in read["proof_state"] for made, (first, second) in step.items()}
+    person, holder = read["query"]
+    if person not in genders or holder not in genders:
+        raise ValueError(f"nobody of {', '.join(persons)} is {person} or {holder}")
+    relations = int(values["task_name"].split(".")[-1])  # "task_1.3"
+    return Story(values["story"].strip(), (person, holder), values["target"].strip(), facts, rules, genders, relations)
+
+
+def _new(name: Mapping[str, str], match: re.Match[str]) -> str:
+    return name.get(match[0], match[0])
+
+
+def _names(story: Story, given: Mapping[str, Sequence[str]], rng: random.Random) -> dict[str, str]:
+    name: dict[str, str] = {}
+    for gender, names in given.items():
+        own = [each for each, other in story.genders.items() if other == gender]
+        name |= dict(zip(own, rng.sample(names, len(own)), strict=True))
+    return name
+
+
+def main() -> None:
+    """Write a table."""
+    parser = argparse.ArgumentParser(description="Write CLUTRR's official files as a table of prompts and answers.")
+    parser.add_argument("--rows", required=True, help="official files (.csv; `*` for several)")
+    parser.add_argument("--renamed", choices=("true", "false"), default="false", help="give every story other names of the file")
+    parser.add_argument("--seed", type=int, default=0, help="of the names")
+    parser.add_argument("--output", required=True, help="table to write (.jsonl)")
+    given = parser.parse_args()
+    try:
+        table = list(rows(stories(given.rows), given.renamed == "true", given.seed))
+    except HybridError as error:
+        parser.error(str(error))
+    write_text(Path(given.output), "\n".join(map(json.dumps, table)) + "\n")
+    print(f"{given.output}: {len(table):,} stories; train with --task.labels_column labels --task.duplicates drop")
+
+
+if __name__ == "__main__":
+    main()

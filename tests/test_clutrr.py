@@ -1,0 +1,85 @@
+"""CLUTRR's official form as a table: labels follow the proofs, names are others where asked, faults are named."""
+
+import csv
+import json
+
+import pytest
+
+from hybrid.errors import DataError
+from hybrid.eval.clutrr import COLUMNS, main, rows, stories
+
+ROW = {
+    "story": "[Ann] has a brother, [Bob]. [Bob]'s son is [Tim]. [Tim] met his sister [Eve].",
+    "query": "('Ann', 'Eve')",
+    "target": "niece",
+    "proof_state": "[{('Ann', 'niece', 'Eve'): [('Ann', 'nephew', 'Tim'), ('Tim', 'sister', 'Eve')]}, "
+    "{('Ann', 'nephew', 'Tim'): [('Ann', 'brother', 'Bob'), ('Bob', 'son', 'Tim')]}]",
+    "story_edges": "[(0, 1), (1, 2), (2, 3)]",
+    "edge_types": "['brother', 'son', 'sister']",
+    "genders": "Ann:female,Bob:male,Tim:male,Eve:female",
+    "task_name": "task_1.3",
+}
+
+
+@pytest.fixture
+def official(tmp_path):
+    def write(*given):
+        file = tmp_path / "1.3_train.csv"
+        with file.open("w", newline="") as handle:
+            table = csv.DictWriter(handle, COLUMNS)
+            table.writeheader()
+            table.writerows(given)
+        return str(file)
+
+    return write
+
+
+def test_each_step_knows_the_persons_one_fact_further_by_the_proofs_own_rules(official):
+    (row,) = rows(stories(official(ROW)))
+    assert row["prompt"] == f"{ROW['story']} How is [Eve] related to [Ann]?"
+    assert (row["answer"], row["relations"]) == ("niece", 3)
+    assert [list(line.values()) for line in row["labels"]] == [
+        ["self", "brother", "?", "?"],
+        ["self", "brother", "nephew", "?"],
+        ["self", "brother", "nephew", "niece"],
+    ]
+
+
+def test_a_renamed_story_is_the_same_story_of_others_of_the_same_genders(official):
+    other = ROW | {
+        name: ROW[name].replace("Ann", "Zoe").replace("Bob", "Max") for name in ("query", "proof_state", "genders", "story")
+    }
+    told = stories(official(ROW, other))
+    first, again = rows(told, renamed=True), rows(told, renamed=True)
+    drawn = [next(rows(told, renamed=True, seed=seed)) for seed in range(40)]
+    assert list(first) == list(again) and len({row["prompt"] for row in drawn}) > 3
+    for row in drawn:
+        persons = list(row["labels"][0])
+        assert (
+            len(set(persons)) == 4
+            and set(persons[1:3]) <= {"Bob", "Tim", "Max"}
+            and not {"Bob", "Tim", "Max"} & {persons[0], persons[3]}
+        )
+        back = row["prompt"]
+        for name, old in zip(persons, ("<0>", "<1>", "<2>", "<3>"), strict=True):
+            back = back.replace(f"[{name}]", old)
+        same = f"{ROW['story']} How is [Eve] related to [Ann]?"
+        for name, old in zip(("Ann", "Bob", "Tim", "Eve"), ("<0>", "<1>", "<2>", "<3>"), strict=True):
+            same = same.replace(f"[{name}]", old)
+        assert back == same and [list(line.values()) for line in row["labels"]][-1] == ["self", "brother", "nephew", "niece"]
+
+
+def test_a_fact_that_no_rule_reaches_stays_unknown_and_the_answer_is_taught(official):
+    (row,) = rows(stories(official(ROW | {"proof_state": "[]"})))
+    assert [list(line.values()) for line in row["labels"]] == [["self", "brother", "?", "niece"]]
+
+
+def test_a_row_of_another_form_is_named(official):
+    with pytest.raises(DataError, match=r"row 2 .*no row of CLUTRR.*give an official file"):
+        stories(official(ROW, ROW | {"query": "Ann"}))
+
+
+def test_the_command_writes_a_table(official, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["clutrr", "--rows", official(ROW), "--output", str(tmp_path / "own.jsonl")])
+    main()
+    assert json.loads((tmp_path / "own.jsonl").read_text())["answer"] == "niece" and "1 stories" in capsys.readouterr().out

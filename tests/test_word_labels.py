@@ -1,0 +1,108 @@
+"""What words of a prompt mean on the way to the answer: read from a table, taught at every place of the word, step by step."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from hybrid.adapters import Words
+from hybrid.block import AttentionBlock
+from hybrid.errors import DataError
+from hybrid.eval.tasks.table import Table
+from hybrid.layout import LayoutConfig
+from hybrid.losses import IGNORE
+from hybrid.problem import Problem, digest
+from hybrid.train.dataset import Dataset
+from hybrid.train.recipe import plain_language
+
+PROMPT = "Ann is left of Bob. Where is ann?"
+LINES = [{"Bob": "self"}, {"bob": "self", "Ann": "left"}]
+
+
+def table(tmp_path, *labels, name="own.jsonl"):
+    rows = [{"prompt": f"{i} {PROMPT}", "answer": "left" if i % 2 else "right", "marks": each} for i, each in enumerate(labels)]
+    file = tmp_path / name
+    if name.endswith(".csv"):
+        lines = ['"' + '","'.join(str(cell).replace('"', '""') for cell in row.values()) + '"' for row in rows]
+        file.write_text("\n".join(["prompt,answer,marks", *lines]))
+    else:
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return Table(Table.Config(train=str(file), labels_column="marks"))
+
+
+def every(task):
+    return [problem for split in ("train", "dev", "test") for problem in task._rows(split)]
+
+
+@pytest.mark.parametrize("name", ["own.jsonl", "own.csv"])
+def test_a_table_names_the_labels_of_words_a_line_a_step(tmp_path, name):
+    task = table(tmp_path, *[json.dumps(LINES)] * 4 if name == "own.csv" else [LINES] * 4, name=name)
+    assert {problem.word_labels for problem in every(task)} == {((("Bob", "self"),), (("bob", "self"), ("Ann", "left")))}
+    assert set(task.symbols) == {"left", "right", "self"} and task.config.columns == ("prompt", "answer", "marks")
+
+
+def test_one_mapping_holds_for_every_step(tmp_path):
+    assert {problem.word_labels for problem in every(table(tmp_path, *[{"Ann": "left"}] * 3))} == {((("Ann", "left"),),)}
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ({"Zoe": "left"}, "labels 'Zoe', which is no word of the prompt; give single words of it"),
+        ({"Ann is": "left"}, "labels 'Ann is', which is no word"),
+        (["left"], "give a mapping of words to symbols, or a list of mappings"),
+        ([], "give a mapping of words to symbols"),
+        ("{", "give JSON such as"),
+        ({"Ann": 1.5}, "of type float; give text"),
+        (None, "give a mapping of words"),
+    ],
+)
+def test_labels_that_cannot_be_taught_are_named_with_their_row(tmp_path, labels, message):
+    with pytest.raises(DataError, match="row 2") as caught:
+        table(tmp_path, {"Ann": "left"}, labels).problems("train")
+    assert message in str(caught.value)
+
+
+@pytest.fixture
+def reader(new_model):
+    block = AttentionBlock.Config(num_heads=4, word_heads=1, sentence_heads=1)
+
+    def make(encoder, steps=3):
+        model = new_model(layout=LayoutConfig(num_answers=1), symbols=("left", "right", "self"), encoder=encoder)
+        reasoner = replace(model.config.reasoner, block=block, num_supervision_steps=steps)
+        return new_model(
+            layout=LayoutConfig(num_answers=1), symbols=("left", "right", "self"), encoder=encoder, reasoner=reasoner
+        )
+
+    return make
+
+
+def test_each_place_of_a_word_is_taught_behind_the_slots_and_the_answer_at_the_last_line(reader):
+    problem = Problem(PROMPT, ("left",), word_labels=tuple(tuple(line.items()) for line in LINES))
+    model = reader(Words.Config(max_answers=2, num_thoughts=1, left_out=("is",)))
+    labels = Dataset(model, [problem], cache=False).batch([0]).targets.labels[0].tolist()
+    # Two answer slots and a thought; ann left of bob . where ann ?
+    first = [*[IGNORE] * 6, 2, *[IGNORE] * 4]
+    last = [0, IGNORE, IGNORE, 0, IGNORE, IGNORE, 2, IGNORE, IGNORE, 0, IGNORE]
+    assert labels == [first, last]
+    count = model.head.encode(model.read([PROMPT])).x.shape[1]
+    assert count == len(last)
+
+
+def test_other_encoders_have_no_words_to_teach(new_model, problems):
+    with pytest.raises(DataError, match="labels of words need the encoder words"):
+        Dataset(new_model(), [replace(problems(1)[0], word_labels=((("Sort", "1"),),))], cache=False)
+
+
+def test_the_recipe_takes_a_short_step_for_each_line():
+    problem = Problem(PROMPT, ("left",), word_labels=((("Ann", "left"),),) * 4)
+    recipe = plain_language([problem], 1)
+    assert (recipe.reasoner.num_cycles, recipe.reasoner.num_supervision_steps, recipe.train.cycle_spread) == (1, 12, 0)
+    assert any("step by step" in reason for reason in recipe.reasons)
+    flat = plain_language([replace(problem, word_labels=problem.word_labels[:1])], 1)
+    assert flat.reasoner.num_cycles == 4
+
+
+def test_labels_belong_to_what_a_head_learns_from():
+    plain = Problem(PROMPT, ("left",))
+    assert digest([plain]) != digest([replace(plain, word_labels=((("Ann", "left"),),))])
