@@ -56,7 +56,10 @@ class Encoder(nn.Module):
 
     @classmethod
     def word_positions(cls, config: Any, links: Sequence[int]) -> tuple[int, Sequence[int]]:
-        """Return at which workspace position a prompt's words begin, and their numbers by its links; none without words."""
+        """Return at which workspace position a prompt's words begin, and which of its words have one, by their links.
+
+        Words are counted from 0; an encoder that reads no words has none.
+        """
         return 0, ()
 
 

@@ -80,7 +80,7 @@ class Words(Encoder):
     def word_positions(cls, config: Any, links: Sequence[int]) -> tuple[int, Sequence[int]]:
         """See Encoder.word_positions: behind all slots, without the words that are left out."""
         out = {number(word) for word in config.left_out}
-        return config.max_answers + config.num_thoughts, [each for each in links[::2] if each not in out]
+        return config.max_answers + config.num_thoughts, [place for place, each in enumerate(links[::2]) if each not in out]
 
     def forward(self, features: Features) -> Workspace:
         """See Encoder.forward; l = max_answers + p."""

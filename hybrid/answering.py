@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hybrid.adapters import Features
+from hybrid import words
+from hybrid.adapters import ENCODERS, Features
 from hybrid.backbone import Backbone
 from hybrid.codec import FITTED_TO
 from hybrid.config import HybridConfig
@@ -159,6 +160,30 @@ class Answering(nn.Module):
         steps = num_steps or self.config.reasoner.num_supervision_steps
         found = think(self.head, features, rule, steps, read=False).answers if latent_thoughts else None
         return decoder.generate(features.prompt, found, **options)  # type: ignore[operator]
+
+    @torch.no_grad()
+    def word_labels(self, prompt: str, *, num_steps: int | None = None) -> list[tuple[str, tuple[str, ...]]]:
+        """Return each word of a prompt with the symbol that its place says after each supervision step.
+
+        For heads that were taught what words mean (`table.labels_column`); words of others say nothing in particular.
+
+        Raises:
+            ConfigError: the head's encoder has no places of words.
+            InputError: as `solve`.
+        """
+        encoder = self.config.encoder
+        ((prepared, _),) = self.prepare([Problem(prompt, ())])
+        first, positions = ENCODERS[ENCODERS.name_of(encoder)].word_positions(encoder, prepared.links or ())
+        require(first > 0, "this head has no places of words: attach one with the encoder words")
+        workspace = self.head.encode(self.read([prompt]))
+        state, texts = self.head.reasoner.start(workspace.x), [prompt[start:end] for start, end in words.spans(prompt)]
+        said = []
+        for _ in range(num_steps or self.config.reasoner.num_supervision_steps):
+            state = self.head.step(workspace, state)
+            said.append(self.head.read(workspace, state, workspace.x.shape[1])[0, first:].tolist())
+        answer = self.head.decoder.answer
+        lines = zip(*said, strict=True)
+        return [(texts[each], tuple(answer([place])[0] for place in line)) for each, line in zip(positions, lines, strict=False)]
 
     def logits(self, prompts: Sequence[str], *, num_steps: int | None = None) -> Tensor:
         """Return the symbol logits (b, a, v) after `num_steps` supervision steps, without halting."""

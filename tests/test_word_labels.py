@@ -7,7 +7,7 @@ import pytest
 
 from hybrid.adapters import Words
 from hybrid.block import AttentionBlock
-from hybrid.errors import DataError
+from hybrid.errors import ConfigError, DataError
 from hybrid.eval.tasks.table import Table
 from hybrid.layout import LayoutConfig
 from hybrid.losses import IGNORE
@@ -106,3 +106,15 @@ def test_the_recipe_takes_a_short_step_for_each_line():
 def test_labels_belong_to_what_a_head_learns_from():
     plain = Problem(PROMPT, ("left",))
     assert digest([plain]) != digest([replace(plain, word_labels=((("Ann", "left"),),))])
+
+
+def test_what_each_word_says_is_read_after_every_step(reader):
+    model = reader(Words.Config(max_answers=1, left_out=("is",)))
+    said = model.word_labels(PROMPT, num_steps=2)
+    assert [word for word, _ in said] == ["Ann", "left", "of", "Bob", ".", "Where", "ann", "?"]
+    assert all(len(steps) == 2 and set(steps) <= {"left", "right", "self"} for _, steps in said)
+
+
+def test_a_head_without_places_of_words_says_so(model):
+    with pytest.raises(ConfigError, match="no places of words"):
+        model.word_labels("Sort: 2 1 3")

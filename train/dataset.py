@@ -244,14 +244,14 @@ def _with_words(model: HybridModel, problem: Problem, links: Sequence[int], labe
     """Yield `labels` with those of the prompt's words behind them, a line a step; only the last teaches the answer."""
     encoder, index = model.config.encoder, model.head.decoder.index
     kind = ENCODERS[ENCODERS.name_of(encoder)]
-    first, numbers = kind.word_positions(encoder, links)
+    first, positions = kind.word_positions(encoder, links)
     if not first:
         raise InputError(f"labels of words need the encoder words, not {ENCODERS.name_of(encoder)}; set --encoder words")
     labels = labels + [IGNORE] * (first - len(labels))
     for place, line in enumerate(problem.word_labels, 1):
         own = {words.number(word): index(symbol) for word, symbol in line}
         known = labels if place == len(problem.word_labels) else [IGNORE] * len(labels)
-        yield [*known, *[own.get(each, IGNORE) for each in numbers]]
+        yield [*known, *[own.get(links[2 * each], IGNORE) for each in positions]]
 
 
 def answer_labels(model: HybridModel, answer: Sequence[str], places: int) -> list[int]:

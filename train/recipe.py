@@ -95,9 +95,7 @@ def plain_language(problems: Sequence[Problem], num_answers: int) -> Recipe:
             "encoder.context sentence: each sentence is read by itself, so that no state tells which prompt it is of",
             "block.word_heads 1 and sentence_heads 1: places of the same word, and of the same sentence, see each other",
             *(
-                [
-                    f"core single_state with gradient full, T = 1, N = {steps}: labels of words are taught step by step, a line a step"
-                ]
+                [f"core single_state, gradient full, T = 1, N = {steps}: labels of words come step by step"]
                 if lines > 1
                 else [
                     "core single_state with gradient full, T = 4, N = 1: binding across sentences needs the whole way back",

@@ -32,6 +32,7 @@ class InspectCommand(Asking):
         halting: halting rule for this call.
         search: noisy trajectories.
         strict: stop at the first row that cannot be answered.
+        words: words of the prompt; also shows what their places say after each step, for a head that was taught what words mean.
         plots: folder for pictures: course.png (loss, exact match, motion and halting over unseen problems of the task),
             answer.png and answer.gif (the first prompt's answer forming).
         num_problems: problems behind course.png.
@@ -39,6 +40,7 @@ class InspectCommand(Asking):
         task: that draws the answer and makes the problems; None takes the one that the head was trained on.
     """
 
+    words: tuple[str, ...] = ()
     plots: str | None = None
     num_problems: int = 100
     depth: int = 16
@@ -66,7 +68,20 @@ class InspectCommand(Asking):
             if self.plots is not None and count == 1:
                 self._draw(model, task, problem.prompt, solution)
             _show(task, problem.prompt, solution)
+            if self.words:
+                self._show_words(model, problem.prompt)
         check_all(failed, count)
+
+    def _show_words(self, model: HybridModel, prompt: str) -> None:
+        from rich.console import Console
+        from rich.table import Table
+
+        asked = {word.casefold() for word in self.words}
+        said = [(word, steps) for word, steps in model.word_labels(prompt, num_steps=self.num_steps) if word.casefold() in asked]
+        table = Table("word", *[f"step {number}" for number in range(1, len(said[0][1]) + 1 if said else 1)], box=None)
+        for word, steps in said:
+            table.add_row(word, *steps)
+        Console().print(table)
 
     def _draw(self, model: HybridModel, task: Task, prompt: str, solution: Solution) -> None:
         from hybrid.eval.thinking import course, draw_course, draw_path
