@@ -7,6 +7,7 @@ import pytest
 
 from hybrid.adapters import Words
 from hybrid.block import AttentionBlock
+from hybrid.cli import main
 from hybrid.errors import ConfigError, DataError
 from hybrid.eval.tasks.table import Table
 from hybrid.layout import LayoutConfig
@@ -118,3 +119,13 @@ def test_what_each_word_says_is_read_after_every_step(reader):
 def test_a_head_without_places_of_words_says_so(model):
     with pytest.raises(ConfigError, match="no places of words"):
         model.word_labels("Sort: 2 1 3")
+
+
+def test_inspect_prints_what_the_places_of_some_words_say(reader, tmp_path, capsys):
+    model = reader(Words.Config(max_answers=1))
+    model.save_pretrained(tmp_path / "head")
+    task = ["--task", "table", "--task.train", table(tmp_path, *[LINES] * 9).config.train]
+    assert main(["inspect", PROMPT, "--model", str(tmp_path / "head"), "--words", "[Ann, Bob]", "--num_steps", "2", *task]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    found = [line for line in lines if line and line[0].casefold() in ("ann", "bob") and len(line) == 3]
+    assert [line[0] for line in found] == ["Ann", "Bob", "ann"]
