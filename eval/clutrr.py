@@ -3,8 +3,8 @@
     python -m hybrid.eval.clutrr --rows 1.2,1.3,1.4_train.csv --output clutrr_train.jsonl --renamed true
     python -m hybrid.eval.clutrr --rows '1.*_test.csv' --output clutrr_test.jsonl
 
-The labels of a step are the relations of the persons who are so many facts away from the one who is asked about, by the
-rules (brother's son = nephew) that the file's own proofs use. The official training stories are about 112 persons in a few
+The labels of a step are the relations of the persons who are at most so many facts away from the one who is asked about, by
+the rules (brother's son = nephew) that the file's own proofs use. The official training stories are about 112 persons in a few
 families, who are soon known by heart; `--renamed true` gives every story other names of the same file.
 """
 
@@ -105,30 +105,52 @@ def rows(told: Sequence[Story], renamed: bool = False, seed: int = 0) -> Iterato
 
 
 def labels(story: Story, rules: Rules) -> list[dict[str, str]]:
-    """Return what is known of each person after one fact, after two, and so on until nothing new is found.
+    """Return what is known of each person after one fact, after two, and so on until nobody new is reached.
+
+    A relation that the rules give in no way is called by the two that lead to it, "son+father". The last line holds the target.
 
     Example:
-        >>> facts = (("Ann", "brother", "Bob"), ("Bob", "son", "Tim"))
-        >>> told = Story("", ("Ann", "Tim"), "nephew", facts, {}, {"Ann": "female", "Bob": "male", "Tim": "male"}, 2)
-        >>> for line in labels(told, {("brother", "son"): "nephew"}):
+        >>> facts = (("Ann", "son", "Tim"), ("Tim", "father", "Bob"), ("Bob", "brother", "Max"))
+        >>> told = Story("", ("Ann", "Max"), "brother", facts, {}, dict.fromkeys(("Ann", "Tim", "Bob", "Max"), ""), 3)
+        >>> for line in labels(told, {("father", "brother"): "uncle", ("son", "uncle"): "brother"}):
         ...     print(*line.values())
-        self brother ?
-        self brother nephew
+        self son ? ?
+        self son son+father ?
+        self son son+father brother
     """
-    known, lines = {story.query[0]: SELF}, []
+    related, asked = _related(story.facts, rules), story.query[0]
+    known, reached, lines = {asked: SELF}, [asked], []
     while True:
-        new: dict[str, str] = {}
-        for person, relation, holder in story.facts:
-            if person in known and holder not in known and holder not in new:
-                made = relation if known[person] == SELF else rules.get((known[person], relation))
-                if made is not None:
-                    new[holder] = made
+        new = {
+            holder: (person, relation) for person, relation, holder in story.facts if person in reached and holder not in reached
+        }
         if not new:
             break
-        known |= new
-        lines.append({each: known.get(each, UNKNOWN) for each in story.genders})
-    last = lines.pop() if lines else {each: known.get(each, UNKNOWN) for each in story.genders}
+        for holder, (person, relation) in new.items():
+            before = known.get(person, "")
+            label = related.get((asked, holder)) or (f"{before}+{relation}" if before and "+" not in before else "")
+            known |= {holder: label} if label else {}
+        reached += new
+        far = {each: UNKNOWN for each in story.genders if each not in reached}
+        lines.append({each: (known | far)[each] for each in story.genders if each in known or each in far})
+    last = lines.pop() if lines else {asked: SELF}
     return [*lines, last | {story.query[1]: story.target}]
+
+
+def _related(facts: Sequence[tuple[str, str, str]], rules: Rules) -> dict[tuple[str, str], str]:
+    """Return the relation of each pair that the facts and the rules give, by the fewest facts."""
+    found = {(person, holder): relation for person, relation, holder in facts}
+    new = found
+    while new:
+        made = {
+            (person, holder): rules[first, second]
+            for (person, middle), first in found.items()
+            for (other, holder), second in found.items()
+            if middle == other and person != holder and (first, second) in rules
+        }
+        new = {pair: relation for pair, relation in made.items() if pair not in found}
+        found = found | new
+    return found
 
 
 def _story(values: Mapping[str, Any]) -> Story:
@@ -153,7 +175,7 @@ def _new(name: Mapping[str, str], match: re.Match[str]) -> str:
 
 def _names(story: Story, given: Mapping[str, Sequence[str]], rng: random.Random) -> dict[str, str]:
     name: dict[str, str] = {}
-    for gender, names in given.items():
+    for gender, names in sorted(given.items(), reverse=True):
         own = [each for each, other in story.genders.items() if other == gender]
         name |= dict(zip(own, rng.sample(names, len(own)), strict=True))
     return name

@@ -16,6 +16,7 @@ from hybrid.block import AttentionBlock
 from hybrid.codec import Projected
 from hybrid.cores import SingleState
 from hybrid.gradients import Full
+from hybrid.halting import Learned
 from hybrid.kinds import require
 from hybrid.problem import Problem
 from hybrid.reasoner import ReasonerConfig
@@ -64,6 +65,8 @@ def plain_language(problems: Sequence[Problem], num_answers: int) -> Recipe:
         block=block,
         gradient=Full.Config(),
     )
+    if lines > 1:  # What is known must also last, for problems that take longer.
+        reasoner = dataclasses.replace(reasoner, halting=Learned.Config(exploration=0.3))
     optimizer = Muon.Config(weight_decay=0.01, warmup_steps=200)
     train = TrainConfig(
         num_steps=8000,
