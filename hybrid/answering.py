@@ -130,7 +130,7 @@ class Answering(nn.Module):
 
     def generate(
         self,
-        prompts: str | Sequence[str],
+        prompts: str | Sequence[str | Problem],
         *,
         halting: Any = None,
         num_steps: int | None = None,
@@ -152,13 +152,41 @@ class Answering(nn.Module):
             ConfigError: the head's decoder writes no text.
             InputError: as `solve`.
         """
-        decoder = self.head.decoder
-        require(decoder.writes, "this head answers with symbols: call solve, or attach one with the decoder soft_prompt")
-        features = self.read([prompts] if isinstance(prompts, str) else prompts)
+        features = self._read_to_write([prompts] if isinstance(prompts, str) else prompts)
+        vectors = self._vectors(features, halting, num_steps) if latent_thoughts else None
+        return self.head.decoder.generate(features.prompt, vectors, **options)  # type: ignore[operator]
+
+    def soft_prompt(
+        self, prompts: Sequence[str | Problem], *, halting: Any = None, num_steps: int | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return what `generate` lets the language model write behind: prompts and vectors of the recursion, without gradient.
+
+        Args:
+            prompts, halting, num_steps: as of `solve`.
+
+        Returns:
+            The tokens of the prompts, (b, s) int32, -1 behind the end; and the vectors (b, k, h) of the embedding space.
+
+        Raises:
+            ConfigError: the head's decoder writes no text.
+            InputError: as `solve`.
+        """
+        features = self._read_to_write(prompts)
+        assert features.prompt is not None
+        return features.prompt, self._vectors(features, halting, num_steps)
+
+    def _read_to_write(self, prompts: Sequence[str | Problem]) -> Features:
+        said = "this head answers with symbols: call solve, or attach one with the decoder soft_prompt"
+        require(self.head.decoder.writes, said)
+        return self.read(prompts)
+
+    @torch.no_grad()
+    def _vectors(self, features: Features, halting: Any, num_steps: int | None) -> Tensor:
         rule = HALTING.build(halting or self.config.reasoner.halting)
         steps = num_steps or self.config.reasoner.num_supervision_steps
-        found = think(self.head, features, rule, steps, read=False).answers if latent_thoughts else None
-        return decoder.generate(features.prompt, found, **options)  # type: ignore[operator]
+        states = think(self.head, features, rule, steps, read=False).answers.to(self.device)
+        vectors: Tensor = self.head.decoder.vectors(states)  # type: ignore[operator]
+        return vectors
 
     def logits(self, prompts: Sequence[str], *, num_steps: int | None = None) -> Tensor:
         """Return the symbol logits (b, a, v) after `num_steps` supervision steps, without halting."""

@@ -129,27 +129,30 @@ class Writer:
         weight: Tensor = self.backbone.model.get_input_embeddings().weight
         return weight
 
-    def logits(self, prompt_bs: Tensor, vectors_bkh: Tensor, answer_bt: Tensor) -> Tensor:
+    def logits(self, prompt_bs: Tensor, vectors_bkh: Tensor | None, answer_bt: Tensor) -> Tensor:
         """Return the logits (b, t, v) of each answer token, given the prompt, the vectors and the tokens before it.
 
         Args:
             prompt_bs: token ids, NONE behind the end.
-            vectors_bkh: k of at least 1.
+            vectors_bkh: k of at least 1; None for none.
             answer_bt: token ids; a negative one stands for any.
         """
         reader = Pass(self.backbone)
         known_bth = reader.embed(answer_bt[:, :-1].clamp(min=0).long())
-        behind_bt = answer_bt.new_ones(len(answer_bt), vectors_bkh.shape[1] + known_bth.shape[1])
-        self._read(reader, prompt_bs)
-        return reader.logits(
-            torch.cat([vectors_bkh.to(known_bth.dtype), known_bth], 1), behind_bt, answer_bt.shape[1], cached=True
-        )
+        before_bsh, mask_bs = self._left(prompt_bs)
+        if vectors_bkh is None:  # The prompt's last token is read with the answer, as its logits are wanted.
+            before_bsh, vectors_bkh, mask_bs = before_bsh[:, :-1], before_bsh[:, -1:], mask_bs[:, :-1]
+        behind_bt = mask_bs.new_ones(len(answer_bt), vectors_bkh.shape[1] + known_bth.shape[1])
+        if before_bsh.shape[1]:
+            self._read(reader, before_bsh, mask_bs)
+        behind_bth = torch.cat([vectors_bkh.to(known_bth.dtype), known_bth], 1)
+        return reader.logits(behind_bth, behind_bt, answer_bt.shape[1], cached=True)
 
     @torch.no_grad()
     def greedy(self, prompt_bs: Tensor, vectors_bkh: Tensor, end: int, most: int) -> Tensor:
         """Return the likeliest tokens (b, t) behind the prompts and the vectors, as `Pass.greedy`."""
         reader, mask_bk = Pass(self.backbone), torch.ones(vectors_bkh.shape[:2], dtype=torch.int64, device=prompt_bs.device)
-        self._read(reader, prompt_bs)
+        self._read(reader, *self._left(prompt_bs))
         logits_bv = reader.logits(vectors_bkh.to(self.table.dtype), mask_bk, 1, cached=True)[:, 0]
         return reader.greedy(logits_bv, end, most)
 
@@ -165,8 +168,8 @@ class Writer:
         return self.backbone.model.generate(inputs_embeds=embeds_bsh, attention_mask=mask_bs, **own)
 
     @torch.no_grad()
-    def _read(self, reader: Pass, prompt_bs: Tensor) -> None:
-        reader.logits(*self._left(prompt_bs), 1, cached=True)
+    def _read(self, reader: Pass, prompt_bsh: Tensor, mask_bs: Tensor) -> None:
+        reader.logits(prompt_bsh, mask_bs, 1, cached=True)
 
     def _left(self, prompt_bs: Tensor) -> tuple[Tensor, Tensor]:
         """Return the embeddings of prompts with what is padded before them, (b, s, h), and their mask (b, s) int64."""

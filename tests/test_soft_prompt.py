@@ -7,8 +7,7 @@ import pytest
 import torch
 
 import hybrid
-from hybrid.adapters import CrossAttention, SoftPrompt, Words
-from hybrid.block import AttentionBlock
+from hybrid.adapters import SoftPrompt, Words
 from hybrid.errors import ConfigError
 from hybrid.halting import Fixed
 from hybrid.losses import Softmax
@@ -22,12 +21,8 @@ PROMPTS = ["Sort these numbers: 3 1 2", "red blue"]
 
 
 @pytest.fixture
-def model(backbone):
-    torch.manual_seed(0)
-    reasoner = hybrid.ReasonerConfig(width=16, num_cycles=1, num_supervision_steps=2, block=AttentionBlock.Config(num_heads=2))
-    layout = hybrid.LayoutConfig(num_answers=6)
-    config = hybrid.HybridConfig(layout, (), encoder=CrossAttention.Config(), reasoner=reasoner, decoder=SoftPrompt.Config())
-    return hybrid.attach(backbone, config)
+def model(writer):
+    return writer
 
 
 def by_hand(backbone, prompt, vectors, most):
