@@ -135,6 +135,7 @@ class Answering(nn.Module):
         halting: Any = None,
         num_steps: int | None = None,
         latent_thoughts: bool = True,
+        vectors: Tensor | None = None,
         **options: Any,
     ) -> Any:
         """Let the language model write behind each prompt and what the recursion, run once before, has to say to it.
@@ -143,6 +144,7 @@ class Answering(nn.Module):
             prompts: texts, each put into the model's chat template where it has one.
             halting, num_steps: as of `solve`.
             latent_thoughts: False leaves them out: the language model as it is.
+            vectors: to be put behind the prompts, (b, k, h), as `soft_prompt` gives them; None thinks.
             options: of transformers' generate: max_new_tokens, do_sample, num_beams, streamer, ...
 
         Returns:
@@ -153,7 +155,8 @@ class Answering(nn.Module):
             InputError: as `solve`.
         """
         features = self._read_to_write([prompts] if isinstance(prompts, str) else prompts)
-        vectors = self._vectors(features, halting, num_steps) if latent_thoughts else None
+        if vectors is None and latent_thoughts:
+            vectors = self._vectors(features, halting, num_steps)
         return self.head.decoder.generate(features.prompt, vectors, **options)  # type: ignore[operator]
 
     def soft_prompt(

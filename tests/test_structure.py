@@ -36,7 +36,7 @@ LAYERS = [
     "hybrid.adapters.encoder hybrid.adapters.decoder",
     "hybrid.adapters.aligned hybrid.adapters.concat hybrid.adapters.cross_attention hybrid.adapters.pooled",
     "hybrid.adapters.structured hybrid.adapters.words hybrid.adapters.classes hybrid.adapters.tokens",
-    "hybrid.adapters.segments hybrid.adapters.soft_prompt",
+    "hybrid.adapters.segments hybrid.adapters.soft_prompt hybrid.adapters.learned",
     "hybrid.adapters",
     # The model.
     "hybrid.reasoner",
@@ -72,6 +72,7 @@ COVERED = {
     "hybrid/answering.py": "test_model.py",
     "hybrid/writing.py": "test_soft_prompt.py",
     "adapters/__init__.py": "test_structure.py",
+    "adapters/learned.py": "test_latent_thoughts.py",
     "hybrid/reader.py": "test_codes.py",
     "hybrid/sight.py": "test_words.py",
     "hybrid/serve/__init__.py": "test_structure.py",

@@ -76,7 +76,7 @@ def head_cost(model: HybridModel, problem: Problem, trajectories: int = 1) -> He
         read=prompt_cost(backbone, read) if backbone.runs else ByLength(0.0),
         encode=ByLength.through(encode, longest),
         step=ByLength.through(step, longest),
-        answer=float(count_flops(lambda: head.decoder.read(y_bad))),
+        answer=float(count_flops(lambda: head.decoder.vectors(y_bad) if head.decoder.writes else head.decoder.read(y_bad))),
         trajectories=trajectories,
     )
 
