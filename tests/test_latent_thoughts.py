@@ -35,7 +35,7 @@ def fitted(backbone, folder, config=CONFIG):
 
 def test_the_answers_are_texts_of_the_task_with_a_vector_for_each_token(backbone, tmp_path):
     method, test = fitted(backbone, tmp_path), TASK.problems("test", 5)
-    texts = [TASK.write(problem) for problem in TASK.problems("train", 12)]
+    texts = [TASK.sentence(problem) for problem in TASK.problems("train", 12)]
     longest = max(len(backbone.tokenizer(text)["input_ids"]) for text in texts)
     model = method.head.model
     assert method.num_answers == longest + 1 == model.config.layout.num_answers and model.config.symbols == ()

@@ -36,7 +36,7 @@ supervision step, or after one cycle where the head takes one step only."""
 
 @METHODS.register("latent_thoughts")
 class LatentThoughts(Trained):
-    """A head whose language model writes, trained with the benchmark's budget on the answers as the task writes them."""
+    """A head whose language model writes, trained with the benchmark's budget on the answers as sentences."""
 
     config: LatentThoughts.Config  # type: ignore[assignment]
 
@@ -69,8 +69,8 @@ class LatentThoughts(Trained):
         self.num_answers = config.num_answers or 0
 
     def taught(self, problems: Sequence[Problem]) -> Sequence[Problem]:
-        """See Trained.taught: the answer is one text."""
-        texts = [self.task.write(problem) for problem in problems]
+        """See Trained.taught: the answer is one sentence."""
+        texts = [self.task.sentence(problem) for problem in problems]
         if not self.num_answers:
             longest = self.backbone.tokenizer(texts, add_special_tokens=False)["input_ids"]
             self.num_answers = max(map(len, longest)) + 1
