@@ -41,7 +41,7 @@ class SoftPrompt(Tokens):
 
     def _target(self, ids: Sequence[int] | None) -> int:
         """See Tokens._target: the embedding space."""
-        self.writer = Writer(self.vocabulary)
+        self.writer = Writer(self.vocabulary, keep=True)
         self.length = float(at_least_float32(self.writer.table.detach()).square().mean().sqrt())
         return self.writer.table.shape[1]
 

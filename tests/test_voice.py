@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from hybrid.errors import InputError
+from hybrid.eval import other_texts, writing_cost
 from hybrid.eval.generation import Sampling
 from hybrid.eval.harness import HybridAnswers
 from hybrid.eval.voice import Manner, Piece, continuation, likelihoods, running, write
@@ -109,3 +110,26 @@ def test_lm_eval_is_answered_by_generate(writer):
     assert answers.generate_until(drawn) == [write(writer, PROBLEMS[:1], Manner(5, Sampling(0.8)))[0].text]
     (blank, full) = answers.loglikelihood([ask("", " red"), ask(PROMPTS[1], " red")])
     assert blank[0] < 0 and full[0] < 0 and blank != full
+
+
+def test_the_loss_on_other_texts_is_told_with_thoughts_and_without(writer, backbone, tmp_path, monkeypatch, capsys):
+    texts = ["Sort the numbers red blue green", "red blue green Sort these", "a"]
+    found = other_texts.rise(writer, texts)
+    pieces = [piece for text in texts for piece in running(writer, text) if piece.about]
+    own, thinking = (-sum(e.log_p for e in likelihoods(writer, pieces, latent_thoughts=each)) for each in (False, True))
+    assert found.texts == len(pieces) == 2 and found.tokens == sum(len(piece.text) for piece in pieces)
+    assert found.own == pytest.approx(own / found.tokens) and found.thinking == pytest.approx(thinking / found.tokens)
+    assert found.share[0] == pytest.approx(thinking / own - 1) and found.share[1] <= found.share[0] <= found.share[2]
+    with pytest.raises(InputError, match="no text has a first half"):
+        other_texts.rise(writer, ["a"])
+    (tmp_path / "other.txt").write_text("\n\n".join(texts))
+    monkeypatch.setattr(other_texts.HybridModel, "from_pretrained", lambda folder: writer)
+    other_texts.main(["--model", "x", "--texts", str(tmp_path / "other.txt")])
+    assert capsys.readouterr().out.startswith("2 texts, ")
+
+
+def test_the_cost_of_a_step_is_told_by_what_is_kept(backbone, tiny_folder, monkeypatch, capsys):
+    monkeypatch.setattr(writing_cost, "alone", lambda work, cells: [work(*cell) for cell in cells])
+    writing_cost.main(["--backbone", str(tiny_folder), "--steps", "1", "--tokens", "20", "--batch", "2"])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(":")[0] for line in lines if ": " in line][-4:] == ["N = 1", "kept", "read anew", "one pass"]
