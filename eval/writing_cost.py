@@ -13,6 +13,7 @@ import argparse
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -35,7 +36,7 @@ def peak_bytes(num_supervision_steps: int, name: str = DEFAULT_BACKBONE) -> int:
     """Return the peak bytes of training a head that writes, two batches, over what was held before; in a fresh process."""
     torch.set_num_threads(1)
     reasoner = replace(hybrid.ReasonerConfig(), num_supervision_steps=num_supervision_steps)
-    parts = {"encoder": CrossAttention.Config(), "reasoner": reasoner, "decoder": SoftPrompt.Config()}
+    parts: dict[str, Any] = {"encoder": CrossAttention.Config(), "reasoner": reasoner, "decoder": SoftPrompt.Config()}
     layout, reads = hybrid.LayoutConfig(num_answers=VECTORS), BackboneConfig(name, dtype="float32")
     model = hybrid.attach(None, hybrid.HybridConfig(layout, (), reads, **parts))
     problems = [Problem(f"{i} and {i} are", (f"{2 * i}",)) for i in range(16)]
@@ -72,7 +73,8 @@ def step_seconds(backbone: hybrid.Backbone, tokens: int, batch: int, repeats: in
     }
 
     def step(way: Callable[[], Tensor]) -> None:
-        torch.nn.functional.cross_entropy(way().float().flatten(0, 1), answer_bt.flatten().long()).backward()
+        loss = torch.nn.functional.cross_entropy(way().float().flatten(0, 1), answer_bt.flatten().long())
+        torch.autograd.grad(loss, vectors)
 
     return {name: min(seconds_each(step, [way] * repeats, warmup=1)) for name, way in ways.items()}
 

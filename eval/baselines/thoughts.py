@@ -38,8 +38,6 @@ supervision step, or after one cycle where the head takes one step only."""
 class LatentThoughts(Trained):
     """A head whose language model writes, trained with the benchmark's budget on the answers as sentences."""
 
-    config: LatentThoughts.Config  # type: ignore[assignment]
-
     @dataclass(frozen=True)
     class Config(Trained.Config):
         """As trained's.
@@ -63,6 +61,8 @@ class LatentThoughts(Trained):
             require(isinstance(self.decoder, SoftPrompt.Config), "latent_thoughts takes the decoder soft_prompt; choose it")
             require(self.disturbance == "none", "latent_thoughts changes its thoughts by `change`; leave out `disturbance`")
             require(self.tuner is None, "latent_thoughts leaves the language model as it is; leave out the tuner")
+
+    config: Config
 
     def __init__(self, config: Config, backbone: Backbone, task: Task) -> None:
         super().__init__(config, backbone, task)

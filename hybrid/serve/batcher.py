@@ -234,8 +234,10 @@ class Batcher:
         model, about = self.heads[first.head], list(zip(problems, tokens, strict=True))
         if first.manner is not None:
             wrote = write(model, problems, first.manner, num_steps=first.num_steps)
-            words = [(each.text, each.tokens, each.ended) for each in wrote]
-            return [Answer(text, "head", None, "", p.prompt, n, *own) for (p, n), (text, *own) in zip(about, words, strict=True)]
+            return [
+                Answer(each.text, "head", None, "", problem.prompt, count, each.tokens, each.ended)
+                for (problem, count), each in zip(about, wrote, strict=True)
+            ]
         options: Any = {"num_steps": first.num_steps, "batch_size": len(readable)}
         solutions = answered(model, problems, task=self.tasks[first.head], **options)
         return [
