@@ -9,6 +9,7 @@ from hybrid.adapters.decoder import Decoder as Decoder
 from hybrid.adapters.encoder import ENCODERS as ENCODERS
 from hybrid.adapters.encoder import Encoder as Encoder
 from hybrid.adapters.features import Features as Features
+from hybrid.adapters.learned import Learned as Learned
 from hybrid.adapters.pooled import Pooled as Pooled
 from hybrid.adapters.segments import Segments as Segments
 from hybrid.adapters.soft_prompt import SoftPrompt as SoftPrompt

@@ -41,7 +41,7 @@ class SoftPrompt(Tokens):
 
     def _target(self, ids: Sequence[int] | None) -> int:
         """See Tokens._target: the embedding space."""
-        self.writer = Writer(self.vocabulary)
+        self.writer = Writer(self.vocabulary, keep=True)
         self.length = float(at_least_float32(self.writer.table.detach()).square().mean().sqrt())
         return self.writer.table.shape[1]
 
@@ -60,10 +60,9 @@ class SoftPrompt(Tokens):
         found_bt = self.writer.greedy(_given(prompt_bs), self.vectors(y_bad), self.end, y_bad.shape[1])
         return F.pad(found_bt, (0, y_bad.shape[1] - found_bt.shape[1]), value=self.end)
 
-    def generate(self, prompt_bs: Tensor, y_bad: Tensor | None, **options: Any) -> Any:
-        """Return what the language model writes behind the prompts and the answer states; see HybridModel.generate."""
-        vectors = None if y_bad is None else self.vectors(y_bad.to(prompt_bs.device, self.out.weight.dtype))
-        found = self.writer.continued(prompt_bs, vectors, **options)
+    def generate(self, prompt_bs: Tensor, vectors_bkh: Tensor | None, **options: Any) -> Any:
+        """Return what the language model writes behind the prompts and the vectors; see HybridModel.generate."""
+        found = self.writer.continued(prompt_bs, vectors_bkh, **options)
         return self.vocabulary.tokenizer.batch_decode(found, skip_special_tokens=True) if isinstance(found, Tensor) else found
 
     def forward(self, y_bad: Tensor) -> Tensor:

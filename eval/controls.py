@@ -9,9 +9,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from hybrid.adapters import CrossAttention, Pooled, Words
+from hybrid.adapters import CrossAttention, Learned, Pooled, Words
 from hybrid.block import AttentionBlock
 from hybrid.cores import Deep, FeedForward
+from hybrid.eval.baselines.thoughts import LatentThoughts
 from hybrid.eval.baselines.trained import Trained
 
 Change = Callable[[Trained.Config, int], Trained.Config]
@@ -103,3 +104,29 @@ def controls(config: Trained.Config, positions: int) -> dict[str, Trained.Config
     """
     trained = {name: replace(change(config, positions), name=name) for name, change in TRAINED.items()}
     return trained | {name: replace(config, name=name, disturbance=kind) for name, kind in DISTURBED.items()}
+
+
+def prompt_tuning(config: LatentThoughts.Config) -> LatentThoughts.Config:
+    """Vectors that are the same for every problem: the same network and map, applied once to learned slots, and nothing read."""
+    own = config.reasoner
+    block = replace(own.block, word_heads=0, sentence_heads=0) if isinstance(own.block, AttentionBlock.Config) else own.block
+    once = replace(own, core=FeedForward.Config(own.core.num_layers), block=block, num_supervision_steps=1, num_cycles=1)
+    return replace(config, encoder=Learned.Config(), reasoner=once, init=None)
+
+
+CHANGED: dict[str, Any] = {
+    "thoughts of another problem": "other_problem",
+    "zeroed thoughts": "zeroed",
+    "thoughts after 1 step": "one_step",
+}
+"""Controls that are the trained latent thoughts themselves, changed at the test."""
+
+
+def thoughts_controls(config: LatentThoughts.Config) -> dict[str, LatentThoughts.Config]:
+    """Return every control of latent thoughts by its name; those not in CHANGED are trained as they are."""
+    trained = {
+        "prompt tuning": prompt_tuning(config),
+        "random recursion": replace(config, recursion="random"),
+    }
+    changed = {name: replace(config, change=change) for name, change in CHANGED.items()}
+    return {name: replace(each, name=name) for name, each in (trained | changed).items()}

@@ -115,7 +115,7 @@ KEPT = ("bos_token_id", "decoder_start_token_id", "forced_bos_token_id", "forced
 
 
 @contextlib.contextmanager
-def _plainly(model: Any) -> Iterator[None]:
+def plainly(model: Any) -> Iterator[None]:
     """Leave the model's own generation settings out inside the block, but for KEPT; transformers fills in what is not given."""
     from transformers import GenerationConfig
 
@@ -162,15 +162,16 @@ def _seed(text: str, sampling: Sampling) -> int:
     return int.from_bytes(digest, "big") >> 1
 
 
-def _processors(texts: Sequence[str], sampling: Sampling, device: torch.device) -> Any:
+def processors(texts: Sequence[str], sampling: Sampling, device: torch.device) -> Any:
+    """Return what makes transformers' greedy search draw the next tokens of texts as `sampling` says."""
     from transformers.generation.logits_process import LogitsProcessorList, TemperatureLogitsWarper, TopPLogitsWarper
 
-    processors: list[Any] = []
+    found: list[Any] = []
     if sampling.temperature:
-        processors = [TemperatureLogitsWarper(float(sampling.temperature)), _Noise(texts, sampling, device)]
+        found = [TemperatureLogitsWarper(float(sampling.temperature)), _Noise(texts, sampling, device)]
         if sampling.top_p < 1:
-            processors.insert(1, TopPLogitsWarper(sampling.top_p))
-    return LogitsProcessorList(processors)
+            found.insert(1, TopPLogitsWarper(sampling.top_p))
+    return LogitsProcessorList(found)
 
 
 @torch.inference_mode()
@@ -205,13 +206,13 @@ def generate(
     input_ids = torch.tensor([[pad] * (longest - len(row)) + row for row in ids], device=backbone.device)
     mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in ids], device=backbone.device)
     given = _AnswerGiven(backbone.tokenizer, longest, ends or ())
-    with _plainly(backbone.model):
+    with plainly(backbone.model):
         out = backbone.model.generate(
             input_ids=input_ids,
             attention_mask=mask,
             max_new_tokens=max_new_tokens,
             do_sample=False,
-            logits_processor=_processors(texts, sampling, backbone.device),
+            logits_processor=processors(texts, sampling, backbone.device),
             stopping_criteria=[given] if ends is not None else None,
             pad_token_id=pad,
             eos_token_id=stops or None,

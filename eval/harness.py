@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from hybrid.errors import ConfigError, HybridError, InputError
+from hybrid.eval.generation import Sampling
 from hybrid.eval.harness_tasks import problem_of
+from hybrid.eval.voice import Manner, before, continuation, likelihoods, running, write
 from hybrid.halting import HALTING
 from hybrid.kinds import require
 from hybrid.losses import IGNORE
@@ -35,7 +37,8 @@ class HybridAnswers:
 
     A document of one of our tasks is answered as `hybrid bench` answers its problem: the head reads the bare prompt, with
     its spans, and neither instructions nor examples, which it was not trained on. Of any other task it reads the context
-    as it stands, and says so where its layout finds no answer in it.
+    as it stands, and says so where its layout finds no answer in it. Where its decoder writes, the language model answers
+    behind its thoughts, and says how likely a text is.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class HybridAnswers:
         batch_size: int | str | None = None,
         max_batch_size: int | None = None,
         device: str | None = None,
+        latent_thoughts: bool = True,
     ) -> None:
         """Load a head; lm-eval passes its --model_args, --batch_size, --max_batch_size and --device.
 
@@ -56,6 +60,7 @@ class HybridAnswers:
             batch_size: problems thought about together; "auto" for 32.
             max_batch_size: not used.
             device: where to think; None for where the model is, and so for cuda where there is none.
+            latent_thoughts: False leaves the thoughts out where the head's language model writes: the model as it is.
         """
         super().__init__()
         self.model = pretrained if isinstance(pretrained, HybridModel) else HybridModel.from_pretrained(pretrained)
@@ -66,25 +71,47 @@ class HybridAnswers:
         self.halting = None if halting is None else HALTING.from_dict(halting)
         given = str(BATCH if batch_size is None or str(batch_size).startswith("auto") else batch_size)
         require(given.isdecimal() and int(given) >= 1, f"batch_size is {batch_size}; give a number of at least 1, or auto")
-        self.batch_size = int(given)
+        self.batch_size, self.latent_thoughts = int(given), latent_thoughts
+        self.writes = self.model.head.decoder.writes
+
+    @property
+    def _options(self) -> dict[str, Any]:
+        return {"halting": self.halting, "num_steps": self.num_steps, "latent_thoughts": self.latent_thoughts}
 
     def generate_until(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[str]:
         """Return the head's answer to each request, cut before the first of the request's `until`."""
         problems = [_problem(request) for request in requests]
+        if self.writes:
+            return self._written(problems, [_manner(request.args[1]) for request in requests])
         solutions = self.model.solve(problems, halting=self.halting, num_steps=self.num_steps, batch_size=self.batch_size)
-        return [_cut(s.text, request.args[1].get("until")) for s, request in zip(solutions, requests, strict=True)]
+        return [before(s.text, _until(request.args[1])) for s, request in zip(solutions, requests, strict=True)]
+
+    def _written(self, problems: Sequence[Problem], manners: Sequence[Manner]) -> list[str]:
+        texts: dict[int, str] = {}
+        for manner in dict.fromkeys(manners):
+            places = [place for place, own in enumerate(manners) if own == manner]
+            for start in range(0, len(places), self.batch_size):
+                batch = places[start : start + self.batch_size]
+                found = write(self.model, [problems[place] for place in batch], manner, **self._options)
+                texts |= {place: each.text for place, each in zip(batch, found, strict=True)}
+        return [texts[place] for place in range(len(problems))]
 
     def loglikelihood(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
         """Return the log-probability of each request's continuation as a whole answer, and whether it is the head's.
 
         A head answers all positions at once, each by its own distribution over symbols: an answer's log-probability is the
         sum over its positions, the end of a shorter answer included. So the probabilities of all answers that a head can
-        give add up to 1, and those of a language model's texts, which go on, are something else.
+        give add up to 1, and those of a language model's texts, which go on, are something else. Where the head's decoder
+        writes, they are the language model's, behind the head's thoughts.
 
         Raises:
             InputError: a continuation is no answer that this head can give.
         """
         problems = [_problem(request) for request in requests]
+        if self.writes:
+            asked = [continuation(self.model, p, request.args[1]) for p, request in zip(problems, requests, strict=True)]
+            found = likelihoods(self.model, asked, batch_size=self.batch_size, **self._options)
+            return [(each.log_p, each.greedy) for each in found]
         distinct = list(dict.fromkeys(problems))  # A question asks once for each of its choices.
         scores: dict[Problem, Tensor] = {}
         for start in range(0, len(distinct), self.batch_size):
@@ -128,12 +155,21 @@ class HybridAnswers:
         """Return the messages as they stand, so that --apply_chat_template changes no figure of a head."""
         return "\n\n".join(message["content"] for message in chat_history)
 
-    def loglikelihood_rolling(self, requests: Sequence[Any], disable_tqdm: bool = False) -> NoReturn:
-        """Raise InputError: a head gives answers, so a running text has no probability."""
-        raise InputError(
-            "lm-eval asks for the perplexity of a text (loglikelihood_rolling), but a head writes answers, no text; choose tasks "
-            "of the output type generate_until, multiple_choice or loglikelihood"
-        )
+    def loglikelihood_rolling(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[float]:
+        """Return the log-probability of each request's text, half of it behind the head's thoughts; see voice.running.
+
+        Raises:
+            InputError: the head answers with symbols, so a running text has no probability.
+        """
+        if not self.writes:
+            raise InputError(
+                "lm-eval asks for the perplexity of a text (loglikelihood_rolling), but this head writes answers, no text; take "
+                "tasks of the output type generate_until, multiple_choice or loglikelihood, or a head with decoder soft_prompt"
+            )
+        cuts = [list(running(self.model, str(request.args[0]))) for request in requests]
+        every = [piece for pieces in cuts for piece in pieces]
+        scored = iter(likelihoods(self.model, every, batch_size=self.batch_size, **self._options))
+        return [sum(next(scored).log_p for _ in pieces) for pieces in cuts]
 
 
 def _problem(request: Any) -> Problem:
@@ -142,10 +178,17 @@ def _problem(request: Any) -> Problem:
     return Problem(str(request.args[0]), ()) if ours is None else Problem(ours.prompt, (), spans=ours.spans)
 
 
-def _cut(text: str, until: str | Sequence[str] | None) -> str:
-    for stop in [until] if isinstance(until, str) else until or ():
-        text = text.partition(stop)[0] if stop else text
-    return text
+def _until(options: dict[str, Any]) -> tuple[str, ...]:
+    until = options.get("until") or ()
+    return (until,) if isinstance(until, str) else tuple(until)
+
+
+def _manner(options: dict[str, Any]) -> Manner:
+    """Return how lm-eval wants a text written; without do_sample, or at temperature 0, the likeliest tokens."""
+    named = (options[name] for name in ("max_gen_toks", "max_new_tokens", "max_tokens") if options.get(name))
+    drawn = options.get("do_sample") is not False and options.get("temperature")
+    sampling = Sampling(float(options["temperature"]), float(options.get("top_p") or 1.0)) if drawn else Sampling()
+    return Manner(int(next(named, Manner.most_tokens)), sampling, _until(options))
 
 
 def register() -> type[Any]:

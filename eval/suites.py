@@ -13,8 +13,8 @@ from hybrid.adapters import Tokens
 from hybrid.block import AttentionBlock, MLPBlock
 from hybrid.cores import TRM
 from hybrid.errors import InputError
-from hybrid.eval.baselines import METHODS, Solver, Trained
-from hybrid.eval.controls import DISTURBED, controls
+from hybrid.eval.baselines import METHODS, LatentThoughts, Solver, Trained
+from hybrid.eval.controls import CHANGED, DISTURBED, controls, thoughts_controls
 from hybrid.eval.suite import Cell, Suite
 from hybrid.eval.tasks import TASKS
 from hybrid.eval.tasks.arithmetic import Arithmetic
@@ -52,6 +52,9 @@ On dev of sort, in the suite's seconds: lora_direct 81% at 1e-3, 72% at 3e-3, 41
 QUICK = ("hybrid", "few shot cot", "lora cot", "solver", "no recursion", "no LLM", "shuffled workspaces")
 """Methods of the suite that takes minutes."""
 
+VOICED = ("hybrid", "latent thoughts", "direct", "few shot cot", "lora direct", "lora cot", "pause", "coconut", "solver")
+"""Methods of the suite `thoughts`, beside the controls of latent thoughts."""
+
 REPEATED = ("hybrid + LoRA", "no recursion", "lora direct", "lora cot")
 """Methods that have several seeds where the hybrid has."""
 
@@ -69,6 +72,7 @@ class Entry:
         num_train: training problems of every method that trains.
         num_text: test problems of methods that write text.
         seeds: of the hybrid and of the methods in REPEATED; all others have the first one.
+        thoughts: latent thoughts in the language model's own voice, and their controls; none leaves them out.
     """
 
     task: Any
@@ -76,6 +80,7 @@ class Entry:
     num_train: int = 4000
     num_text: int = 32
     seeds: Sequence[int] = (0,)
+    thoughts: LatentThoughts.Config | None = None
 
 
 def _recipe(reasoner: ReasonerConfig, *, layers: tuple[int, ...] | None = None, **train: Any) -> Trained.Config:
@@ -123,6 +128,20 @@ def _usual(task: Task) -> Trained.Config:
         )
         recipe = replace(recipe, encoder=found.encoder, reasoner=found.reasoner, train=schedule)
     return recipe if task.symbols else replace(recipe, decoder=Tokens.Config(whole=True))
+
+
+def _thoughts() -> LatentThoughts.Config:
+    """The recipe of plain language, in smaller batches, as every step runs the language model."""
+    found = plain_language([], 1)
+    train = replace(found.train, num_steps=1_000_000, batch_size=8, eval_every_steps=200, save_every_seconds=60.0)
+    return LatentThoughts.Config(encoder=found.encoder, reasoner=found.reasoner, train=train)
+
+
+def thoughts_entries() -> list[Entry]:
+    """Return the tasks of the suite `thoughts`: short stories and maps, whose answers the language model writes."""
+    story = Entry(StateTracking.Config(objects=5, swaps=3, min_swaps=1), _story(), num_train=8000, num_text=200)
+    land = Entry(Reachability.Config(towns=6, roads=7, max_hops=3), _story(), num_train=8000, num_text=200)
+    return [replace(entry, thoughts=_thoughts()) for entry in (story, land)]
 
 
 def quickstart_entries() -> list[Entry]:
@@ -191,7 +210,13 @@ def cells_of(entry: Entry, *, sizes: Sequence[int] = ()) -> list[Cell]:
         replace(base, name=name, method=config, fitted_as=entry.hybrid.name if name in DISTURBED else None)
         for name, config in controls(entry.hybrid, _positions(task, entry.num_train)).items()
     ]
-    cells = [base, *written, solver, tuned, *control]
+    voiced = [] if entry.thoughts is None else [replace(text, name=entry.thoughts.name, method=entry.thoughts)]
+    voiced += [
+        replace(cell, name=name, method=config, fitted_as=cell.name if name in CHANGED else None)
+        for cell in voiced
+        for name, config in thoughts_controls(cell.method).items()
+    ]
+    cells = [base, *written, solver, tuned, *control, *voiced]
     repeated = {entry.hybrid.name, *REPEATED}
     further = [replace(cell, seed=seed) for seed in entry.seeds[1:] for cell in cells if cell.name in repeated]
     smaller = [replace(base, num_train=size) for size in sizes if size < entry.num_train]
@@ -206,23 +231,28 @@ def _positions(task: Task, num_train: int) -> int:
     return max(lengths) if len(lengths) == 1 else max(len(problem.answer) for problem in task.problems("train", num_train))
 
 
+def _entry(task: Any, thoughts: LatentThoughts.Config | None = None) -> Entry:
+    return Entry(task, _usual(TASKS.build(task)), thoughts=thoughts)
+
+
 def suite(name: str, task: Any = None, *, seconds: float | None = None, seeds: Sequence[int] | None = None) -> Suite:
     """Return a suite by its name.
 
     Args:
         name: one of SUITES, or "task" for all methods on one task.
-        task: config of that task; the default recipe trains the hybrid.
+        task: config of that task, or of one for the suite thoughts; the default recipe trains the hybrid.
         seconds: of training for every cell, in place of the suite's own.
         seeds: of the hybrid and of the methods in REPEATED on every task, in place of the suite's own; others have the first.
 
     Raises:
         InputError: the name is unknown, the task is missing or too much, or the seeds are none, negative or twice the same.
     """
-    known = {**SUITES, "task": Plan(lambda: [Entry(task, _usual(TASKS.build(task)))])}
+    own = {} if task is None else {"thoughts": replace(SUITES["thoughts"], entries=lambda: [_entry(task, _thoughts())])}
+    known = {**SUITES, "task": Plan(lambda: [_entry(task)]), **own}
     if name not in known:
         raise InputError(f'suite "{name}" is unknown; choose one of: {", ".join(known)}')
-    if (name == "task") != (task is not None):
-        raise InputError("the suite task needs --task; the other suites bring their own")
+    if (name == "task" and task is None) or (task is not None and name not in ("task", "thoughts")):
+        raise InputError("the suite task needs --task, thoughts may have one; the other suites bring their own")
     if seeds is not None and (not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds)):
         raise InputError(f"seeds is {list(seeds)}; give different whole numbers from 0 on, such as [0, 1, 2]")
     plan = known[name]
@@ -230,7 +260,7 @@ def suite(name: str, task: Any = None, *, seconds: float | None = None, seeds: S
     for entry in plan.entries():
         asked = entry if seeds is None else replace(entry, seeds=tuple(seeds))
         every += cells_of(asked, sizes=plan.sizes if len(entry.seeds) > 1 else ())
-    if name == "task":
+    if task is not None:
         every = _afforded(every)
     cells = [cell for cell in every if not plan.methods or cell.name in plan.methods]
     return Suite(name, cells, plan.seconds if seconds is None else seconds, plan.notes)
@@ -269,5 +299,6 @@ class Plan:
 SUITES: dict[str, Plan] = {
     "quickstart": Plan(quickstart_entries, 90.0, methods=QUICK),
     "standard": Plan(standard_entries, sizes=SIZES),
+    "thoughts": Plan(thoughts_entries, 1200.0, methods=(*VOICED, *thoughts_controls(_thoughts()))),
     "full": Plan(full_entries, 1200.0, (1000, 4000, 16000)),
 }

@@ -131,11 +131,12 @@ class Answering(nn.Module):
 
     def generate(
         self,
-        prompts: str | Sequence[str],
+        prompts: str | Sequence[str | Problem],
         *,
         halting: Any = None,
         num_steps: int | None = None,
         latent_thoughts: bool = True,
+        vectors: Tensor | None = None,
         **options: Any,
     ) -> Any:
         """Let the language model write behind each prompt and what the recursion, run once before, has to say to it.
@@ -144,6 +145,7 @@ class Answering(nn.Module):
             prompts: texts, each put into the model's chat template where it has one.
             halting, num_steps: as of `solve`.
             latent_thoughts: False leaves them out: the language model as it is.
+            vectors: to be put behind the prompts, (b, k, h), as `soft_prompt` gives them; None thinks.
             options: of transformers' generate: max_new_tokens, do_sample, num_beams, streamer, ...
 
         Returns:
@@ -153,13 +155,42 @@ class Answering(nn.Module):
             ConfigError: the head's decoder writes no text.
             InputError: as `solve`.
         """
-        decoder = self.head.decoder
-        require(decoder.writes, "this head answers with symbols: call solve, or attach one with the decoder soft_prompt")
-        features = self.read([prompts] if isinstance(prompts, str) else prompts)
+        features = self._read_to_write([prompts] if isinstance(prompts, str) else prompts)
+        if vectors is None and latent_thoughts:
+            vectors = self._vectors(features, halting, num_steps)
+        return self.head.decoder.generate(features.prompt, vectors, **options)  # type: ignore[operator]
+
+    def soft_prompt(
+        self, prompts: Sequence[str | Problem], *, halting: Any = None, num_steps: int | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return what `generate` lets the language model write behind: prompts and vectors of the recursion, without gradient.
+
+        Args:
+            prompts, halting, num_steps: as of `solve`.
+
+        Returns:
+            The tokens of the prompts, (b, s) int32, -1 behind the end; and the vectors (b, k, h) of the embedding space.
+
+        Raises:
+            ConfigError: the head's decoder writes no text.
+            InputError: as `solve`.
+        """
+        features = self._read_to_write(prompts)
+        assert features.prompt is not None
+        return features.prompt, self._vectors(features, halting, num_steps)
+
+    def _read_to_write(self, prompts: Sequence[str | Problem]) -> Features:
+        said = "this head answers with symbols: call solve, or attach one with the decoder soft_prompt"
+        require(self.head.decoder.writes, said)
+        return self.read(prompts)
+
+    @torch.no_grad()
+    def _vectors(self, features: Features, halting: Any, num_steps: int | None) -> Tensor:
         rule = HALTING.build(halting or self.config.reasoner.halting)
         steps = num_steps or self.config.reasoner.num_supervision_steps
-        found = think(self.head, features, rule, steps, read=False).answers if latent_thoughts else None
-        return decoder.generate(features.prompt, found, **options)  # type: ignore[operator]
+        states = think(self.head, features, rule, steps, read=False).answers.to(self.device)
+        vectors: Tensor = self.head.decoder.vectors(states)  # type: ignore[operator]
+        return vectors
 
     @torch.no_grad()
     def word_labels(self, prompt: str, *, num_steps: int | None = None) -> list[tuple[str, tuple[str, ...]]]:

@@ -8,6 +8,7 @@ Shapes: b batch, s prompt tokens, k vectors, t answer tokens, h width of the mod
 
 from __future__ import annotations
 
+import copy
 import inspect
 from array import array
 from collections.abc import Sequence
@@ -58,6 +59,12 @@ class Pass:
         self._mask: Tensor | None = None
         self._cache: Any = None
         self._takes = inspect.signature(backbone.model.forward).parameters
+
+    def copied(self) -> Pass:
+        """Return another pass that has read the same, and goes on by itself; only while no gradient is in it."""
+        other = Pass(self.backbone)
+        other._mask, other._cache = self._mask, copy.deepcopy(self._cache)
+        return other
 
     def embed(self, ids: Tensor) -> Tensor:
         """Return the model's own embeddings (..., h) of ids (...)."""
@@ -118,10 +125,13 @@ class Writer:
 
     Args:
         backbone: anything with `model`, `body`, `tokenizer` and `name`.
+        keep: whether what was read of a batch of prompts stays for `logits` until others come, as all supervision steps of a
+            batch have the same; a model that is trained itself reads anew.
     """
 
-    def __init__(self, backbone: Any) -> None:
-        self.backbone = backbone
+    def __init__(self, backbone: Any, *, keep: bool = False) -> None:
+        self.backbone, self.keep = backbone, keep
+        self._kept: tuple[Tensor, Pass] | None = None
 
     @property
     def table(self) -> Tensor:
@@ -129,27 +139,32 @@ class Writer:
         weight: Tensor = self.backbone.model.get_input_embeddings().weight
         return weight
 
-    def logits(self, prompt_bs: Tensor, vectors_bkh: Tensor, answer_bt: Tensor) -> Tensor:
+    def logits(self, prompt_bs: Tensor, vectors_bkh: Tensor | None, answer_bt: Tensor) -> Tensor:
         """Return the logits (b, t, v) of each answer token, given the prompt, the vectors and the tokens before it.
 
         Args:
             prompt_bs: token ids, NONE behind the end.
-            vectors_bkh: k of at least 1.
+            vectors_bkh: k of at least 1; None for none.
             answer_bt: token ids; a negative one stands for any.
         """
         reader = Pass(self.backbone)
         known_bth = reader.embed(answer_bt[:, :-1].clamp(min=0).long())
-        behind_bt = answer_bt.new_ones(len(answer_bt), vectors_bkh.shape[1] + known_bth.shape[1])
-        self._read(reader, prompt_bs)
-        return reader.logits(
-            torch.cat([vectors_bkh.to(known_bth.dtype), known_bth], 1), behind_bt, answer_bt.shape[1], cached=True
-        )
+        if vectors_bkh is None:  # The prompt's last token is read with the answer, as its logits are wanted.
+            before_bsh, mask_bs = self._left(prompt_bs)
+            vectors_bkh = before_bsh[:, -1:]
+            if before_bsh.shape[1] > 1:
+                self._read(reader, before_bsh[:, :-1], mask_bs[:, :-1])
+        else:
+            reader = self._after(prompt_bs)
+        behind_bt = answer_bt.new_ones(len(answer_bt), vectors_bkh.shape[1] + known_bth.shape[1], dtype=torch.int64)
+        behind_bth = torch.cat([vectors_bkh.to(known_bth.dtype), known_bth], 1)
+        return reader.logits(behind_bth, behind_bt, answer_bt.shape[1], cached=True)
 
     @torch.no_grad()
     def greedy(self, prompt_bs: Tensor, vectors_bkh: Tensor, end: int, most: int) -> Tensor:
         """Return the likeliest tokens (b, t) behind the prompts and the vectors, as `Pass.greedy`."""
         reader, mask_bk = Pass(self.backbone), torch.ones(vectors_bkh.shape[:2], dtype=torch.int64, device=prompt_bs.device)
-        self._read(reader, prompt_bs)
+        self._read(reader, *self._left(prompt_bs))
         logits_bv = reader.logits(vectors_bkh.to(self.table.dtype), mask_bk, 1, cached=True)[:, 0]
         return reader.greedy(logits_bv, end, most)
 
@@ -164,9 +179,19 @@ class Writer:
         own = {"pad_token_id": tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id} | options
         return self.backbone.model.generate(inputs_embeds=embeds_bsh, attention_mask=mask_bs, **own)
 
+    def _after(self, prompt_bs: Tensor) -> Pass:
+        """Return a pass that has read these prompts: the one that is kept, where it is theirs."""
+        if self._kept is not None and torch.equal(self._kept[0], prompt_bs):
+            return self._kept[1].copied()
+        reader, self._kept = Pass(self.backbone), None
+        self._read(reader, *self._left(prompt_bs))
+        if self.keep and not getattr(self.backbone, "tuned", False):
+            self._kept = prompt_bs, reader.copied()
+        return reader
+
     @torch.no_grad()
-    def _read(self, reader: Pass, prompt_bs: Tensor) -> None:
-        reader.logits(*self._left(prompt_bs), 1, cached=True)
+    def _read(self, reader: Pass, prompt_bsh: Tensor, mask_bs: Tensor) -> None:
+        reader.logits(prompt_bsh, mask_bs, 1, cached=True)
 
     def _left(self, prompt_bs: Tensor) -> tuple[Tensor, Tensor]:
         """Return the embeddings of prompts with what is padded before them, (b, s, h), and their mask (b, s) int64."""

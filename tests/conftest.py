@@ -201,6 +201,18 @@ def new_model(backbone, config):
 
 
 @pytest.fixture
+def writer(backbone):
+    """A fresh head whose language model writes the answer, behind six vectors."""
+    from hybrid.adapters import CrossAttention, SoftPrompt
+    from hybrid.block import AttentionBlock
+
+    torch.manual_seed(0)
+    reasoner = ReasonerConfig(width=16, num_cycles=1, num_supervision_steps=2, block=AttentionBlock.Config(num_heads=2))
+    parts = {"encoder": CrossAttention.Config(), "reasoner": reasoner, "decoder": SoftPrompt.Config()}
+    return hybrid.attach(backbone, hybrid.HybridConfig(LayoutConfig(num_answers=6), (), **parts))
+
+
+@pytest.fixture
 def model(new_model):
     """A fresh model whose weights are random everywhere, the halt head included."""
     made = new_model()

@@ -7,7 +7,7 @@ import torch
 
 from hybrid import Backbone
 from hybrid.errors import ConfigError, InputError
-from hybrid.eval.generation import Sampling, _processors, chat_text, cut, generate, opening
+from hybrid.eval.generation import Sampling, chat_text, cut, generate, opening, processors
 
 TEXTS = ["Sort: 3 1 2", "red", "Sort these numbers: 9 8 7 6 5 4, ascending order"]
 LONG = 24
@@ -188,7 +188,7 @@ def test_tokens_are_drawn_with_their_probabilities_from_the_likeliest_ones():
     texts, scores = [str(i) for i in range(count)], 2 * shares.log().expand(count, 4)
 
     def drawn(top_p):
-        noisy = _processors(texts, Sampling(temperature=2.0, top_p=top_p), torch.device("cpu"))(torch.zeros(count, 1), scores)
+        noisy = processors(texts, Sampling(temperature=2.0, top_p=top_p), torch.device("cpu"))(torch.zeros(count, 1), scores)
         return noisy.argmax(1).bincount(minlength=4) / count
 
     assert (drawn(1.0) - shares).abs().max() < 4 * 0.5 / count**0.5

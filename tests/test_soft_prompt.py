@@ -7,8 +7,7 @@ import pytest
 import torch
 
 import hybrid
-from hybrid.adapters import CrossAttention, SoftPrompt, Words
-from hybrid.block import AttentionBlock
+from hybrid.adapters import SoftPrompt, Words
 from hybrid.errors import ConfigError
 from hybrid.halting import Fixed
 from hybrid.losses import Softmax
@@ -22,12 +21,8 @@ PROMPTS = ["Sort these numbers: 3 1 2", "red blue"]
 
 
 @pytest.fixture
-def model(backbone):
-    torch.manual_seed(0)
-    reasoner = hybrid.ReasonerConfig(width=16, num_cycles=1, num_supervision_steps=2, block=AttentionBlock.Config(num_heads=2))
-    layout = hybrid.LayoutConfig(num_answers=6)
-    config = hybrid.HybridConfig(layout, (), encoder=CrossAttention.Config(), reasoner=reasoner, decoder=SoftPrompt.Config())
-    return hybrid.attach(backbone, config)
+def model(writer):
+    return writer
 
 
 def by_hand(backbone, prompt, vectors, most):
@@ -114,6 +109,32 @@ def test_without_latent_thoughts_the_language_model_writes_as_ever(model, backbo
     own = backbone.model.generate(input_ids=ids, max_new_tokens=5, do_sample=False, pad_token_id=0)[:, ids.shape[1] :]
     found = model.generate(PROMPTS[0], latent_thoughts=False, max_new_tokens=5, do_sample=False)
     assert found == backbone.tokenizer.batch_decode(own, skip_special_tokens=True)
+
+
+@torch.no_grad()
+def test_without_latent_thoughts_the_logits_are_the_language_model_s_own_to_the_bit(model, backbone):
+    ids = torch.tensor([backbone.tokenizer(PROMPTS[0])["input_ids"]])
+    told = {"max_new_tokens": 5, "do_sample": False, "return_dict_in_generate": True, "output_logits": True}
+    own = backbone.model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), pad_token_id=0, **told)
+    found = model.generate(PROMPTS[0], latent_thoughts=False, **told)
+    assert all(torch.equal(one, other) for one, other in zip(own.logits, found.logits, strict=True))
+    thinking = model.generate(PROMPTS[0], **told)
+    assert not torch.equal(thinking.logits[0], own.logits[0])
+    again = model.generate(PROMPTS[0], vectors=model.soft_prompt(PROMPTS[:1])[1], **told)
+    assert torch.equal(again.logits[0], thinking.logits[0])
+
+
+def test_what_was_read_of_a_batch_is_kept_until_another_comes(backbone):
+    prompts = [padded(prompt_tokens(backbone.tokenizer, texts)) for texts in (PROMPTS, PROMPTS[::-1])]
+    answer, kept, reads = torch.tensor([[5, 6, 7], [8, 9, 1]]), Writer(backbone, keep=True), []
+    read = kept._read
+    kept._read = lambda *given: (reads.append(1), read(*given))
+    for prompt, count in ((prompts[0], 1), (prompts[0], 1), (prompts[1], 2), (prompts[0], 3)):
+        vectors = torch.randn(2, 3, backbone.hidden_size, requires_grad=True)
+        ways = [writer.logits(prompt, vectors, answer) for writer in (kept, Writer(backbone))]
+        assert torch.equal(*ways) and len(reads) == count
+        grads = [torch.autograd.grad(way.logsumexp(-1).sum(), vectors)[0] for way in ways]
+        assert torch.equal(*grads)
 
 
 def test_the_options_of_generate_are_transformers_own(model):

@@ -16,7 +16,7 @@ each_task = pytest.mark.parametrize("task", [TASKS.build(config) for config in C
 
 
 def test_the_registry_holds_the_tasks_and_rebuilds_their_configs():
-    assert sorted(TASKS) == sorted([*MADE, "reasoning_gym", "table"])
+    assert sorted(TASKS) == sorted([*MADE, "gsm8k", "reasoning_gym", "table"])
     for config in CONFIGS:
         assert TASKS.from_dict(TASKS.to_dict(config)) == config
     with pytest.raises(ConfigError, match="sudoko"):
@@ -153,3 +153,11 @@ def test_html_is_escaped_and_rich_markup_is_not_read():
     text = as_text(picture)
     assert text.plain == "[red]& <b> [bold]"
     assert any("yellow" in str(span.style) for span in text.spans)
+
+
+@each_task
+@pytest.mark.parametrize("wording", ["train", "held_out"])
+def test_the_answer_as_a_sentence_is_read_as_the_answer(task, wording):
+    for problem in task.problems("dev", 20, wording=wording):
+        told = task.sentence(problem)
+        assert task.score(told, problem) and task.score(f"Answer: {told}", problem), told

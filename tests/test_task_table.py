@@ -110,6 +110,7 @@ def test_a_csv_is_read_as_it_is_written(tmp_path):
         ({"num_answers": 0}, "table.num_answers is 0"),
         ({"num_answers": 2, "item": "x"}, "table.num_answers goes without places"),
         ({"unit": "token", "item": "x"}, "table.unit token has no places"),
+        ({"sentence": "It is so."}, "give a text with one {} for the answer"),
         ({"unit": "token", "symbols": ("a", "b")}, "table.unit token has an open vocabulary"),
         ({"symbols": ("a",)}, "table.symbols has 1 entry"),
         ({"symbols": ("a", END)}, "marks the end"),
@@ -328,3 +329,12 @@ def test_worked_steps_may_be_taught_word_by_word(tmp_path):
     assert found["Is 3 odd?"] == ("3", "-", "2", "=", "1") and {"-", "yes", "no"} <= set(task.symbols)
     with pytest.raises(ConfigError, match="name their column with table.trace_column"):
         Table.Config("a.csv", teach_trace=True)
+
+
+def test_an_answer_is_told_in_a_sentence_of_ones_own(tmp_path):
+    rows = [{"prompt": f"{i}: where is A to B?", "answer": ["left", "lower-left"][i % 2]} for i in range(40)]
+    task = table(tmp_path / "a.jsonl", rows, unit="whole", sentence="A is to the {} of B.")
+    problem = next(p for p in task.problems("train") if p.answer == ("lower-left",))
+    assert task.sentence(problem) == "A is to the lower-left of B."
+    assert task.score(task.sentence(problem), problem) and task.score("lower-left", problem)
+    assert not task.score("A is to the left of B.", problem) and not task.score("A is to the of B.", problem)

@@ -10,6 +10,7 @@ from hybrid.eval.baselines.pause import Pause as Pause
 from hybrid.eval.baselines.prompting import Prompting as Prompting
 from hybrid.eval.baselines.self_consistency import SelfConsistency as SelfConsistency
 from hybrid.eval.baselines.solver import Solver as Solver
+from hybrid.eval.baselines.thoughts import LatentThoughts as LatentThoughts
 from hybrid.eval.baselines.trained import Trained as Trained
 from hybrid.eval.baselines.tuned import LoraCoT as LoraCoT
 from hybrid.eval.baselines.tuned import LoraDirect as LoraDirect

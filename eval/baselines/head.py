@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -71,12 +71,13 @@ def head_cost(model: HybridModel, problem: Problem, trajectories: int = 1) -> He
     def read(ids: torch.Tensor) -> torch.Tensor:
         return backbone.run(ids, torch.ones_like(ids, dtype=torch.bool))
 
-    y_bad = torch.zeros(1, 1, model.config.reasoner.width, device=device)
+    y_bad, decoder = torch.zeros(1, 1, model.config.reasoner.width, device=device), cast(Any, head.decoder)
+    told = decoder.vectors if decoder.writes else decoder.read
     return HeadCost(
         read=prompt_cost(backbone, read) if backbone.runs else ByLength(0.0),
         encode=ByLength.through(encode, longest),
         step=ByLength.through(step, longest),
-        answer=float(count_flops(lambda: head.decoder.read(y_bad))),
+        answer=float(count_flops(lambda: told(y_bad))),
         trajectories=trajectories,
     )
 

@@ -31,6 +31,7 @@ from hybrid.kinds import family_field
 from hybrid.problem import Problem
 from hybrid.reasoner import ReasonerConfig
 from hybrid.recursion import State
+from hybrid.symmetry import Symmetry
 from hybrid.train import TrainConfig, calibrate, train
 from hybrid.train.dataset import Dataset
 from hybrid.train.run_folder import RunFolder
@@ -90,7 +91,8 @@ class Trained(Method):
 
     def fit(self, training: Sequence[Problem], dev: Sequence[Problem], folder: Path, budget: Budget) -> None:
         """See Method.fit; `folder` is a run folder of `hybrid train`."""
-        own = self.config
+        own, symmetry = self.config, self.symmetry
+        training, dev = self.taught(training), self.taught(dev)
         model, outcomes = self._attached(budget.seed, self.backbone, None), []
         pace = _pace(model, training, folder)
         training = _readable(training, int(READING_SHARE * budget.seconds / pace))
@@ -98,7 +100,7 @@ class Trained(Method):
         left = budget.seconds - reading
         recipe = replace(own.train, max_seconds=left * (FROZEN_SHARE if own.tuner else 1), seed=budget.seed)
         if own.tuner is None:
-            outcomes.append(train(model, training, dev, recipe, folder, symmetry=self.task.symmetry, show=False))
+            outcomes.append(train(model, training, dev, recipe, folder, symmetry=symmetry, show=False))
         else:
             outcomes.append(train(model, training, dev, recipe, folder / "frozen", show=False))
             model = self._attached(budget.seed, copied(self.backbone), own.tuner)
@@ -108,10 +110,7 @@ class Trained(Method):
             outcomes.append(train(model, training, dev, joint, folder, show=False))
         calibrate(model, dev)
         seconds = reading + sum(outcome.seconds for outcome in outcomes)
-        kind = HeadMethod if own.disturbance == "none" else _Disturbed
-        self.head = kind(HeadMethod.Config(name=own.name), model, self.task, train_seconds=seconds)
-        if isinstance(self.head, _Disturbed):
-            self.head.disturb(own.disturbance, dev, budget.seed)
+        self.head = self._tested(model, dev, seconds, budget.seed)
         self.train_seconds, self.trainable_parameters = seconds, self.head.trainable_parameters
         self.train_problems = len(training)
         if own.disturbance != "none":  # Its training was the hybrid's, undisturbed.
@@ -121,13 +120,34 @@ class Trained(Method):
             parts = [(reading, folder / "frozen"), (reading + outcomes[0].seconds, folder)]
         self.course = [[began + spent, exact] for began, each in parts for spent, exact in _course(each)]
 
+    def taught(self, problems: Sequence[Problem]) -> Sequence[Problem]:
+        """Return problems as the head learns them, training problems first. Here: as they are."""
+        return problems
+
+    def _tested(self, model: hybrid.HybridModel, dev: Sequence[Problem], seconds: float, seed: int) -> HeadMethod:
+        """Return the trained head as it is tested."""
+        disturbed = self.config.disturbance != "none"
+        head = (_Disturbed if disturbed else HeadMethod)(HeadMethod.Config(self.name), model, self.task, train_seconds=seconds)
+        if isinstance(head, _Disturbed):
+            head.disturb(self.config.disturbance, dev, seed)
+        return head
+
     def _attached(self, seed: int, backbone: Backbone, tuner: Any) -> hybrid.HybridModel:
         own, task = self.config, self.task
         reads = BackboneConfig(name=backbone.name, layers=own.layers)
         named = TASKS.to_dict(task.config) if hasattr(task, "config") else {"kind": task.kind}
         parts = (reads, own.encoder, own.reasoner, own.decoder, named, tuner)
         torch.manual_seed(seed)
-        return hybrid.attach(backbone, hybrid.HybridConfig(task.layout, task.symbols, *parts))
+        return hybrid.attach(backbone, self._config(hybrid.HybridConfig(task.layout, task.symbols, *parts)))
+
+    def _config(self, config: hybrid.HybridConfig) -> hybrid.HybridConfig:
+        """Return the config of the head, from the one that the task's layout and symbols give. Here: that one."""
+        return config
+
+    @property
+    def symmetry(self) -> Symmetry | None:
+        """What turns a problem into another of the task while training. Here: what the task knows."""
+        return self.task.symmetry
 
     @property
     def recursive(self) -> bool:

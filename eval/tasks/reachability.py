@@ -146,6 +146,13 @@ class Reachability(Task):
         """Return each town's number: by name in any order, or the numbers alone in the order of the list."""
         return read_assignment(_NO_WAY.sub(NONE, text), self._parts(problem.prompt)[0], self.symbols)
 
+    def sentence(self, problem: Problem) -> str:
+        """Return how far each town is."""
+        far = {"1": "is 1 road away", NONE: "has no way"}
+        towns, _, _ = self._parts(problem.prompt)
+        told = [f"{town} {far.get(count, f'is {count} roads away')}" for town, count in zip(towns, problem.answer, strict=True)]
+        return f"{', '.join(told[:-1])} and {told[-1]}."
+
     def solve(self, prompt: str) -> tuple[str, ...]:
         """Return each town's distance, found by breadth-first search."""
         towns, start, roads = self._parts(prompt)

@@ -120,6 +120,11 @@ class StateTracking(Task):
         """Return each person's colour: by name in any order, or the colours alone in the order of introduction."""
         return read_assignment(text, self._people(problem.prompt), self.symbols)
 
+    def sentence(self, problem: Problem) -> str:
+        """Return who has which colour."""
+        told = [f"{name} has {colour}" for name, colour in zip(self._people(problem.prompt), problem.answer, strict=True)]
+        return f"{', '.join(told[:-1])} and {told[-1]}."
+
     def solve(self, prompt: str) -> tuple[str, ...]:
         """Return each person's last colour, found by following the swaps."""
         intros, ends = ([prompt[start:end] for start, end in spans] for spans in self.layout.spans(prompt))

@@ -83,7 +83,15 @@ class Table(Task):
 
     def read(self, text: str, problem: Problem) -> tuple[str, ...] | None:
         """Return the problem's answer where free text ends with it, case, marks and commas aside; else what stands there."""
+        before, _, behind = (self.config.sentence or "{}").partition("{}")
+        _, told, part = text.rpartition(before) if before else ("", "", text)
+        if told or not before:
+            text = part.partition(behind)[0] if behind else part
         return read_text(text, problem.answer, self.config.between)
+
+    def sentence(self, problem: Problem) -> str:
+        """See Task.sentence: the answer in the config's sentence."""
+        return (self.config.sentence or "{}").replace("{}", self.write(problem))
 
     def said(self, text: str, problem: Problem, lines: int) -> tuple[str, ...] | None:
         """See Task.said."""

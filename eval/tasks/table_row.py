@@ -51,6 +51,7 @@ class TableConfig:
         symbols: the closed vocabulary; empty to take the symbols of all answers.
         duplicates: what happens to a prompt that stands in two splits, or twice with two answers: an error, or the row is
             dropped: from train before dev before test, and all but the first in one split.
+        sentence: how a head that writes tells an answer, such as "The first is {} of the second."; none for the answer alone.
         num_answers: slots of an answer where it has no places in the prompt; none takes the longest answer, for tokens 16.
     """
 
@@ -70,6 +71,7 @@ class TableConfig:
     separator: str | None = None
     symbols: tuple[str, ...] = ()
     duplicates: Literal["error", "drop"] = field(default="error", metadata=ADDED)
+    sentence: str | None = field(default=None, metadata=ADDED)
     num_answers: int | None = None
 
     def __post_init__(self) -> None:
@@ -78,6 +80,8 @@ class TableConfig:
             not (self.aligned and self.num_answers), "table.num_answers goes without places in the prompt; leave one of them out"
         )
         require(self.num_answers is None or self.num_answers >= 1, f"table.num_answers is {self.num_answers}; give at least 1")
+        told = self.sentence
+        require(told is None or told.count("{}") == 1, f"table.sentence is {told!r}; give a text with one {{}} for the answer")
         is_open = self.unit == "token"
         require(not (is_open and self.aligned), "table.unit token has no places in the prompt; choose another unit")
         require(not (is_open and self.symbols), "table.unit token has an open vocabulary; leave out table.symbols")

@@ -188,6 +188,10 @@ class Task(ABC):
         """Return the answer to `problem` as a worked example gives it. Here: its symbols."""
         return self.layout.write(problem.answer)
 
+    def sentence(self, problem: Problem) -> str:
+        """Return the answer to `problem` as a sentence that `read` understands, for one who writes. Here: as `write`."""
+        return self.write(problem)
+
     def worked(self, problem: Problem) -> str:
         """Return the worked solution of `problem`, or where it has none, its answer as a solution would end."""
         return problem.trace or f"Answer: {self.write(problem)}"

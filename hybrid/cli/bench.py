@@ -44,8 +44,8 @@ class BenchCommand:
 
     Args:
         model: folder of a trained head; none with `suite`.
-        suite: quickstart, standard or full: trains and tests many methods on many tasks, with controls; or task: the same on
-            `task` alone. The same command again goes on at the first cell without a result.
+        suite: quickstart, standard, full or thoughts: trains and tests many methods on many tasks, with controls; or task: the
+            same on `task` alone, on which thoughts runs too. The same command again goes on at the first cell without a result.
         output: folder for results, the answers, and the report.
         task: task to test on; without it, the one that the head was trained on.
         methods: what is compared: hybrid and names of prompting methods; none takes hybrid, direct, zero_shot_cot and, where

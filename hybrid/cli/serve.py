@@ -27,6 +27,7 @@ class ServeCommand:
         fallback_tokens: most tokens that it writes.
         chain_tokens: most tokens of a chain of thought that the language model writes beside an answer, where the page or
             a client asks for one; 0 offers none.
+        text_tokens: most tokens of an answer in words, of a head whose decoder writes; a client may ask for fewer.
         most_waiting: prompts that may wait; more get 429.
         most_together: prompts that are thought about at once.
         most_characters: of a prompt; longer ones get 413.
@@ -41,6 +42,7 @@ class ServeCommand:
     least_confidence: float = 0.5
     fallback_tokens: int = 512
     chain_tokens: int = 512
+    text_tokens: int = 512
     most_waiting: int = 256
     most_together: int = 32
     most_characters: int = 20_000
@@ -48,7 +50,7 @@ class ServeCommand:
 
     def __post_init__(self) -> None:
         require(bool(self.model), "give --model, the folder of a trained head")
-        for name in ("fallback_tokens", "most_waiting", "most_together", "most_characters"):
+        for name in ("fallback_tokens", "text_tokens", "most_waiting", "most_together", "most_characters"):
             require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}; give at least 1")
         require(self.chain_tokens >= 0, f"chain_tokens is {self.chain_tokens}; give at least 0")
         require(self.timeout_seconds > 0, f"timeout_seconds is {self.timeout_seconds}; give more than 0")
@@ -79,7 +81,7 @@ class ServeCommand:
             least_confidence=self.least_confidence,
             fallback_tokens=self.fallback_tokens,
         )
-        names = ("most_characters", "timeout_seconds", "chain_tokens")
+        names = ("most_characters", "timeout_seconds", "chain_tokens", "text_tokens")
         bounds: Any = {name: getattr(self, name) for name in names}
         server = Server(batcher, examples={name: examples(model) for name, model in heads.items()}, **bounds)
         print(f"{', '.join(heads)}: http://{self.host}:{self.port}/ (Ctrl-C ends it)", flush=True)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from hybrid.errors import HybridError, InputError
 from hybrid.eval.checked import answered, understood
+from hybrid.eval.voice import Manner, write
 from hybrid.problem import Problem
 
 if TYPE_CHECKING:
@@ -40,10 +41,11 @@ class Answer:
     Args:
         text: the answer.
         by: "head", or "fallback" where the language model or another server wrote the text.
-        solution: what the head thought; None where it could not read the prompt.
+        solution: what the head thought; None where it could not read the prompt, or wrote its answer in words.
         why: why the fallback was asked; empty where it was not.
         understood: the prompt as the head read it.
         read_tokens, written_tokens: tokens of the prompt, and symbols or tokens of the answer.
+        ended: whether the text ended by itself, before the most tokens allowed.
     """
 
     text: str
@@ -53,16 +55,23 @@ class Answer:
     understood: str = ""
     read_tokens: int = 0
     written_tokens: int = 0
+    ended: bool = True
 
 
 @dataclass(frozen=True)
 class Ask:
-    """A prompt that waits for its answer."""
+    """A prompt that waits for its answer, in words of this manner where the head writes them."""
 
     head: str
     prompt: str
     num_steps: int | None
+    manner: Manner | None
     answer: Future[Answer]
+
+    @property
+    def alike(self) -> tuple[Any, ...]:
+        """What asks have in common that are answered together."""
+        return self.head, self.num_steps, self.manner
 
 
 class Batcher:
@@ -107,8 +116,16 @@ class Batcher:
         """How many wait."""
         return len(self._waiting)
 
-    def ask(self, head: str, *prompts: str, num_steps: int | None = None) -> list[Future[Answer]]:
+    def writes(self, head: str) -> bool:
+        """Whether the answers of a head are its language model's words."""
+        return self.heads[head].head.decoder.writes
+
+    def ask(self, head: str, *prompts: str, num_steps: int | None = None, manner: Manner | None = None) -> list[Future[Answer]]:
         """Put prompts into the queue, all or none, and return their answers to come; one raises InputError where it is not read.
+
+        Args:
+            head, prompts, num_steps: who is asked what, and how many steps may be taken.
+            manner: of the words of a head that writes; None takes as many as its answer has slots.
 
         Raises:
             QueueFull: too many wait.
@@ -119,7 +136,7 @@ class Batcher:
             self._waiting = deque(asked for asked in self._waiting if not asked.answer.cancelled())
             if len(self._waiting) + len(prompts) > self.most_waiting:
                 raise QueueFull(f"{len(self._waiting)} prompts wait already, {self.most_waiting} may; try again in a moment")
-            added = [Ask(head, prompt, num_steps, Future()) for prompt in prompts]
+            added = [Ask(head, prompt, num_steps, manner if self.writes(head) else None, Future()) for prompt in prompts]
             self._waiting.extend(added)
             self._changed.notify()
         return [asked.answer for asked in added]
@@ -174,30 +191,29 @@ class Batcher:
                 self._writings = deque(each for each in self._writings if each is not first)
 
     def _taken(self) -> list[Ask]:
-        """Take the first that waits, and those behind it that ask the same head for as many steps."""
+        """Take the first that waits, and those behind it that ask the same of the same head."""
         first, others, together = self._waiting.popleft(), deque[Ask](), []
         together.append(first)
         while self._waiting:
             asked = self._waiting.popleft()
-            same = (asked.head, asked.num_steps) == (first.head, first.num_steps)
-            (together if same and len(together) < self.most_together else others).append(asked)
+            (together if asked.alike == first.alike and len(together) < self.most_together else others).append(asked)
         self._waiting = others
         return together
 
     def _answer(self, together: list[Ask]) -> None:
         readable = [(asked, *read) for asked in together if (read := self._read(asked)) is not None]
         try:
-            solutions = self._solve(readable)
+            answers = self._solve(readable)
         except Exception:  # One of them breaks it: each is asked alone, so that no other suffers.
-            solutions = [self._alone(each) for each in readable]
-        for (asked, problem, tokens), solution in zip(readable, solutions, strict=True):
-            if solution is None:
+            answers = [self._alone(each) for each in readable]
+        for (asked, _, _), answer in zip(readable, answers, strict=True):
+            if answer is None:
                 continue
-            unsure = self._doubt(solution)
+            unsure = "" if answer.solution is None else self._doubt(answer.solution)
             if self.fallback is not None and unsure:
-                self._fall_back(asked, solution, unsure, None)
+                self._fall_back(asked, answer.solution, unsure, None)
             else:
-                self._give(asked, Answer(solution.text, "head", solution, "", problem.prompt, tokens, len(solution.symbols)))
+                self._give(asked, answer)
 
     def _read(self, asked: Ask) -> tuple[Problem, int] | None:
         """Return a prompt as its task writes it, with its tokens; None where it cannot be read, which whoever asked is told."""
@@ -211,14 +227,25 @@ class Batcher:
             self._fail(asked, error)
         return None
 
-    def _solve(self, readable: list[tuple[Ask, Problem, int]]) -> list[Solution | None]:
+    def _solve(self, readable: list[tuple[Ask, Problem, int]]) -> list[Answer | None]:
         if not readable:
             return []
-        head, num_steps = readable[0][0].head, readable[0][0].num_steps
-        options: Any = {"num_steps": num_steps, "batch_size": len(readable)}
-        return [*answered(self.heads[head], [problem for _, problem, _ in readable], task=self.tasks[head], **options)]
+        first, (_, problems, tokens) = readable[0][0], zip(*readable, strict=True)
+        model, about = self.heads[first.head], list(zip(problems, tokens, strict=True))
+        if first.manner is not None:
+            wrote = write(model, problems, first.manner, num_steps=first.num_steps)
+            return [
+                Answer(each.text, "head", None, "", problem.prompt, count, each.tokens, each.ended)
+                for (problem, count), each in zip(about, wrote, strict=True)
+            ]
+        options: Any = {"num_steps": first.num_steps, "batch_size": len(readable)}
+        solutions = answered(model, problems, task=self.tasks[first.head], **options)
+        return [
+            Answer(found.text, "head", found, "", problem.prompt, count, len(found.symbols))
+            for (problem, count), found in zip(about, solutions, strict=True)
+        ]
 
-    def _alone(self, each: tuple[Ask, Problem, int]) -> Solution | None:
+    def _alone(self, each: tuple[Ask, Problem, int]) -> Answer | None:
         try:
             return self._solve([each])[0]
         except Exception as error:  # As above.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from fastapi import APIRouter
@@ -24,27 +25,36 @@ async def chat(asked: Chat, server: TheServer) -> Any:
     texts = [message.words for message in asked.messages if message.role == "user" and message.words.strip()]
     if not texts:
         raise Refused(400, "messages hold no text of a user; give one with role user")
-    head = server.head(asked.model)
-    answer = (await server.answers(head, texts[-1:], asked.num_steps))[0]
-    own = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": head, "hybrid": told(answer)}
+    head, manner = server.head(asked.model), asked.manner(server.text_tokens)
+    own = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": head}
+    chunk = own | {"object": "chat.completion.chunk"}
+    if asked.stream and server.batcher.writes(head):
+        opening = chunk | {"choices": [_chat_choice(role="assistant", content="")]}
+        pieces = await server.words(head, texts[-1], asked.num_steps, manner)
+        return events(_as_they_come([opening], chunk, pieces, lambda text: _chat_choice(content=text), _chat_choice))
+    answer = (await server.answers(head, texts[-1:], asked.num_steps, manner))[0]
+    hybrid = {"hybrid": told(answer)}
     if asked.stream:
-        return events(own | {"object": "chat.completion.chunk", "choices": [choice]} for choice in _chat_pieces(answer))
+        return events(chunk | hybrid | {"choices": [choice]} for choice in _chat_pieces(answer))
     message = {"role": "assistant", "content": answer.text}
-    choice = {"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}
-    return own | {"object": "chat.completion", "choices": [choice], "usage": _usage([answer])}
+    choice = {"index": 0, "message": message, "finish_reason": _reason(answer), "logprobs": None}
+    return own | hybrid | {"object": "chat.completion", "choices": [choice], "usage": _usage([answer])}
 
 
 @router.post("/v1/completions")
 async def complete(asked: Completion, server: TheServer) -> Any:
     """Answer one prompt or several."""
-    head = server.head(asked.model)
+    head, manner = server.head(asked.model), asked.manner(server.text_tokens)
     prompts = [asked.prompt] if isinstance(asked.prompt, str) else asked.prompt
-    answers = await server.answers(head, prompts, asked.num_steps)
     own = {"id": f"cmpl-{uuid.uuid4().hex}", "object": "text_completion", "created": int(time.time()), "model": head}
+    if asked.stream and len(prompts) == 1 and server.batcher.writes(head):
+        pieces = await server.words(head, prompts[0], asked.num_steps, manner)
+        return events(_as_they_come([], own, pieces, _text_choice, _text_choice))
+    answers = await server.answers(head, prompts, asked.num_steps, manner)
     if asked.stream:
         return events(own | {"choices": [choice]} for choice in _text_pieces(answers))
     choices = [
-        {"index": i, "text": answer.text, "finish_reason": "stop", "logprobs": None, "hybrid": told(answer)}
+        {"index": i, "text": answer.text, "finish_reason": _reason(answer), "logprobs": None, "hybrid": told(answer)}
         for i, answer in enumerate(answers)
     ]
     return own | {"choices": choices, "usage": _usage(answers)}
@@ -55,17 +65,45 @@ def _pieces(text: str) -> list[str]:
     return text.splitlines(keepends=True) or [""]
 
 
+def _reason(answer: Answer) -> str:
+    return "stop" if answer.ended else "length"
+
+
+def _chat_choice(reason: str | None = None, **delta: str) -> dict[str, Any]:
+    return {"index": 0, "finish_reason": reason, "delta": delta}
+
+
+def _text_choice(text: str = "", reason: str | None = None, index: int = 0) -> dict[str, Any]:
+    return {"index": index, "text": text, "finish_reason": reason, "logprobs": None}
+
+
 def _chat_pieces(answer: Answer) -> list[dict[str, Any]]:
-    deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]
-    deltas += [{"content": piece} for piece in _pieces(answer.text)]
-    open_ends = [{"index": 0, "finish_reason": None, "delta": delta} for delta in deltas]
-    return [*open_ends, {"index": 0, "finish_reason": "stop", "delta": {}}]
+    said = [_chat_choice(content=piece) for piece in _pieces(answer.text)]
+    return [_chat_choice(role="assistant", content=""), *said, _chat_choice(_reason(answer))]
 
 
 def _text_pieces(answers: list[Answer]) -> list[dict[str, Any]]:
-    pieces = [(i, piece) for i, answer in enumerate(answers) for piece in _pieces(answer.text)]
-    open_ends = [{"index": i, "text": piece, "finish_reason": None, "logprobs": None} for i, piece in pieces]
-    return [*open_ends, *({"index": i, "text": "", "finish_reason": "stop", "logprobs": None} for i in range(len(answers)))]
+    said = [_text_choice(piece, index=i) for i, answer in enumerate(answers) for piece in _pieces(answer.text)]
+    return [*said, *(_text_choice(reason=_reason(answer), index=i) for i, answer in enumerate(answers))]
+
+
+async def _as_they_come(
+    opening: list[dict[str, Any]],
+    own: dict[str, Any],
+    pieces: AsyncIterator[dict[str, Any]],
+    said: Callable[[str], dict[str, Any]],
+    end: Callable[..., dict[str, Any]],
+) -> AsyncIterator[dict[str, Any]]:
+    """Yield the chunks of a text that is still being written."""
+    for chunk in opening:
+        yield chunk
+    async for piece in pieces:
+        if "text" not in piece:  # A fault.
+            yield piece
+            return
+        yield own | {"choices": [said(piece["text"])]}
+        if "ended" in piece:
+            yield own | {"choices": [end(reason=piece["ended"])]}
 
 
 def _usage(answers: list[Answer]) -> dict[str, int]:

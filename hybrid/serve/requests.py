@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from hybrid.eval.generation import Sampling
+from hybrid.eval.voice import Manner
 
 MOST_PROMPTS = 256
 """Prompts that one request may hold."""
@@ -43,18 +47,38 @@ class Message(BaseModel):
         return parts if isinstance(parts, str) else "\n".join(part.text for part in parts if part.text)
 
 
-class Chat(Fields):
+Stop = Annotated[str, Field(max_length=100)]
+
+
+class Words(Fields):
+    """What a request may say of how a text is written; heads that answer with symbols take it, and it has no effect."""
+
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    seed: int | None = None
+    stop: Stop | Annotated[list[Stop], Field(max_length=4)] | None = None
+    stream: bool = False
+
+    def manner(self, most_tokens: int) -> Manner:
+        """Return how the text is written, in at most so many tokens: greedy where no temperature is given."""
+        asked = self.max_completion_tokens or self.max_tokens or most_tokens
+        seed = secrets.randbits(32) if self.temperature and self.seed is None else self.seed or 0
+        until = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
+        return Manner(min(asked, most_tokens), Sampling(self.temperature or 0.0, self.top_p or 1.0, seed), until)
+
+
+class Chat(Words):
     """A request for a chat completion; the head reads the last message of the user."""
 
     messages: Annotated[list[Message], Field(min_length=1)]
-    stream: bool = False
 
 
-class Completion(Fields):
+class Completion(Words):
     """A request for completions of one prompt or several."""
 
     prompt: Text | Annotated[list[Text], Field(min_length=1, max_length=MOST_PROMPTS)]
-    stream: bool = False
 
 
 class Solve(Fields):

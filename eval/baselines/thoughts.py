@@ -1,0 +1,157 @@
+"""Latent thoughts: the frozen language model writes the answer behind the states of a trained recursion.
+
+Holds the method, and what is changed at the test; the controls by their names are controls.py's. In the manner of Coconut
+(arXiv 2412.06769), CODI (2502.21074) and SoftCoT (2502.12134), but nothing of the language model is trained, and the thoughts
+come from a network of their own that runs once, before the first token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+import hybrid
+from hybrid.adapters import DECODERS, ENCODERS, SoftPrompt, Words
+from hybrid.backbone import Backbone
+from hybrid.eval.baselines.head import HeadMethod
+from hybrid.eval.baselines.method import METHODS, Attempt
+from hybrid.eval.baselines.trained import Trained
+from hybrid.eval.cost import text_cost
+from hybrid.eval.tasks.task import Task
+from hybrid.eval.voice import Manner, write
+from hybrid.halting import Fixed
+from hybrid.kinds import family_field, require
+from hybrid.layout import LayoutConfig
+from hybrid.problem import Problem
+from hybrid.writing import prompt_tokens
+
+Change = Literal["none", "other_problem", "zeroed", "one_step"]
+"""What happens to the thoughts at the test: nothing; they are of another problem; all are zero; they are those after one
+supervision step, or after one cycle where the head takes one step only."""
+
+
+@METHODS.register("latent_thoughts")
+class LatentThoughts(Trained):
+    """A head whose language model writes, trained with the benchmark's budget on the answers as sentences."""
+
+    @dataclass(frozen=True)
+    class Config(Trained.Config):
+        """As trained's.
+
+        Args:
+            change: to the thoughts, at the test.
+            num_answers: K, the vectors; none takes the tokens of the longest answer.
+            init: folder of a trained head of symbols with the same encoder and recursion, to begin from.
+            recursion: trained, or left at its random weights while the rest is trained.
+        """
+
+        name: str = "latent thoughts"
+        encoder: Any = family_field(ENCODERS, Words.Config)
+        decoder: Any = family_field(DECODERS, SoftPrompt.Config)
+        change: Change = "none"
+        num_answers: int | None = None
+        init: str | None = None
+        recursion: Literal["trained", "random"] = "trained"
+
+        def __post_init__(self) -> None:
+            require(isinstance(self.decoder, SoftPrompt.Config), "latent_thoughts takes the decoder soft_prompt; choose it")
+            require(self.disturbance == "none", "latent_thoughts changes its thoughts by `change`; leave out `disturbance`")
+            require(self.tuner is None, "latent_thoughts leaves the language model as it is; leave out the tuner")
+
+    config: Config
+
+    def __init__(self, config: Config, backbone: Backbone, task: Task) -> None:
+        super().__init__(config, backbone, task)
+        self.num_answers = config.num_answers or 0
+
+    def taught(self, problems: Sequence[Problem]) -> Sequence[Problem]:
+        """See Trained.taught: the answer is one sentence."""
+        texts = [self.task.sentence(problem) for problem in problems]
+        if not self.num_answers:
+            longest = self.backbone.tokenizer(texts, add_special_tokens=False)["input_ids"]
+            self.num_answers = max(map(len, longest)) + 1
+        bare: dict[str, Any] = {"path": (), "steps": (), "spans": (), "weights": ()}
+        return [replace(each, answer=(text,), **bare) for each, text in zip(problems, texts, strict=True)]
+
+    def _config(self, config: hybrid.HybridConfig) -> hybrid.HybridConfig:
+        encoder = replace(config.encoder, max_answers=self.num_answers)
+        return replace(config, layout=LayoutConfig(num_answers=self.num_answers), symbols=(), encoder=encoder)
+
+    def _attached(self, seed: int, backbone: Backbone, tuner: Any) -> hybrid.HybridModel:
+        model, own = super()._attached(seed, backbone, tuner), self.config
+        fresh = {name: tensor.clone() for name, tensor in model.head.reasoner.state_dict().items()}
+        if own.init is not None:
+            model.start_from(own.init)
+        if own.recursion == "random":
+            model.head.reasoner.load_state_dict(fresh)
+            model.head.reasoner.core.requires_grad_(False)
+        return model
+
+    def _tested(self, model: hybrid.HybridModel, dev: Sequence[Problem], seconds: float, seed: int) -> HeadMethod:
+        return Voiced(HeadMethod.Config(self.name), model, self.task, train_seconds=seconds).changed(
+            self.config.change, dev, seed
+        )
+
+    @property
+    def symmetry(self) -> None:
+        """See Trained.symmetry: none is known of texts."""
+        return None
+
+    @property
+    def recursive(self) -> bool:
+        """See Trained.recursive: there is no answer after each step."""
+        return False
+
+
+class Voiced(HeadMethod):
+    """A head whose answers are what its language model writes, greedily, with its thoughts as they are or changed."""
+
+    batch_sizes = (8, 32)
+
+    def changed(self, change: Change, donors: Sequence[Problem], seed: int) -> Voiced:
+        """Return this head after it was told what happens to its thoughts, whose are taken, and the seed of the choice."""
+        self.change, self.donors, self.generator = change, donors, torch.Generator().manual_seed(seed)
+        most = self.model.config.layout.length(())
+        self.manner = Manner(int(1.25 * most) + 8)
+        return self
+
+    def vectors(self, problems: Sequence[Problem]) -> Tensor:
+        """Return the thoughts that are put behind the prompts, (b, k, h)."""
+        model, recursion, steps = self.model, self.model.head.reasoner, None
+        if self.change == "other_problem":
+            places = torch.randint(len(self.donors), (len(problems),), generator=self.generator).tolist()
+            problems = [self.donors[place] for place in places]
+        if self.change == "one_step":
+            steps, recursion.extra_cycles = 1, 0 if self.num_steps > 1 else 1 - recursion.config.num_cycles
+        found = model.soft_prompt(problems, halting=Fixed.Config(), num_steps=steps)[1]
+        recursion.extra_cycles = 0
+        return torch.zeros_like(found) if self.change == "zeroed" else found
+
+    @property
+    def num_steps(self) -> int:
+        """Supervision steps that the head was trained to take."""
+        return self.model.config.reasoner.num_supervision_steps
+
+    def attempt(self, problems: Sequence[Problem]) -> list[Attempt]:
+        """See Method.attempt."""
+        backbone, steps = self.model.backbone, 1 if self.change == "one_step" else self.num_steps
+        wrote = write(self.model, problems, self.manner, vectors=self.vectors(problems))
+        prompts = prompt_tokens(backbone.tokenizer, [problem.prompt for problem in problems])
+        ready, encoded = self.model.prepare(problems), backbone.encode([problem.prompt for problem in problems])
+        thinks, writes = self.cost(problems, [len(prepared) for prepared, _ in ready]), text_cost(backbone)
+        return [
+            Attempt(
+                text=out.text,
+                right=out.ended and self.task.score(out.text, problem),
+                tokens=out.tokens,
+                steps=steps,
+                flops=thinks.flops(tokens=len(read.ids), positions=len(prepared), answers=count, steps=steps)
+                + writes.flops(len(prompt) + count, out.tokens),
+                cut=not out.ended,
+            )
+            for out, problem, prompt, read, (prepared, count) in zip(wrote, problems, prompts, encoded, ready, strict=True)
+        ]

@@ -1,0 +1,105 @@
+"""Latent thoughts as a method, and their controls: what is trained, and what is changed at the test."""
+
+from dataclasses import fields, replace
+
+import pytest
+import torch
+
+from hybrid.adapters import Classes, Learned, Words
+from hybrid.block import AttentionBlock
+from hybrid.errors import ConfigError
+from hybrid.eval.baselines import METHODS, Budget, LatentThoughts
+from hybrid.eval.controls import CHANGED, thoughts_controls
+from hybrid.eval.suites import suite
+from hybrid.eval.tasks.sort import Sort
+from hybrid.reasoner import ReasonerConfig
+from hybrid.train import TrainConfig
+
+TASK = Sort(Sort.Config(length=3))
+CONFIG = LatentThoughts.Config(
+    reasoner=ReasonerConfig(
+        width=16, num_cycles=2, num_supervision_steps=2, block=AttentionBlock.Config(num_heads=4, word_heads=1, sentence_heads=1)
+    ),
+    encoder=Words.Config(context="sentence"),
+    train=TrainConfig(num_steps=6, eval_every_steps=3, batch_size=4),
+    layers=(0, 2),
+)
+CONTROLS = thoughts_controls(CONFIG)
+
+
+def fitted(backbone, folder, config=CONFIG):
+    method = METHODS.build(config, backbone, TASK)
+    method.fit(TASK.problems("train", 12), TASK.problems("dev", 4), folder, Budget(60.0))
+    return method
+
+
+def test_the_answers_are_texts_of_the_task_with_a_vector_for_each_token(backbone, tmp_path):
+    method, test = fitted(backbone, tmp_path), TASK.problems("test", 5)
+    texts = [TASK.sentence(problem) for problem in TASK.problems("train", 12)]
+    longest = max(len(backbone.tokenizer(text)["input_ids"]) for text in texts)
+    model = method.head.model
+    assert method.num_answers == longest + 1 == model.config.layout.num_answers and model.config.symbols == ()
+    attempts = method.attempt(test)
+    prompts = [problem.prompt for problem in test]
+    most = method.head.manner.most_tokens
+    assert [each.text for each in attempts] == model.generate(prompts, max_new_tokens=most, do_sample=False)
+    assert all(each.flops > 0 and each.steps == 2 and 1 <= each.tokens <= most for each in attempts)
+    assert not method.recursive and method.depth_curve(test, 3) is None and len(method.course) == 2
+    again = fitted(backbone, tmp_path).attempt(test)
+    assert again == attempts
+
+
+def test_thoughts_are_changed_at_the_test_alone(backbone, tmp_path):
+    plain, test = fitted(backbone, tmp_path).head, TASK.problems("test", 3)
+    heads = {name: fitted(backbone, tmp_path, CONTROLS[name]).head for name in CHANGED}
+    own = plain.vectors(test)
+    other, zeroed, early = (heads[name].vectors(test) for name in CHANGED)
+    donors = plain.model.soft_prompt(TASK.problems("dev", 4))[1]
+    assert all(any(torch.allclose(row, each, atol=1e-5) for each in donors) for row in other)
+    assert not zeroed.any() and zeroed.shape == own.shape
+    torch.testing.assert_close(early, plain.model.soft_prompt(test, num_steps=1)[1])
+    assert not torch.allclose(early, own) and heads["thoughts after 1 step"].attempt(test)[0].steps == 1
+
+
+def test_one_step_of_a_head_that_takes_one_is_one_cycle(backbone, tmp_path):
+    once = replace(CONFIG, reasoner=replace(CONFIG.reasoner, num_supervision_steps=1))
+    head, test = fitted(backbone, tmp_path, replace(once, change="one_step")).head, TASK.problems("test", 2)
+    early, own = head.vectors(test), head.model.soft_prompt(test)[1]
+    assert not torch.allclose(early, own) and head.model.head.reasoner.extra_cycles == 0
+
+
+def test_prompt_tuning_has_vectors_of_no_problem_and_a_random_recursion_is_left_as_it_began(backbone, tmp_path):
+    tuned = fitted(backbone, tmp_path / "tuned", CONTROLS["prompt tuning"])
+    rows = tuned.head.vectors(TASK.problems("test", 3))
+    torch.testing.assert_close(rows, rows[:1].expand_as(rows))
+    random = fitted(backbone, tmp_path / "random", CONTROLS["random recursion"])
+    fresh = METHODS.build(CONTROLS["random recursion"], backbone, TASK)
+    fresh.num_answers = random.num_answers
+    begun = fresh._attached(0, backbone, None).head
+    after = random.head.model.head
+    kept = begun.reasoner.core.state_dict()
+    assert all(torch.equal(after.reasoner.core.state_dict()[name], tensor) for name, tensor in kept.items())
+    assert not torch.equal(after.decoder.out.weight, begun.decoder.out.weight)
+    assert 0 < random.trainable_parameters < fitted(backbone, tmp_path / "plain").trainable_parameters
+
+
+def test_every_control_differs_in_what_its_name_says():
+    differing = {
+        name: {f.name for f in fields(CONFIG) if getattr(each, f.name) != getattr(CONFIG, f.name)} - {"name"}
+        for name, each in CONTROLS.items()
+    }
+    trained = {"prompt tuning": {"encoder", "reasoner"}, "random recursion": {"recursion"}}
+    assert differing == trained | {name: {"change"} for name in CHANGED}
+    assert isinstance(CONTROLS["prompt tuning"].encoder, Learned.Config)
+    for wrong in ({"decoder": Classes.Config()}, {"disturbance": "latent_zero"}):
+        with pytest.raises(ConfigError):
+            replace(CONFIG, **wrong)
+
+
+def test_the_suite_of_thoughts_takes_a_task_of_ones_own():
+    cells = suite("thoughts", Sort.Config(length=12)).cells
+    assert {*CONTROLS, "latent thoughts", "lora cot"} <= {cell.name for cell in cells} and "no recursion" not in {
+        cell.name for cell in cells
+    }
+    assert {cell.fitted_as for cell in cells if cell.name in CHANGED} == {"latent thoughts"}
+    assert not {*CONTROLS} & {cell.name for cell in suite("standard").cells}
