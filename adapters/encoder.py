@@ -89,7 +89,8 @@ class Positions(nn.Module):
 def check_counts(config: Any) -> None:
     """Raise ConfigError where a `max_*` or `num_*` field of an encoder's config is under 1."""
     for name, value in vars(config).items():
-        require(not isinstance(value, int) or value >= 1, f"encoder.{name} is {value}; give at least 1")
+        counts = isinstance(value, int) and not isinstance(value, bool)
+        require(not counts or value >= 1, f"encoder.{name} is {value}; give at least 1")
 
 
 def check_room(length: int, room: int, name: str) -> None:

@@ -44,6 +44,8 @@ class Words(Encoder):
             max_places: words of a sentence with a learned place of their own; those behind share the last one.
             num_thoughts: slots right behind those of the answer, taught the symbols of a problem's path (what a solver would
                 write down) while training; shorter paths leave the last ones free.
+            path_at_words: teach a problem's path at the words where the layout's context stands, instead of in further slots; the
+                places are asked for while training alone.
             context: what a word's states know of: the prompt before it, or its sentence alone. Sentences by themselves are
                 read once however often they come, and say nothing of which prompt they stand in, so that a prompt is not
                 so easily learned by heart; what one says of another ("he") is left to the recursion.
@@ -55,6 +57,7 @@ class Words(Encoder):
         max_words: int = 1000
         max_places: int = 64
         num_thoughts: int = 0
+        path_at_words: bool = field(default=False, metadata=ADDED)
         context: Literal["prompt", "sentence"] = field(default="prompt", metadata=ADDED)
         left_out: tuple[str, ...] = field(default=(), metadata=ADDED)
 

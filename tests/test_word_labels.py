@@ -10,7 +10,7 @@ from hybrid.block import AttentionBlock
 from hybrid.cli import main
 from hybrid.errors import ConfigError, DataError
 from hybrid.eval.tasks.table import Table
-from hybrid.layout import LayoutConfig
+from hybrid.layout import LayoutConfig, SpanPattern
 from hybrid.losses import IGNORE
 from hybrid.problem import Problem, digest
 from hybrid.train.dataset import Dataset
@@ -88,6 +88,23 @@ def test_each_place_of_a_word_is_taught_behind_the_slots_and_the_answer_at_the_l
     assert labels == [first, last]
     count = model.head.encode(model.read([PROMPT])).x.shape[1]
     assert count == len(last)
+
+
+def test_a_path_is_taught_at_the_words_where_the_layout_s_context_stands(new_model):
+    layout = LayoutConfig(num_answers=1, context=SpanPattern(r"(?s).+", "Ann|Bob"))
+    parts = {"layout": layout, "symbols": ("left", "right", "self")}
+    model = new_model(encoder=Words.Config(max_answers=2, path_at_words=True), **parts)
+    problem = Problem(PROMPT, ("left",), path=("right", "self"), steps=(("", "right", ""), ("left", "right", "self")))
+    data = Dataset(model, [problem, replace(problem, path=())], cache=False)
+    assert data.batch([0]).targets.labels[0].tolist() == [[0, IGNORE, 1, *[IGNORE] * 3, 2]]
+    assert data.batch([1]).targets.labels[0].tolist() == [[0, *[IGNORE] * 6]]
+    steps = replace(model.config.reasoner, num_supervision_steps=2)
+    stepped = new_model(encoder=Words.Config(max_answers=2, path_at_words=True), reasoner=steps, **parts)
+    first, last = Dataset(stepped, [problem], cache=False, worked_steps=True).batch([0]).targets.labels[0].tolist()
+    assert first == [IGNORE, IGNORE, 1, *[IGNORE] * 4] and last == [0, IGNORE, 1, *[IGNORE] * 3, 2]
+    out = new_model(encoder=Words.Config(max_answers=2, path_at_words=True, left_out=("bob",)), **parts)
+    with pytest.raises(DataError, match="'Bob' is none that has a position; leave encoder.left_out empty"):
+        Dataset(out, [problem], cache=False)
 
 
 def test_other_encoders_have_no_words_to_teach(new_model, problems):

@@ -206,14 +206,17 @@ def _row(model: HybridModel, problem: Problem, prepared: Any, places: int, worke
     if any(not 0 <= weight < math.inf for weight in problem.weights):
         raise InputError(f"weights are {problem.weights}; give finite numbers of at least 0")
     path: list[int] = []
-    room = kind.path_room(encoder, len(prepared), places)
+    spots = _spots(model, problem, prepared) if getattr(encoder, "path_at_words", False) else None
+    room = kind.path_room(encoder, len(prepared), places) if spots is None else len(spots)
     if room and problem.path:
-        fits = len(problem.path) <= room if kind.reads == "words" else len(problem.path) == room
+        fits = len(problem.path) <= room if kind.reads == "words" and spots is None else len(problem.path) == room
         if not fits:
             raise InputError(f"there are {len(problem.path)} path symbols where the workspace has room for {room}")
         path = [model.head.decoder.index(symbol) for symbol in problem.path]
     lines = list(_lines(model, problem, places, path)) if worked_steps else []
     taught = [*lines[:-1], labels + path]  # The last worked step is the answer.
+    if spots is not None and path:
+        taught = [_moved(line, places, spots) for line in taught]
     if problem.word_labels:
         taught = list(_with_words(model, problem, prepared.links, labels + path))
     return Row(prepared, places, spread(taught, model.config.reasoner.num_supervision_steps))
@@ -238,6 +241,29 @@ def _lines(model: HybridModel, problem: Problem, places: int, path: list[int]) -
             raise InputError(f"a worked step has {len(step)} symbols; give {size}, one for each symbol of the answer")
         labels = [model.head.decoder.index(symbol) if symbol else IGNORE for symbol in step]
         yield [*labels[:size], *[IGNORE] * (places - size), *(labels[size:] if path and len(step) > size else path)]
+
+
+def _spots(model: HybridModel, problem: Problem, prepared: Any) -> list[int]:
+    """Return the workspace position of the word at each context span of the layout."""
+    encoder = model.config.encoder
+    first, positions = ENCODERS[ENCODERS.name_of(encoder)].word_positions(encoder, prepared.links)
+    begins = [start for start, _ in words.spans(problem.prompt)]
+    place = {begins[word]: first + number for number, word in enumerate(positions)}
+    _, context = model.config.layout.spans(problem.prompt, problem.spans)
+    lost = [problem.prompt[start:end] for start, end in context if start not in place]
+    if lost:
+        raise InputError(
+            f"the path is taught at words, and {lost[0]!r} is none that has a position; leave encoder.left_out empty"
+        )
+    return [place[start] for start, _ in context]
+
+
+def _moved(line: list[int], places: int, spots: Sequence[int]) -> list[int]:
+    """Return labels of answers and path with the path's at the workspace positions `spots`."""
+    moved = [*line[:places], *[IGNORE] * (max(spots, default=0) + 1 - places)]
+    for spot, label in zip(spots, line[places:], strict=True):
+        moved[spot] = label
+    return moved
 
 
 def _with_words(model: HybridModel, problem: Problem, links: Sequence[int], labels: list[int]) -> Iterator[list[int]]:

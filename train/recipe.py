@@ -44,18 +44,20 @@ class Recipe(NamedTuple):
     reasons: list[str]
 
 
-def plain_language(problems: Sequence[Problem], num_answers: int) -> Recipe:
+def plain_language(problems: Sequence[Problem], num_answers: int, *, path_at_words: bool = False) -> Recipe:
     """Return the recipe for prompts in plain language.
 
     Args:
         problems: those to be trained on.
         num_answers: slots of the longest answer.
+        path_at_words: whether the layout says at which words of the prompt a path is taught.
     """
     longest = max((len(spans(problem.prompt)) for problem in problems), default=0)
-    thoughts = max((len(problem.path) for problem in problems), default=0)
+    path = max((len(problem.path) for problem in problems), default=0)
+    thoughts, at_words = (0, path > 0) if path_at_words else (path, False)
     lines = max((len(problem.word_labels) for problem in problems), default=0)
     room = max(LEAST_ROOM, int(ROOM * longest))
-    left_out = common([problem.prompt for problem in problems[:: max(1, len(problems) // LOOKED_AT)]])
+    left_out = [] if at_words else common([problem.prompt for problem in problems[:: max(1, len(problems) // LOOKED_AT)]])
     block = AttentionBlock.Config(word_heads=1, sentence_heads=1, max_positions=room + num_answers + thoughts)
     cycles, steps, spread = (1, max(LEAST_STEPS, 2 * lines), 0) if lines > 1 else (4, 1, 1)
     reasoner = ReasonerConfig(
@@ -82,13 +84,19 @@ def plain_language(problems: Sequence[Problem], num_answers: int) -> Recipe:
     )
     return Recipe(
         Words.Config(
-            max_answers=num_answers, max_words=room, num_thoughts=thoughts, context="sentence", left_out=tuple(left_out)
+            max_answers=num_answers,
+            max_words=room,
+            num_thoughts=thoughts,
+            path_at_words=at_words,
+            context="sentence",
+            left_out=tuple(left_out),
         ),
         reasoner,
         train,
         Projected.Config(),
         [
             *([f"encoder.num_thoughts {thoughts}: slots that are taught the worked steps"] if thoughts else []),
+            *(["encoder.path_at_words: intermediate results are taught at the words that they belong to"] if at_words else []),
             f"encoder words, for up to {room} words: no pattern says where the answer stands (longest prompt: {longest} words)",
             *(
                 [f"encoder.left_out {', '.join(left_out)}: nearly every sentence has them; they get no position"]

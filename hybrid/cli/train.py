@@ -73,7 +73,8 @@ class TrainCommand:
         reads_words = isinstance(self.encoder, Words.Config)
         if not reads_words and (layout.aligned or self.encoder != Aligned.Config()):
             return self
-        recipe = plain_language(problems, layout.num_answers or max(len(problem.answer) for problem in problems))
+        most = layout.num_answers or max(len(problem.answer) for problem in problems)
+        recipe = plain_language(problems, most, path_at_words=layout.context is not None)
         if Team.current().main and not self.quiet:
             print("chosen from the data; a flag of your own replaces each:", *recipe.reasons, sep="\n  ")
         rounds = self.tuner is None and not any(name.startswith("backbone.codec") for name in self.named)
