@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from hybrid.adapters.encoder import ENCODERS, Encoder, Positions, behind_slots, check_counts, check_room
 from hybrid.adapters.features import Features
 from hybrid.block import at_least_float32, linear, rms_norm
-from hybrid.kinds import ADDED
+from hybrid.kinds import ADDED, require
 from hybrid.problem import Reads
 from hybrid.words import number
 from hybrid.workspace import Workspace
@@ -49,6 +49,7 @@ class Words(Encoder):
             context: what a word's states know of: the prompt before it, or its sentence alone. Sentences by themselves are
                 read once however often they come, and say nothing of which prompt they stand in, so that a prompt is not
                 so easily learned by heart; what one says of another ("he") is left to the recursion.
+            dropout: share of the states' channels that are left out while training, so that words are read by more than one sign.
             left_out: words (in lower case) that get no position: those that nearly every sentence has, such as "is" and "the".
                 What they say is in the states of their neighbours, and the recursion is as much quicker as it is shorter.
         """
@@ -59,9 +60,11 @@ class Words(Encoder):
         num_thoughts: int = 0
         path_at_words: bool = field(default=False, metadata=ADDED)
         context: Literal["prompt", "sentence"] = field(default="prompt", metadata=ADDED)
+        dropout: float = field(default=0.0, metadata=ADDED)
         left_out: tuple[str, ...] = field(default=(), metadata=ADDED)
 
         def __post_init__(self) -> None:
+            require(0 <= self.dropout < 1, f"encoder.dropout is {self.dropout}; give a share in [0, 1)")
             check_counts(replace(self, num_thoughts=1) if self.num_thoughts == 0 else self)
 
     def __init__(self, config: Config, num_layers: int, backbone_width: int, width: int) -> None:
@@ -71,6 +74,7 @@ class Words(Encoder):
         self.slots = Positions(config.max_answers, width, "max_answers")
         self.places = nn.Parameter(torch.randn(config.max_places, width) * width**-0.5)
         self.left_out = torch.tensor([number(word) for word in config.left_out], dtype=torch.int32)
+        self.dropout = config.dropout
         self.max_words, self.num_thoughts = config.max_words, config.num_thoughts
         self.thoughts = nn.Parameter(torch.randn(config.num_thoughts, width) * width**-0.5) if config.num_thoughts else None
 
@@ -108,6 +112,8 @@ class Words(Encoder):
             links_bp2 = links_bp2.take_along_dim(order_bp[..., None], 1)
             places_bp, mask_bp = places_bp.gather(1, order_bp), kept_bp.gather(1, order_bp)
         normal_bpkh = F.layer_norm(at_least_float32(states_bpkh), states_bpkh.shape[-1:]).to(self.project.weight.dtype)
+        if self.dropout and torch.is_grad_enabled():  # Answers are always thought of without gradient.
+            normal_bpkh = F.dropout(normal_bpkh, self.dropout)
         return rms_norm(self.project(normal_bpkh.flatten(2))) + self.places[places_bp], links_bp2, mask_bp
 
     def _with_thoughts(self, features: Features) -> tuple[Tensor, Tensor | None]:

@@ -144,3 +144,13 @@ def test_words_left_out_have_no_position_and_say_nothing():
 def test_words_of_nearly_every_sentence_are_common_but_numbers_and_short_texts_have_none():
     text = "The cat is 3. The dog is 3. What is the cow?"
     assert words.common([text]) == ["is", "the"] and words.common(["1 2 3 4 a", "1 2 3 4 a"]) == []
+
+
+def test_channels_are_left_out_while_gradients_are_on_alone():
+    features = Features.pad([torch.randn(3, 2, 8)], [1], links=[[5, 0, 6, 0, 7, 0]])
+    encoder = Words(Words.Config(max_answers=1, dropout=0.5), 2, 8, 16)
+    with torch.no_grad():
+        assert torch.equal(encoder(features).x, encoder(features).x)
+    assert not torch.equal(encoder(features).x, encoder(features).x)
+    with pytest.raises(ConfigError, match=r"encoder\.dropout is 1\.0; give a share in \[0, 1\)"):
+        Words.Config(dropout=1.0)
