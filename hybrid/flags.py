@@ -227,13 +227,14 @@ def _add_fields(parser: Any, cls: type[Any], prefix: str, given: dict[str, Any])
 def _add_field(parser: Any, field: dataclasses.Field[Any], name: str, hint: Any, text: str) -> None:
     required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
     if field.metadata.get("positional"):
-        parser.add_argument(name, nargs="?", type=hint | None, default=None if required else field.default, help=text)
+        text_alone = str if hint in (str, str | None) else hint | None  # A prompt may be "null".
+        parser.add_argument(name, nargs="?", type=text_alone, default=None if required else field.default, help=text)
     elif field.metadata.get("repeated"):
         parser.add_argument(f"--{name}", type=str, action="append", default=None, help=text)
     elif hint is bool and field.default is False and "." not in name:
         parser.add_argument(f"--{name}", action="store_true", help=text)
     elif required:
-        parser.add_argument(f"--{name}", type=hint | None, default=None, help=f"{text} (required)")
+        parser.add_argument(f"--{name}", type=hint if hint is str else hint | None, default=None, help=f"{text} (required)")
     else:
         parser.add_argument(f"--{name}", type=hint, default=default_of(field), help=text)
 

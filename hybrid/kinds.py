@@ -83,7 +83,7 @@ class Kinds(Generic[C]):
 
 ADDED = {"added": True}
 """Marks a field that older digests do not know."""
-PATH = {"path": True}
+A_PATH = {"path": True}
 """Marks a field that names files or folders: on the command line, a `~` in front is the home folder."""
 
 

@@ -151,6 +151,13 @@ def test_json_is_valid_whatever_the_numbers_and_the_console(monkeypatch):
     assert json_line(value).isascii() and json.loads(json_line(value))["c"] == "é🙂"
 
 
+def test_json_stays_on_one_line_whatever_ends_a_line(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="utf-8"))
+    value = {"prompt": "a\x85b\u2028c\u2029d\x0b\x0c\x1c\r\né"}
+    line = json_line(value)
+    assert len(line.splitlines()) == 1 and json.loads(line) == value and "é" in line
+
+
 @pytest.mark.parametrize("command", ["tasks", "train", "solve", "bench", "inspect", "import-checkpoint"])
 def test_a_tilde_behind_an_equals_sign_is_the_home_folder(command, head, tiny_folder, monkeypatch, tmp_path, capsys):
     home = tmp_path / "home"

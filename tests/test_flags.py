@@ -7,7 +7,7 @@ import pytest
 
 from hybrid.errors import ConfigError, InputError
 from hybrid.flags import parse, read_text, read_yaml
-from hybrid.kinds import PATH, Kinds, family_field
+from hybrid.kinds import A_PATH, Kinds, family_field
 
 SHAPES = Kinds("shape")
 TABLES = Kinds("table")
@@ -178,7 +178,7 @@ def test_a_shortened_flag_is_refused_and_repeated_ones_come_from_flags_or_a_file
 class Table:
     @dataclass(frozen=True)
     class Config:
-        train: str = field(default="", metadata=PATH)
+        train: str = field(default="", metadata=A_PATH)
         pattern: str = ""
 
 
@@ -186,9 +186,9 @@ class Table:
 class Journey:
     """A command whose fields are paths."""
 
-    start: str = field(metadata={"positional": True} | PATH)
-    output: str = field(default="runs", metadata=PATH)
-    model: list[str] = field(default_factory=list, metadata={"repeated": True} | PATH)
+    start: str = field(metadata={"positional": True} | A_PATH)
+    output: str = field(default="runs", metadata=A_PATH)
+    model: list[str] = field(default_factory=list, metadata={"repeated": True} | A_PATH)
     table: Any = family_field(TABLES, Table.Config)
 
 
@@ -226,3 +226,23 @@ def test_every_path_of_every_command_is_marked_as_one():
             told = next((line.split(":", 1)[1].split()[:2] for line in lines if line.strip().startswith(f"{each.name}:")), [])
             if "str" in str(each.type) and any(word.strip(",;.") in words for word in told):
                 assert each.metadata.get("path"), f"{name} {each.name}"
+
+
+def test_every_file_of_a_task_is_marked_as_a_path():
+    from hybrid.eval.tasks import TASKS
+
+    named = ("file", "train", "dev", "test")
+    found = {f"{kind}.{each.name}": each.metadata for kind in TASKS for each in fields(TASKS[kind].Config) if each.name in named}
+    assert len(found) >= 6 and all(metadata.get("path") for metadata in found.values()), found
+
+
+@pytest.mark.parametrize("text", ["null", "None", "~", "true", "[1]", "{}", "1.50", "yes", "'a'"])
+def test_text_that_yaml_would_read_as_something_else_stays_text(text):
+    @dataclass(frozen=True)
+    class Asked:
+        output: str
+        prompt: str | None = field(default=None, metadata={"positional": True})
+
+    found = parse(Asked, [text, f"--output={text}"], "hybrid go")
+    assert (found.prompt, found.output) == (text, text)
+    assert parse(Asked, ["--output", "x"], "hybrid go").prompt is None

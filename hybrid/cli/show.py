@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hybrid.cli.asking import Asking, check_all
 from hybrid.errors import InputError
 from hybrid.eval.tasks import TASKS
-from hybrid.kinds import PATH
+from hybrid.kinds import A_PATH
 
 if TYPE_CHECKING:
     from hybrid.eval.tasks.task import Task
@@ -40,7 +40,7 @@ class InspectCommand(Asking):
         task: that draws the answer and makes the problems; None takes the one that the head was trained on.
     """
 
-    plots: str | None = field(default=None, metadata=PATH)
+    plots: str | None = field(default=None, metadata=A_PATH)
     num_problems: int = 100
     depth: int = 16
     task: Any = field(default=None, metadata={"kinds": TASKS})
