@@ -84,7 +84,7 @@ def joint_peak_bytes(num_supervision_steps: int, name: str = DEFAULT_BACKBONE) -
     recipe = TrainConfig(num_steps=2 * num_supervision_steps, batch_size=16, eval_every_steps=1000, save_every_seconds=1e6)
     model, problems = hybrid.attach(None, config), task.problems("train", 64)
     with tempfile.TemporaryDirectory() as folder:
-        return over_before(lambda: train(model, problems, problems[:4], recipe, folder, show=False))
+        return over_before(lambda: train(model, problems, problems[:4], recipe, folder, show=False, resumable=False))
 
 
 def step_of_words(kind: str, length: int) -> tuple[int, float]:

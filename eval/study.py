@@ -130,7 +130,7 @@ def run_cell(cell: Cell, output: Path, *, show: bool = True) -> Result:
     torch.manual_seed(cell.train.seed)
     model = hybrid.attach(None, config)
     splits = task.problems("train", cell.num_train), task.problems("dev", cell.num_dev)
-    outcome = train(model, *splits, cell.train, output, symmetry=task.symmetry, show=show)
+    outcome = train(model, *splits, cell.train, output, symmetry=task.symmetry, show=show, resumable=False)
     problems = task.problems("test", cell.num_test)
     test, dev = Dataset(model, problems), Dataset(model, splits[1])
     trained = cell.reasoner.num_supervision_steps

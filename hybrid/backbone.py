@@ -18,7 +18,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from hybrid import fingerprint, offsets, prefix, quantization
+from hybrid import fingerprint, prefix, quantization
 from hybrid.codec import CODECS, Codec, Raw
 from hybrid.default_backbone import DEFAULT_BACKBONE, find_backbone, full_name
 from hybrid.errors import BackboneError, ConfigError, InputError
@@ -237,7 +237,7 @@ class Backbone(LanguageReader):
         if not prompts:
             return []
         limit = self.context_length
-        encoded = offsets.encode(self.tokenizer, prompts)
+        encoded = self.aligner.encode(prompts)
         for prompt, tokens in zip(prompts, encoded, strict=True):
             if not prompt.strip():
                 raise InputError("the prompt is empty; give the text of a problem")

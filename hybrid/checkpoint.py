@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from hybrid.errors import BackboneError, CheckpointError, StorageError
 from hybrid.fingerprint import differences, precision, same_but_for_precision
+from hybrid.paths import from_home
 
 CONFIG, HEAD = "config.json", "head.safetensors"
 FORMAT = 1
@@ -148,7 +149,7 @@ def _damaged(file: Path) -> CheckpointError:
 
 
 def _locate(folder: str | Path) -> Path:
-    place = Path(folder).expanduser()
+    place = from_home(folder)
     # Beside folders that are there, a name is a folder that is not, and no name on the hub.
     if not place.parent.is_dir() and str(folder).count("/") == 1 and not str(folder).startswith((".", "/", "~")):
         from huggingface_hub import snapshot_download

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hybrid.errors import BackboneError, StorageError
+from hybrid.paths import from_home
 
 DEFAULT_BACKBONE = "HuggingFaceTB/SmolLM2-135M-Instruct"
 ADAPTER = "adapter_config.json"
@@ -59,7 +60,7 @@ def new_folder(target: Path) -> Iterator[Path]:
 
 def full_name(name: str) -> str:
     """Return the whole path of a folder or file, which stays right from another folder; any other name as it is."""
-    path = Path(name).expanduser()
+    path = from_home(name)
     return os.path.abspath(path) if path.exists() else name
 
 
@@ -74,7 +75,7 @@ def find_backbone(name: str, revision: str | None = None) -> tuple[str, Path]:
     Raises:
         BackboneError: nothing was found; the message says where was looked.
     """
-    path = Path(name).expanduser()
+    path = from_home(name)
     if revision is not None and (path.suffix == ".gguf" or path.is_dir() or name == PACKAGED):
         raise BackboneError(f'revision "{revision}" goes with a hub id, and {name} is none; leave it out')
     if path.suffix == ".gguf":

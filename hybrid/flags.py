@@ -19,6 +19,7 @@ from typing import Any, Literal
 from hybrid import scalars
 from hybrid.errors import ConfigError, InputError
 from hybrid.kinds import Kinds, from_dict
+from hybrid.paths import from_home
 
 
 def parse(command: type[Any], argv: Sequence[str], program: str) -> Any:
@@ -53,7 +54,7 @@ def parse(command: type[Any], argv: Sequence[str], program: str) -> Any:
         raise ConfigError(f"{' '.join(str(error).split())}{quote}; see `{program} --help`") from None
     values.pop("config", None)
     values |= {name: value for name, value in repeated.items() if values.get(name) is None}
-    values = _without_unchosen(values)
+    values = _from_home(command, _without_unchosen(values))
     for field in dataclasses.fields(command):
         if (
             values.get(field.name) is None
@@ -93,7 +94,7 @@ def read_yaml(file: Path) -> dict[str, Any]:
     import yaml
 
     try:
-        data = scalars.load(file.expanduser().read_text(encoding="utf-8-sig"))
+        data = scalars.load(from_home(file).read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(f"cannot read {file} as YAML: {' '.join(str(error).split())}") from None
     if not isinstance(data, dict):
@@ -156,6 +157,19 @@ def _without_unchosen(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: None if value == {"kind": None} else value for name, value in kept.items()}
 
 
+def _from_home(command: type[Any], values: dict[str, Any]) -> dict[str, Any]:
+    """Write the home folder for a `~` in front of a path: no shell does it behind an equals sign, nor in a YAML file."""
+    hints, found = typing.get_type_hints(command), dict(values)
+    for field in dataclasses.fields(command):
+        value, kinds = values.get(field.name), field.metadata.get("kinds")
+        if field.metadata.get("path") and value is not None:
+            found[field.name] = [str(from_home(each)) for each in value] if isinstance(value, list) else str(from_home(value))
+        elif isinstance(value, dict) and (kinds is not None or dataclasses.is_dataclass(hints[field.name])):
+            below = hints[field.name] if kinds is None else kinds[value["kind"]].Config
+            found[field.name] = _from_home(below, value)
+    return found
+
+
 def _flag_value(argv: Sequence[str], flag: str) -> str | None:
     for i, word in enumerate(argv):
         if word == flag and i + 1 < len(argv):
@@ -213,13 +227,14 @@ def _add_fields(parser: Any, cls: type[Any], prefix: str, given: dict[str, Any])
 def _add_field(parser: Any, field: dataclasses.Field[Any], name: str, hint: Any, text: str) -> None:
     required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
     if field.metadata.get("positional"):
-        parser.add_argument(name, nargs="?", type=hint | None, default=None if required else field.default, help=text)
+        text_alone = str if hint in (str, str | None) else hint | None  # A prompt may be "null".
+        parser.add_argument(name, nargs="?", type=text_alone, default=None if required else field.default, help=text)
     elif field.metadata.get("repeated"):
         parser.add_argument(f"--{name}", type=str, action="append", default=None, help=text)
     elif hint is bool and field.default is False and "." not in name:
         parser.add_argument(f"--{name}", action="store_true", help=text)
     elif required:
-        parser.add_argument(f"--{name}", type=hint | None, default=None, help=f"{text} (required)")
+        parser.add_argument(f"--{name}", type=hint if hint is str else hint | None, default=None, help=f"{text} (required)")
     else:
         parser.add_argument(f"--{name}", type=hint, default=default_of(field), help=text)
 
@@ -240,7 +255,7 @@ def read_text(source: str | None) -> str:
     """Return the text of a file, or of standard input for None; raise InputError where it is no UTF-8 text."""
     name = source or "standard input"
     try:
-        data = sys.stdin.buffer.read() if source is None else Path(source).expanduser().read_bytes()
+        data = sys.stdin.buffer.read() if source is None else from_home(source).read_bytes()
     except OSError as error:
         raise InputError(f"cannot read {name}: {error.strerror}; give a file that exists") from None
     try:

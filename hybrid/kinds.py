@@ -83,6 +83,8 @@ class Kinds(Generic[C]):
 
 ADDED = {"added": True}
 """Marks a field that older digests do not know."""
+A_PATH = {"path": True}
+"""Marks a field that names files or folders: on the command line, a `~` in front is the home folder."""
 
 
 def family_field(kinds: Kinds[Any], default: Any, **metadata: Any) -> Any:

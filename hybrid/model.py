@@ -46,6 +46,7 @@ class HybridModel(Answering):
         object.__setattr__(self, "backbone", backbone)  # No submodule: state_dict() and parameters() are the head's.
         self.backbone: Backbone
         self.head = Head(self.config, len(backbone.layers), backbone.width, backbone).to(backbone.device)
+        backbone.prepare((), None if self.head.encoder.reads == "tokens" else ())  # Tells of a tokenizer with wrong offsets.
         object.__setattr__(self, "_heads", {"default": (backbone, self.config, self.head)})
         self._heads: dict[str, tuple[Backbone, HybridConfig, Head]]
         self.started_from: str | None = None

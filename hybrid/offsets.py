@@ -1,32 +1,22 @@
 """Offsets: which characters of a prompt each of its tokens stands for.
 
-A fast tokenizer says it. For one that does not, it is found by decoding: every token's text is read in the company of a
-plain token, and the texts are laid along the prompt, blanks left out. A tokenizer may have changed the text first
-(compatibility forms, case, accents), so letters are compared in the strictest of three forms in which all of them agree;
-unknown tokens take what is left between their neighbours. Where more than one way fits, there are no offsets, never wrong
-ones. Knows no model.
+A fast tokenizer says it, and is not always right (byte-level ones behind added tokens, say): what it says is held against
+the text of its tokens, and where it misses something or takes too much, the place is found by decoding (placing.py), as for
+tokenizers that say nothing. Where neither is certain there are no offsets, never wrong ones. Knows no model.
 """
 
 from __future__ import annotations
 
-import re
-import unicodedata
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from itertools import groupby, pairwise
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
 from typing import Any
 
 from hybrid.errors import InputError
+from hybrid.placing import BLANK, TORN, TokenTexts, loose, placed, spelled
 from hybrid.problem import Span
-
-BYTE = re.compile(r"<0x([0-9A-F]{2})>")
-"""A piece of sentencepiece that stands for one byte."""
-TORN = "\N{REPLACEMENT CHARACTER}"
-"""What decoding gives for a part of a character."""
-BLANK = "\N{LOWER ONE EIGHTH BLOCK}"
-"""What sentencepiece writes for a blank."""
-Letter = tuple[str | None, range]
-"""A character, None for an unknown token, whose text is not known; and the tokens that stand for it."""
 
 
 @dataclass(frozen=True)
@@ -43,17 +33,128 @@ class Encoded:
     offsets: list[Span] | None
 
 
+PROBES = ("Sort: 3 1 2", " Zoë  naïve\n3 x", "日本 한국 x🙂y 7", "e\u0301é ﬁne ½ İx 3")
+"""Texts on which a fast tokenizer's offsets are checked, with PROBE for its added tokens."""
+PROBE = "Zoë 3{0}é1 {0} 2  {0}x7 {0}{0}"
+
+
+@dataclass
+class Aligner:
+    """Tokenizes prompts, and says of each token where in the prompt it stands.
+
+    Args:
+        tokenizer: fast or slow. A fast one's offsets are checked when first asked for: where they miss letters that decoding
+            finds, they are taken only of prompts that the texts of all tokens bear out.
+    """
+
+    tokenizer: Any
+    _missed: str | None = None
+    _told: bool = False
+
+    def encode(self, prompts: Sequence[str]) -> list[Encoded]:
+        """Tokenize prompts, with special tokens and without truncation."""
+        if self._fast:
+            return self._encode(prompts, strict=self.missed is not None)
+        batch = self.tokenizer(list(prompts), return_special_tokens_mask=True, truncation=False, verbose=False)
+        text_of = TokenTexts(self.tokenizer, batch["input_ids"])
+        rows = zip(prompts, batch["input_ids"], batch["special_tokens_mask"], strict=True)
+        return [Encoded(list(ids), placed(text_of, ids, added, prompt)) for prompt, ids, added in rows]
+
+    def _encode(self, prompts: Sequence[str], *, strict: bool) -> list[Encoded]:
+        options = {"return_special_tokens_mask": True, "return_offsets_mapping": True}
+        batch = self.tokenizer(list(prompts), truncation=False, verbose=False, **options)
+        rows = zip(prompts, batch["input_ids"], batch["special_tokens_mask"], batch["offset_mapping"], strict=True)
+        return [
+            Encoded(list(ids), self._checked(prompt, ids, added, [(start, end) for start, end in given], strict=strict))
+            for prompt, ids, added, given in rows
+        ]
+
+    @property
+    def _fast(self) -> bool:
+        return bool(getattr(self.tokenizer, "is_fast", False))
+
+    def tell(self) -> None:
+        """Warn once where the tokenizer's offsets were found wrong."""
+        missed = self.missed or self._missed
+        if missed and not self._told:
+            self._told = True
+            kind = type(self.tokenizer).__name__
+            warnings.warn(f"this {kind} gives wrong offsets ({missed}); tokens are placed by decoding them", stacklevel=2)
+
+    @cached_property
+    def missed(self) -> str | None:
+        """What a fast tokenizer's offsets miss of the probes; None where they are right."""
+        if not self._fast:
+            return None
+        rules = ("lstrip", "rstrip", "single_word", "normalized", "special")
+        added = getattr(self.tokenizer, "added_tokens_decoder", {}).values()
+        kinds = {tuple(bool(getattr(token, rule, False)) for rule in rules): str(token) for token in added}
+        self._encode([*PROBES, *(PROBE.format(token) for token in kinds.values())], strict=False)
+        return self._missed
+
+    @cached_property
+    def _text_of(self) -> TokenTexts:
+        options = {"add_special_tokens": False, "truncation": False, "verbose": False}
+        return TokenTexts(self.tokenizer, self.tokenizer(list(PROBES), **options)["input_ids"])
+
+    def _checked(
+        self, prompt: str, ids: Sequence[int], added: Sequence[int], given: list[Span], *, strict: bool
+    ) -> list[Span] | None:
+        """Return the offsets as `given` where they are right, else as decoding finds them.
+
+        Where decoding finds none they are given as they are; under `strict`, None.
+        """
+        if self._borne_out(prompt, ids, added, given):
+            return given
+        own = placed(self._text_of, ids, added, prompt)
+        if own is None:
+            return None if strict else given
+        if missing := _missing(prompt, given, own):
+            i, letters = missing
+            piece, said = self.tokenizer.convert_ids_to_tokens([ids[i]])[0], prompt[slice(*given[i])]
+            self._missed = self._missed or f"{said!r} for the token {piece!r}, which stands for {letters!r}"
+            return own
+        return self._narrowed(prompt, ids, given, own)
+
+    def _borne_out(self, prompt: str, ids: Sequence[int], added: Sequence[int], given: Sequence[Span]) -> bool:
+        """Return whether the text of all tokens, one behind the other, is the prompt at their offsets."""
+        runs: list[list[int]] = []  # Tokens that are parts of characters and share one belong together.
+        for i in (i for i in range(len(ids)) if not added[i]):
+            if runs and given[i][0] < given[runs[-1][-1]][1] and all(TORN in self._text_of((ids[j],)) for j in (runs[-1][-1], i)):
+                runs[-1].append(i)
+            else:
+                runs.append([i])
+        place = 0
+        for run in runs:
+            start, end = given[run[0]][0], given[run[-1]][1]
+            text = self._text_of(tuple(ids[i] for i in run))
+            wide = len(run) > 1 and end - start > (1 if given[run[0]] == given[run[-1]] else 3)
+            if wide or start < place or prompt[place:start].strip() or not _alike(prompt[start:end], text):
+                return False
+            place = end
+        return not prompt[place:].strip()
+
+    def _is_blank(self, token: int) -> bool:
+        text = self._text_of((token,))
+        return bool(text) and not spelled(text, str)
+
+    def _narrowed(self, prompt: str, ids: Sequence[int], given: Sequence[Span], own: Sequence[Span]) -> list[Span]:
+        """Return the `given` offsets, but the `own` ones of tokens that were given letters of others.
+
+        Such are a blank that the tokenizer put in front, and bytes of which each is given the characters of all.
+        """
+        kept = list(given)
+        for span, group in groupby(range(len(ids)), key=own.__getitem__):
+            tokens = [i for i in group if span != (0, 0) or self._is_blank(ids[i]) or len(_letters_in(prompt, given[i])) > 1]
+            if not {place for i in tokens for place in _letters_in(prompt, given[i])} <= {*_letters_in(prompt, span)}:
+                for i in tokens:
+                    kept[i] = span if _letters_in(prompt, given[i]) else given[i]
+        return kept
+
+
 def encode(tokenizer: Any, prompts: Sequence[str]) -> list[Encoded]:
     """Tokenize prompts, with special tokens and without truncation."""
-    fast = bool(getattr(tokenizer, "is_fast", False))
-    options = {"return_offsets_mapping" if fast else "return_special_tokens_mask": True}
-    batch = tokenizer(list(prompts), truncation=False, verbose=False, **options)
-    if fast:
-        pairs = zip(batch["input_ids"], batch["offset_mapping"], strict=True)
-        return [Encoded(list(ids), [tuple(pair) for pair in offsets]) for ids, offsets in pairs]
-    text_of = _Reader(tokenizer, batch["input_ids"])
-    rows = zip(prompts, batch["input_ids"], batch["special_tokens_mask"], strict=True)
-    return [Encoded(list(ids), _aligned(text_of, ids, added, prompt)) for prompt, ids, added in rows]
+    return Aligner(tokenizer).encode(prompts)
 
 
 def tokens_of_spans(encoded: Encoded, spans: Sequence[Span]) -> list[tuple[int, int]]:
@@ -76,147 +177,23 @@ def tokens_of_spans(encoded: Encoded, spans: Sequence[Span]) -> list[tuple[int, 
     return ranges
 
 
-def _aligned(text_of: _Reader, ids: Sequence[int], added: Sequence[int], prompt: str) -> list[Span] | None:
-    """Return the range of `prompt` that each of its tokens stands for; None where that is not certain."""
-    letters = _letters(text_of, ids, added)
-    for form in (str, _compatible, _loose):
-        places = _matched(letters, prompt, form, len(ids))
-        if places is not None:
-            return [(min(own), max(own) + 1) if own else (0, 0) for own in places]
+def _letters_in(text: str, span: Span) -> list[int]:
+    """Return the places of a range that hold neither blanks nor marks, which tokenizers count differently."""
+    return [i for i in range(*span) if spelled(text[i], loose)]
+
+
+def _missing(prompt: str, given: Sequence[Span], own: Sequence[Span]) -> tuple[int, str] | None:
+    """Return the first token whose `given` range lacks letters of its `own`, with the text of the own; None where none does.
+
+    Tokens of the same own range are parts of one whole, and miss nothing together.
+    """
+    for span, group in groupby(range(len(own)), key=own.__getitem__):
+        tokens = list(group)
+        if not {*_letters_in(prompt, span)} <= {place for i in tokens for place in range(*given[i])}:
+            return tokens[0], prompt[slice(*span)]
     return None
 
 
-def _letters(text_of: _Reader, ids: Sequence[int], added: Sequence[int]) -> list[Letter]:
-    """Return the text of all tokens but those `added` to the prompt's own; tokens that are parts of a character share it."""
-    letters: list[Letter] = []
-    start, text = 0, ""
-    for i, token in enumerate(ids):
-        if added[i] or token == text_of.unknown:
-            letters += [] if added[i] else [(None, range(i, i + 1))]
-            start, text = i + 1, ""
-            continue
-        before, text = text, text_of(tuple(ids[start : i + 1]))
-        if text and not before and text == text_of((token,)):
-            start = i  # The tokens before it have no text.
-        if text and (not text.endswith(TORN) or text_of.whole(ids[start : i + 1])):
-            letters += [(c, range(start, i + 1)) for c in text]
-            start, text = i + 1, ""
-    return [*letters, *((c, range(start, len(ids))) for c in text)]
-
-
-@dataclass
-class _Reader:
-    """Reads tokens as text: between two plain tokens, as some are written otherwise at the ends."""
-
-    tokenizer: Any
-    rows: Sequence[Sequence[int]]
-    known: dict[tuple[int, ...], str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.unknown = self.tokenizer.unk_token_id
-        special = set(self.tokenizer.all_special_ids)
-        distinct = dict.fromkeys(i for row in self.rows for i in row)
-        plain = (i for i in distinct if i not in special and self._bytes([i]) is None and self._decode([i]).strip().isalnum())
-        self.frame = next(([i] for i in plain), [])
-        self.left = self._decode(self.frame)
-        self.right = self.left.lstrip()
-
-    def __call__(self, ids: tuple[int, ...]) -> str:
-        if ids not in self.known:
-            data = self._bytes(ids)
-            self.known[ids] = self._framed(list(ids)) if data is None else data.decode("utf-8", "replace")
-        return self.known[ids]
-
-    def _decode(self, ids: list[int]) -> str:
-        return str(self.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)) if ids else ""
-
-    def _framed(self, ids: list[int]) -> str:
-        text = self._decode(self.frame + ids + self.frame)
-        if not self.frame or not (text.startswith(self.left) and text.endswith(self.right)):
-            return self._decode(ids)
-        return text[len(self.left) : len(text) - len(self.right)]
-
-    def whole(self, ids: Sequence[int]) -> bool:
-        """Return whether these are bytes of whole characters, even of one that looks torn."""
-        data = self._bytes(ids) or b""
-        return data != b"" and data.decode("utf-8", "ignore").encode() == data
-
-    def _bytes(self, ids: Sequence[int]) -> bytes | None:
-        pieces = [BYTE.fullmatch(str(token)) for token in self.tokenizer.convert_ids_to_tokens(list(ids))]
-        return bytes(int(piece[1], 16) for piece in pieces if piece) if all(pieces) else None
-
-
-def _compatible(character: str) -> str:
-    return unicodedata.normalize("NFKD", character)
-
-
-def _loose(character: str) -> str:
-    folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", character).casefold())
-    return "".join(c for c in folded if unicodedata.category(c) not in ("Mn", "Cc", "Cf"))
-
-
-def _spelled(text: str, form: Callable[[str], str]) -> list[str]:
-    return [c for c in form(text) if not c.isspace() and c != BLANK]
-
-
-def _matched(letters: Sequence[Letter], prompt: str, form: Callable[[str], str], count: int) -> list[set[int]] | None:
-    """Return the places in the prompt of each of `count` tokens; None unless one way alone fits."""
-    wanted = [(c, place) for place, each in enumerate(prompt) for c in _spelled(each, form)]
-    stretches: list[list[tuple[str, range]]] = [[]]
-    gaps: list[list[int]] = []  # Unknown tokens between two stretches; between those that only blanks part is nothing to place.
-    for letter, tokens in letters:
-        if letter is not None:
-            stretches[-1] += [(c, tokens) for c in _spelled(letter, form)]
-        elif gaps and not stretches[-1]:
-            gaps[-1] += tokens
-        else:
-            gaps, stretches = [*gaps, [*tokens]], [*stretches, []]
-    words = ["".join(c for c, _ in stretch) for stretch in stretches]
-    starts = _only_way("".join(c for c, _ in wanted), words)
-    if starts is None:
-        return None
-    places: list[set[int]] = [set() for _ in range(count)]
-    for stretch, start in zip(stretches, starts, strict=True):
-        for (_, tokens), (_, place) in zip(stretch, wanted[start:], strict=False):
-            for token in tokens:
-                places[token].add(place)
-    for gap, word, (start, end) in zip(gaps, words, pairwise(starts), strict=False):
-        parts = _parts(sorted({place for _, place in wanted[start + len(word) : end]}), len(gap))
-        if parts is None:
-            return None
-        for token, part in zip(gap, parts, strict=False):
-            places[token].update(part)
-    return places
-
-
-def _parts(places: list[int], count: int) -> list[list[int]] | None:
-    """Share places out to `count` unknown tokens in order; None where it is not certain whose they are.
-
-    Every stretch of places has a token at least: with as many stretches as tokens, each has exactly one.
-    """
-    runs = [[place for _, place in run] for _, run in groupby(enumerate(places), key=lambda pair: pair[1] - pair[0])]
-    ways = ([places], runs, [[place] for place in places])
-    return next((way for way in ways if len(way) == count), None) if places else [[]] * count
-
-
-def _only_way(text: str, words: Sequence[str]) -> list[int] | None:
-    """Return where the words stand in the text, the first at its start and the last at its end, if that is certain.
-
-    Example:
-        >>> _only_way("abXcd", ["ab", "cd"]), _only_way("aXbXbXa", ["a", "b", "a"])
-        ([0, 3], None)
-    """
-    if len(words) == 1:
-        return [0] if text == words[0] else None
-    end = len(text) - len(words[-1])
-    if not text.startswith(words[0]) or not text.endswith(words[-1]) or end < len(words[0]):
-        return None
-    earliest, latest, left, right = [0], [end], len(words[0]), end
-    for word in words[1:-1]:
-        earliest.append(text.find(word, left, end))
-        left = earliest[-1] + len(word)
-    for word in reversed(words[1:-1]):
-        latest.append(text.rfind(word, len(words[0]), right))
-        right = latest[-1]
-    certain = [*earliest, end] == [0, *reversed(latest)] and -1 not in earliest
-    return [*earliest, end] if certain else None
+def _alike(text: str, other: str) -> bool:
+    """Return whether two texts are the same but for blanks and, where they must be, for forms, case and marks."""
+    return text.strip() == other.replace(BLANK, " ").strip() or spelled(text, loose) == spelled(other, loose)

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from hybrid import offsets, words
 from hybrid.codec import Codec, Packed
-from hybrid.offsets import Encoded
+from hybrid.offsets import Aligner, Encoded
 from hybrid.prefix import Alike, alike
 from hybrid.problem import Places
 
@@ -77,6 +77,11 @@ class LanguageReader:
         """What decides the features of a prompt, as plain data."""
         raise NotImplementedError
 
+    @cached_property
+    def aligner(self) -> Aligner:
+        """Tokenizes prompts and knows where each token stands."""
+        return Aligner(self.tokenizer)
+
     def encode(self, prompts: Sequence[str]) -> list[Encoded]:
         """Tokenize prompts with the character range of every token."""
         raise NotImplementedError
@@ -113,10 +118,12 @@ class LanguageReader:
             return [replace(reading, links=words.links(prompt, own)) for reading, prompt, own in linked]
         if spans == "sentences":
             return [replace(reading, cuts=_cuts(reading)) for reading in self.prepare(prompts, "words")]
-        every = [None] * len(prompts) if spans is None else spans
+        encoded, every = self.encode(prompts), [None] * len(prompts) if spans is None else spans
+        if spans is not None:
+            self.aligner.tell()
         return [
             Reading(array("i", tokens.ids), None if own is None else tuple(offsets.tokens_of_spans(tokens, own)))
-            for tokens, own in zip(self.encode(prompts), every, strict=True)
+            for tokens, own in zip(encoded, every, strict=True)
         ]
 
     def read(self, prepared: Sequence[Reading]) -> list[Tensor]:

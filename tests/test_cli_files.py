@@ -149,3 +149,40 @@ def test_json_is_valid_whatever_the_numbers_and_the_console(monkeypatch):
     assert json_line(value) == '{"a": null, "b": [1.5, null], "c": "é🙂"}'
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="cp1252"))
     assert json_line(value).isascii() and json.loads(json_line(value))["c"] == "é🙂"
+
+
+def test_json_stays_on_one_line_whatever_ends_a_line(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="utf-8"))
+    value = {"prompt": "a\x85b\u2028c\u2029d\x0b\x0c\x1c\r\né"}
+    line = json_line(value)
+    assert len(line.splitlines()) == 1 and json.loads(line) == value and "é" in line
+
+
+@pytest.mark.parametrize("command", ["tasks", "train", "solve", "bench", "inspect", "import-checkpoint"])
+def test_a_tilde_behind_an_equals_sign_is_the_home_folder(command, head, tiny_folder, monkeypatch, tmp_path, capsys):
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(tmp_path)
+    write(home / "f.jsonl", [{"prompt": prompt, "answer": "1 2 3"} for prompt in PROMPTS])
+    others = [problem.prompt for problem in TASK.problems("dev", 2)]
+    write(home / "g.jsonl", [{"prompt": prompt, "answer": "1 2 3"} for prompt in others])
+    (home / "head").symlink_to(head)
+    small = ["--reasoner.width=16", f"--backbone.name={tiny_folder}", "--train.num_steps=1", "--num_train=3", "--num_dev=1"]
+    words = {
+        "tasks": ["--task", "table", "--task.train=~/f.jsonl"],
+        "train": ["--task", "table", "--task.train=~/f.jsonl", "--task.dev=~/g.jsonl", "--output=~/run", "--quiet", *small],
+        "solve": ["--model=~/head", "--file=~/f.jsonl"],
+        "bench": ["--model=~/head", "--output=~/bench", "--num_problems=1", "--methods=[hybrid]"],
+        "inspect": ["--model=~/head", "--file=~/f.jsonl", "--plots=~/plots", "--num_problems=2"],
+        "import-checkpoint": ["~/none.pt", "~/made"],
+    }[command]
+    code = main([command, *words])
+    told = capsys.readouterr()
+    assert not list(tmp_path.rglob("~*")), told
+    if command == "import-checkpoint":
+        assert code == 2 and str(home / "none.pt") in told.err
+    else:
+        assert code == 0, told.err
+    made = {"train": "run", "bench": "bench", "inspect": "plots"}.get(command)
+    assert made is None or (home / made).is_dir()

@@ -1,15 +1,16 @@
 """Flags from dataclasses: names, types, help, and which of file and flag wins."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 import pytest
 
 from hybrid.errors import ConfigError, InputError
 from hybrid.flags import parse, read_text, read_yaml
-from hybrid.kinds import Kinds, family_field
+from hybrid.kinds import A_PATH, Kinds, family_field
 
 SHAPES = Kinds("shape")
+TABLES = Kinds("table")
 
 
 @SHAPES.register("circle")
@@ -171,3 +172,77 @@ def test_a_shortened_flag_is_refused_and_repeated_ones_come_from_flags_or_a_file
         assert parse(ServeCommand, ["--config", str(file)], "hybrid serve").model == expected
         assert parse(ServeCommand, ["--config", str(file), "--model", "c", "--model", "d"], "hybrid serve").model == ["c", "d"]
     assert parse(ServeCommand, [], "hybrid serve").model == ["examples/sudoku4"]
+
+
+@TABLES.register("table")
+class Table:
+    @dataclass(frozen=True)
+    class Config:
+        train: str = field(default="", metadata=A_PATH)
+        pattern: str = ""
+
+
+@dataclass(frozen=True)
+class Journey:
+    """A command whose fields are paths."""
+
+    start: str = field(metadata={"positional": True} | A_PATH)
+    output: str = field(default="runs", metadata=A_PATH)
+    model: list[str] = field(default_factory=list, metadata={"repeated": True} | A_PATH)
+    table: Any = family_field(TABLES, Table.Config)
+
+
+@pytest.mark.parametrize("spelling", ["flags", "equals", "file"])
+def test_a_tilde_in_front_of_a_path_is_the_home_folder_however_it_is_given(monkeypatch, tmp_path, spelling):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "a.yaml").write_text("output: ~/x\nmodel: [~/a, b~]\ntable: {train: ~/f.csv, pattern: ~/f}\n")
+    flags = ["--output", "~/x", "--model", "~/a", "--model", "b~", "--table.train", "~/f.csv", "--table.pattern", "~/f"]
+    words = {
+        "flags": flags,
+        "equals": [f"{name}={value}" for name, value in zip(flags[::2], flags[1::2], strict=True)],
+        "file": ["--config=~/a.yaml"],
+    }[spelling]
+    found = parse(Journey, ["~/s", *words], "hybrid go")
+    home = str(tmp_path)
+    assert (found.start, found.output, found.model) == (f"{home}/s", f"{home}/x", [f"{home}/a", "b~"])
+    assert (found.table.train, found.table.pattern) == (f"{home}/f.csv", "~/f")
+
+
+def test_a_name_that_begins_with_a_tilde_is_a_name_where_it_is_there_or_no_ones_home(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "~").mkdir()
+    (tmp_path / "~" / "x").write_text("")
+    found = parse(Journey, ["~/x", "--output=~nobody at all/x"], "hybrid go")
+    assert (found.start, found.output) == ("~/x", "~nobody at all/x")
+
+
+def test_every_path_of_every_command_is_marked_as_one():
+    from hybrid.cli import COMMANDS
+
+    words = ("folder", "file")
+    for name, command in COMMANDS.items():
+        lines = (command.__doc__ or "").splitlines()
+        for each in fields(command):
+            told = next((line.split(":", 1)[1].split()[:2] for line in lines if line.strip().startswith(f"{each.name}:")), [])
+            if "str" in str(each.type) and any(word.strip(",;.") in words for word in told):
+                assert each.metadata.get("path"), f"{name} {each.name}"
+
+
+def test_every_file_of_a_task_is_marked_as_a_path():
+    from hybrid.eval.tasks import TASKS
+
+    named = ("file", "train", "dev", "test")
+    found = {f"{kind}.{each.name}": each.metadata for kind in TASKS for each in fields(TASKS[kind].Config) if each.name in named}
+    assert len(found) >= 6 and all(metadata.get("path") for metadata in found.values()), found
+
+
+@pytest.mark.parametrize("text", ["null", "None", "~", "true", "[1]", "{}", "1.50", "yes", "'a'"])
+def test_text_that_yaml_would_read_as_something_else_stays_text(text):
+    @dataclass(frozen=True)
+    class Asked:
+        output: str
+        prompt: str | None = field(default=None, metadata={"positional": True})
+
+    found = parse(Asked, [text, f"--output={text}"], "hybrid go")
+    assert (found.prompt, found.output) == (text, text)
+    assert parse(Asked, ["--output", "x"], "hybrid go").prompt is None

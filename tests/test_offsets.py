@@ -2,11 +2,12 @@
 
 import json
 import random
+import warnings
 
 import pytest
 
 from hybrid.errors import InputError
-from hybrid.offsets import Encoded, encode, tokens_of_spans
+from hybrid.offsets import Aligner, Encoded, encode, tokens_of_spans
 
 TEXTS = [
     "Sort: 3 1 2",
@@ -187,3 +188,179 @@ def test_spans_get_the_tokens_that_share_a_character():
     assert tokens_of_spans(encoded, [(1, 2), (3, 5)]) == [(0, 1), (0, 2)]
     with pytest.raises(InputError, match="no token of the prompt touches its characters 20 to 21"):
         tokens_of_spans(encoded, [(20, 21)])
+
+
+def byte_level(*, prefix, trim, normalizer=None, added=()):
+    """Return fast byte-level BPE with one merge a word, and added tokens."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=prefix)
+    tokenizer.post_processor = processors.ByteLevel(add_prefix_space=prefix, trim_offsets=trim)
+    tokenizer.decoder = decoders.ByteLevel()
+    if normalizer is not None:
+        tokenizer.normalizer = normalizer
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=340, initial_alphabet=sorted(alphabet), special_tokens=["<eos>"], show_progress=False
+    )
+    tokenizer.train_from_iterator(["Sort the naïve cafés of Zoë, straße 3 1 2 7"] * 5, trainer)
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<eos>")
+    fast.add_tokens(list(added))
+    return fast
+
+
+def metaspace(*, scheme, added=()):
+    """Return fast BPE that writes a blank in front, with bytes for what it does not know."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme=scheme)
+    blanks = decoders.Replace("\N{LOWER ONE EIGHTH BLOCK}", " ")
+    tokenizer.decoder = decoders.Sequence([blanks, decoders.ByteFallback(), decoders.Fuse()])
+    special = ["<unk>", "<eos>", *(f"<0x{i:02X}>" for i in range(256))]
+    trainer = trainers.BpeTrainer(vocab_size=300, special_tokens=special, show_progress=False)
+    tokenizer.train_from_iterator(["Sort the naïve cafés of Zoë, straße 3 1 2 7"] * 5, trainer)
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<eos>")
+    fast.add_tokens(list(added))
+    return fast
+
+
+def added(**rules):
+    from tokenizers import AddedToken
+
+    return [AddedToken("<x>", **rules)]
+
+
+WIDE = [{}, {"lstrip": True}, {"rstrip": True}, {"lstrip": True, "rstrip": True}, {"single_word": True}, {"special": True}]
+
+
+@pytest.mark.parametrize("rules", WIDE)
+@pytest.mark.parametrize("trim", [True, False])
+@pytest.mark.parametrize("prefix", [True, False])
+def test_words_behind_added_tokens_get_their_own_tokens(prefix, trim, rules):
+    """tokenizers issue 1300: with add_prefix_space and trimmed offsets, what stands behind an added token begins too late."""
+    tokenizer, text = byte_level(prefix=prefix, trim=trim, added=added(**rules)), "Zoë <x>naïve<x>7 3<x> 12"
+    ids, offsets = (lambda found: (found.ids, found.offsets))(encode(tokenizer, [text])[0])
+    for word in ("Zoë", "naïve", "7", "3", "1", "2"):
+        begin = text.index(word)
+        ((start, end),) = tokens_of_spans(Encoded(ids, offsets), [(begin, begin + len(word))])
+        assert tokenizer.decode(ids[start:end]).strip() in (word, "12"), word
+
+
+def normalizers_of(name):
+    from tokenizers import normalizers
+
+    accents = normalizers.Sequence([normalizers.NFD(), normalizers.StripAccents()])
+    return {"NFKC": normalizers.NFKC(), "NFD": normalizers.NFD(), "lower": normalizers.Lowercase(), "accents": accents}[name]
+
+
+@pytest.mark.parametrize("name", ["NFKC", "NFD", "lower", "accents"])
+@pytest.mark.parametrize("prefix", [True, False])
+def test_words_whose_letters_were_changed_get_their_own_tokens(prefix, name):
+    tokenizer = byte_level(prefix=prefix, trim=True, normalizer=normalizers_of(name), added=added(rstrip=True))
+    text = "İs ﬁne½ <x> Zoë e\u0301é <x>7"
+    (found,) = encode(tokenizer, [text])
+    for letter in "snZo7":
+        place = text.rindex(letter)
+        ((start, end),) = tokens_of_spans(found, [(place, place + 1)])
+        assert letter.lower() in tokenizer.decode(found.ids[start:end]).lower()
+
+
+@pytest.mark.parametrize("scheme", ["always", "first", "never"])
+def test_a_blank_put_in_front_takes_no_letter(scheme):
+    tokenizer = metaspace(scheme=scheme, added=added())
+    for text in ("日本 7", "<x>日 7", "x🙂é"):
+        (found,) = encode(tokenizer, [text])
+        for i, (start, end) in enumerate(found.offsets):
+            if tokenizer.convert_ids_to_tokens(found.ids[i]) == "\N{LOWER ONE EIGHTH BLOCK}":
+                assert not text[start:end].strip()
+        assert {i for span in found.offsets for i in range(*span)} >= {i for i, c in enumerate(text) if not c.isspace()}
+
+
+class _Lies:
+    """A fast tokenizer whose offsets are changed by a function of the text."""
+
+    def __init__(self, tokenizer, change):
+        self._tokenizer, self._change = tokenizer, change
+
+    def __getattr__(self, name):
+        return getattr(self._tokenizer, name)
+
+    def __call__(self, texts, **options):
+        batch = self._tokenizer(texts, **options)
+        if "offset_mapping" in batch:
+            rows = zip(texts, batch["offset_mapping"], strict=True)
+            batch["offset_mapping"] = [[self._change(text, *span) for span in row] for text, row in rows]
+        return batch
+
+
+LIES = {
+    "bytes": lambda text, start, end: (len(text[:start].encode()), len(text[:end].encode())),
+    "one late": lambda text, start, end: (start + 1, end + 1),
+    "one early": lambda text, start, end: (max(0, start - 1), max(0, end - 1)),
+    "late behind é": lambda text, start, end: (
+        (start + 1, end + 1) if "é" in text[:start] or "ï" in text[:start] else (start, end)
+    ),
+    "nothing": lambda text, start, end: (0, 0),
+    "all": lambda text, start, end: (0, len(text)),
+    "first cut": lambda text, start, end: (min(1, end), end) if start == 0 else (start, end),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_wrong_offsets_are_found_out_and_decoding_takes_over(new_tokenizer, lie):
+    right = new_tokenizer()
+    for text in [*TEXTS[:-1], "Sort: 3 1 2 é 3 2 1"]:
+        (expected,), (found,) = encode(right, [text]), encode(_Lies(right, LIES[lie]), [text])
+        assert solid(found.offsets, text) == solid(expected.offsets, text), text
+
+
+@pytest.mark.parametrize("lie", [lie for lie in LIES if lie != "all"])
+def test_wrong_offsets_are_told_once_when_a_model_is_attached(backbone, config, lie):
+    import hybrid
+
+    good, backbone.tokenizer = backbone.tokenizer, _Lies(backbone.tokenizer, LIES[lie])
+    with pytest.warns(UserWarning, match="gives wrong offsets .*tokens are placed by decoding them") as told:
+        model = hybrid.attach(backbone, config)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.solve(["Sort: 3 1 2", "Sort: 7 1 2"])
+    assert len(told) == 1
+    backbone.tokenizer = good
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        plain = hybrid.attach(backbone, config)
+    prompt, digits = "Sort: 3 1 2", [(6, 7), (8, 9), (10, 11)]
+    assert plain.backbone.prepare([prompt], [digits])[0].ranges == model.backbone.prepare([prompt], [digits])[0].ranges
+
+
+def test_an_encoder_that_reads_every_token_is_told_nothing(backbone, config):
+    from dataclasses import replace
+
+    import hybrid
+    from hybrid.adapters import ENCODERS
+
+    backbone.tokenizer = _Lies(backbone.tokenizer, LIES["one late"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        hybrid.attach(backbone, replace(config, encoder=ENCODERS.from_dict("cross_attention")))
+
+
+def test_a_liar_that_cannot_be_decoded_either_is_refused_and_an_honest_one_is_believed():
+    from tokenizers import normalizers
+
+    tokenizer = byte_level(prefix=False, trim=True, normalizer=normalizers.Replace("ﬁ", "five"))
+    text = "Zoë ﬁ 3"
+    assert encode(tokenizer, [text])[0].offsets is not None
+    assert encode(_Lies(tokenizer, LIES["one late"]), [text])[0].offsets is None
+
+
+def test_blanks_of_right_offsets_keep_their_place():
+    """A maze may write an open cell as a blank."""
+    tokenizer = metaspace(scheme="always")
+    (found,) = encode(tokenizer, ["日  7"])
+    assert {i for span in found.offsets for i in range(*span)} == {0, 1, 2, 3}
+    assert Aligner(tokenizer).missed is None

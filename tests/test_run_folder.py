@@ -78,12 +78,29 @@ def test_what_changes_the_result_is_named_with_both_values(tmp_path, again, mess
         made.open(again)
 
 
-def test_a_run_that_has_ended_takes_no_more_steps_and_says_what_to_do(tmp_path):
+def test_a_run_that_has_ended_takes_more_steps_where_its_last_state_was_kept(tmp_path):
+    made = RunFolder(tmp_path / "run")
+    made.open(LONG)
+    for step in (99, 100):
+        checkpoint(made, step)
+    made.finish({"step": 100}, resumable=True)
+    assert [place.name for place in made.checkpoints.iterdir()] == ["step-00000100"]
+    made.open(LONG)
+    assert made.read_record()["finished"] == {"step": 100} and made.grown == {}
+    longer = changed("train", num_steps=200)
+    made.open(longer)
+    assert made.read_record() == {"run": longer, "finished": None}
+    assert made.grown == {"train.num_steps": (100, 200)} and made.newest_checkpoint().name == "step-00000100"
+
+
+def test_a_run_that_has_ended_without_a_state_takes_no_more_steps_and_says_what_to_do(tmp_path):
     made = RunFolder(tmp_path / "run")
     made.open(LONG)
     made.finish({"step": 100})
-    with pytest.raises(ConfigError, match="num_steps is 200, was 100.*--init this folder to go on from its head"):
+    said = r"has ended and left no checkpoint \(train.num_steps is 200, was 100\).*--init this folder to go on from its head"
+    with pytest.raises(ConfigError, match=said):
         made.open(changed("train", num_steps=200))
+    assert made.read_record()["finished"] == {"step": 100}
 
 
 @pytest.mark.parametrize("left", ["finished", "metrics", "file"])

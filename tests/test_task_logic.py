@@ -104,6 +104,12 @@ def test_official_problems_come_from_a_file(tmp_path, name):
     assert all(task.right(task.solve(p.prompt), p) and task.score(p.trace, p) for p in problems)
 
 
+def test_signs_that_end_a_line_elsewhere_end_no_row(tmp_path):
+    made = [row | {"note": "a\x85b\u2028c"} for row in rows()]
+    (tmp_path / "a.jsonl").write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in made), encoding="utf-8")
+    assert len(Logic(Logic.Config(file=str(tmp_path / "a.jsonl"))).problems("train", 20)) == 20
+
+
 BAD = {
     "cannot be read": None,
     "no JSON": "{no",

@@ -5,6 +5,7 @@ import random
 import shutil
 import signal
 import time
+import warnings
 from dataclasses import replace
 
 import pytest
@@ -506,3 +507,42 @@ def test_cycles_drawn_at_random_are_all_there_and_resume_alike(new_model, proble
     assert whole.head.reasoner.extra_cycles == 0
     with pytest.raises(ConfigError, match="cycle_spread is 2 of 2 cycles"):
         train(new_model(), problems(12), problems(3), TrainConfig(cycle_spread=2), tmp_path / "more", show=False)
+
+
+STEADY = replace(CONFIG, optimizer=replace(CONFIG.optimizer, schedule="constant"), save_every_seconds=99.0)
+
+
+def test_a_run_that_has_ended_goes_on_with_the_bits_of_one_that_was_as_long_from_its_start(run, tmp_path):
+    run(STEADY, "long")
+    first = run(replace(STEADY, num_steps=20))
+    assert [place.name for place in (tmp_path / "run" / "checkpoints").iterdir()] == ["step-00000020"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        outcome = run(STEADY)
+    assert (first.step, outcome.step) == (20, 40)
+    same_run(tmp_path / "run", tmp_path / "long")
+    assert run(STEADY) == outcome
+
+
+def test_a_cosine_schedule_over_a_longer_run_is_told_in_one_line(run, tmp_path):
+    run(replace(CONFIG, num_steps=20))
+    with pytest.warns(UserWarning, match=r"at step 20 the learning rate is 0.0017, where it was 0.0003") as told:
+        assert run(CONFIG).step == 40
+    assert len(told) == 1 and [line["step"] for line in metrics(tmp_path / "run") if "loss" in line] == [10, 20, 30, 40]
+
+
+def test_more_steps_of_a_run_that_ended_by_another_limit_are_answered_with_that_limit(run, monkeypatch):
+    real = trainer.evaluate
+    monkeypatch.setattr(trainer, "evaluate", lambda *a, **k: replace(real(*a, **k), exact=1.0))
+    ended = replace(STEADY, patience=1, num_steps=20)
+    assert run(ended).step == 10
+    with pytest.warns(UserWarning, match="had ended by train.patience 1 already; give more of that, or none"):
+        assert run(replace(ended, num_steps=30)).step == 10
+    assert run(replace(ended, num_steps=30, patience=None)).step == 30
+
+
+def test_a_run_that_keeps_no_state_says_so_when_more_steps_are_asked(run, tmp_path):
+    run(replace(STEADY, num_steps=5), resumable=False)
+    assert not (tmp_path / "run" / "checkpoints").exists()
+    with pytest.raises(ConfigError, match="ended and left no checkpoint"):
+        run(replace(STEADY, num_steps=6))

@@ -5,7 +5,9 @@ Holds no loop (trainer.py), no format of whole tensors (run_state.py), no folder
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,6 +18,7 @@ from hybrid.errors import TrainingError
 from hybrid.model import HybridModel
 from hybrid.train import processes, run_state
 from hybrid.train.boundary import Boundary
+from hybrid.train.config import TrainConfig
 from hybrid.train.processes import Team
 from hybrid.train.progress import ProgressBar
 from hybrid.train.run_folder import RunFolder
@@ -30,6 +33,7 @@ class Resumable:
     """State of one run.
 
     Args:
+        config: length, batch, optimizer, loss.
         step: supervision steps done.
         seconds: of training, as the main process's clock counts them.
         best_exact: dev exact match of the head that was kept, -1 before the first evaluation.
@@ -38,10 +42,12 @@ class Resumable:
         trained: the head that is trained, maybe cut over processes.
         average: its averaged weights, cut alike.
         boundary: to a tuned language model, None to a frozen one.
+        resumable: whether the last state is kept after the end.
         sums: steps that learned, answer loss, halt loss, problems ended, right, and their steps, of this process since the
             last line of metrics, (6,) float64.
     """
 
+    config: TrainConfig
     accelerator: Accelerator
     team: Team
     model: HybridModel
@@ -59,6 +65,26 @@ class Resumable:
     best_exact: float = -1.0
     best_step: int = 0
     perfect: int = 0
+    resumable: bool = True
+
+    def _limits(self) -> list[str]:
+        """Return the fields of the config that end the run now."""
+        config = self.config
+        reached = {
+            "num_steps": self.step >= config.num_steps,
+            "max_seconds": config.max_seconds is not None and self.seconds >= config.max_seconds,
+            "patience": config.patience is not None and self.perfect >= config.patience,
+        }
+        return [name for name, ended in reached.items() if ended]
+
+    def _done(self) -> bool:
+        return bool(self._limits())
+
+    def _progress(self, config: TrainConfig | None = None) -> float:
+        """Return the share of the run that is done, by the limit that is nearer; of a run of another config, if one is given."""
+        config = config or self.config
+        share = self.step / config.num_steps
+        return max(share, self.seconds / config.max_seconds) if config.max_seconds else share
 
     def _finite_sums(self) -> torch.Tensor:
         """Return the sums over all processes; raise TrainingError where a loss became NaN or infinite."""
@@ -135,8 +161,26 @@ class Resumable:
         if parts is not None:
             self._load_state(parts)
             self.bar.say(f"resumed at step {self.step}")
+            self._tell_growth()
         if self.team.main:
             self.folder.rewind_metrics(self.step)
+
+    def _tell_growth(self) -> None:
+        """Say what becomes of a learning rate that follows the length of a run, or why the run does not go on."""
+        grown, config = self.folder.grown, self.config
+        if not (grown and self.step and self.team.main):
+            return
+        if self._done():
+            ends = ", ".join(f"train.{name} {getattr(config, name)}" for name in self._limits())
+            warnings.warn(f"the run had ended by {ends} already; give more of that, or none, to go on", stacklevel=2)
+        elif config.optimizer.schedule == "cosine":
+            before = replace(config, **{name.removeprefix("train."): was for name, (was, _) in grown.items()})
+            was, now = (config.optimizer.rate(self.step, self._progress(each)) for each in (before, config))
+            warnings.warn(
+                f"the cosine schedule now spans the longer run: at step {self.step} the learning rate is {now:.2g}, where it was "
+                f"{was:.2g}, so this is not the run that was as long from its start",
+                stacklevel=2,
+            )
 
     def _load_state(self, parts: dict[str, run_state.State]) -> None:
         device, own = self.accelerator.device, self.slots.own

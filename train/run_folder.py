@@ -31,7 +31,8 @@ BOOKKEEPING = {
     *(f"model.task.{name}" for name in SOURCES),
 }
 """What changes no result: how often is saved, and where data and language model lie, whose content is compared instead."""
-MAY_GROW = {"train.num_steps", "train.max_seconds"}
+MAY_GROW = {"train.num_steps", "train.max_seconds", "train.patience"}
+"""What only says when a run ends: a greater one, or none, goes on with it, also after its end."""
 
 
 def differences(known: Any, wanted: Any, changed: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
@@ -69,6 +70,7 @@ class RunFolder:
         self.checkpoints = self.path / "checkpoints"
         self.metrics = self.path / "metrics.jsonl"
         self.record = self.path / "run.json"
+        self.grown: dict[str, tuple[Any, Any]] = {}
 
     def open(self, record: Mapping[str, Any]) -> None:
         """Claim the folder for the run that `record` describes, or find that it already is this run's.
@@ -95,10 +97,12 @@ class RunFolder:
         found = () if known is None else differences(known["run"], wanted, changed)
         told = [each for each in found if each[0] not in BOOKKEEPING]
         more = bool(told) and all(name in MAY_GROW and (now is None or (was and now > was)) for name, was, now in told)
-        if told and known and not (more and known.get("finished") is None):
-            said = ", ".join(_said(*each) for each in told)
-            do = "give another --output and --init this folder to go on from its head" if more else "give another --output"
-            raise ConfigError(f"{self.path} holds another run ({said}); {do}, or --overwrite")
+        lost = more and known and known.get("finished") is not None and self.newest_checkpoint() is None
+        if told and (lost or not more):
+            said, which = ", ".join(_said(*each) for each in told), "a run that has ended and left no checkpoint"
+            do = "give another --output and --init this folder to go on from its head" if lost else "give another --output"
+            raise ConfigError(f"{self.path} holds {which if lost else 'another run'} ({said}); {do}, or --overwrite")
+        self.grown = {name: (was, now) for name, was, now in told}
         if known is None or more:
             write_text(self.record, json.dumps({"run": wanted, "finished": None}, indent=2) + "\n")
         self.check_writable()
@@ -121,11 +125,14 @@ class RunFolder:
             return None
         return record if isinstance(record, dict) and isinstance(record.get("run"), dict) else None
 
-    def finish(self, outcome: dict[str, Any]) -> None:
-        """Note that the run has ended, with its outcome, and remove its checkpoints."""
+    def finish(self, outcome: dict[str, Any], *, resumable: bool = False) -> None:
+        """Note that the run has ended, with its outcome, and remove its checkpoints, but the newest of a `resumable` run."""
         record = self.read_record() or {}
         write_text(self.record, json.dumps(record | {"finished": outcome}, indent=2) + "\n")
-        shutil.rmtree(self.checkpoints, ignore_errors=True)
+        if resumable:
+            self._prune(keep=1)
+        else:
+            shutil.rmtree(self.checkpoints, ignore_errors=True)
 
     def clear(self) -> None:
         """Remove what an earlier run left here: record, metrics, checkpoints. Other files stay."""
@@ -159,8 +166,8 @@ class RunFolder:
         finally:
             shutil.rmtree(work, ignore_errors=True)
 
-    def _prune(self) -> None:
-        for old in self._found()[:-KEEP]:
+    def _prune(self, keep: int = KEEP) -> None:
+        for old in self._found()[:-keep]:
             shutil.rmtree(old, ignore_errors=True)
 
     def _found(self) -> list[Path]:

@@ -64,10 +64,12 @@ def train(
     symmetry: Symmetry | None = None,
     overwrite: bool = False,
     show: bool = True,
+    resumable: bool = True,
 ) -> Outcome:
     """Train the head of `model` and leave the best one, averaged weights, in `model` and in the folder `output`.
 
-    The same call again after a crash resumes; after the end it only loads the result.
+    The same call again after a crash resumes; after the end it only loads the result. With a greater num_steps, max_seconds or
+    patience it goes on, also after the end; a cosine schedule then spans the longer run, of which a warning tells.
 
     Args:
         model: from `attach`; its backbone is not changed.
@@ -78,13 +80,16 @@ def train(
         symmetry: of the task, for train.symmetries.
         overwrite: start anew where `output` holds another run.
         show: draw a progress bar on standard error.
+        resumable: keep the last state after the end, so that the run can go on.
 
     Raises:
         ConfigError: `output` holds another run, or the batch does not split over the processes.
         StorageError: a folder cannot be written or the disk is too small.
         TrainingError: the loss became NaN or infinite, or another process of the run ended.
     """
-    return Trainer(model, config, RunFolder(output), show, symmetry).run(train_problems, dev_problems, overwrite)
+    trainer = Trainer(model, config, RunFolder(output), show, symmetry)
+    trainer.resumable = resumable
+    return trainer.run(train_problems, dev_problems, overwrite)
 
 
 class Trainer(Resumable):
@@ -155,7 +160,7 @@ class Trainer(Resumable):
         outcome = Outcome(self.step, round(self.seconds, 3), self.best_exact, self.best_step)
         self._keep_best()
         if self.team.main:
-            self.folder.finish(vars(outcome))
+            self.folder.finish(vars(outcome), resumable=self.resumable)
         for tracker in self.accelerator.trackers:
             tracker.finish()
         if interrupt.asked:
@@ -241,20 +246,12 @@ class Trainer(Resumable):
                 self._evaluate()
             # The graph of a tuned language model cannot be stored: then only between two batches.
             between = self.boundary is None or bool(self.carry.halted.all())
-            if (due or interrupt.asked) and between and not self._done():
+            done = self._done()
+            if between and (self.resumable if done else due or interrupt.asked):
                 self._save()
                 saved_at = time.monotonic()
-                if interrupt.asked:
+                if interrupt.asked and not done:
                     raise KeyboardInterrupt
-
-    def _done(self) -> bool:
-        config = self.config
-        late = config.max_seconds is not None and self.seconds >= config.max_seconds
-        return self.step >= config.num_steps or late or (config.patience is not None and self.perfect >= config.patience)
-
-    def _progress(self) -> float:
-        share = self.step / self.config.num_steps
-        return max(share, self.seconds / self.config.max_seconds) if self.config.max_seconds else share
 
     def _one_step(self) -> None:
         config, head, objective = self.config, self.model.head, self.objective

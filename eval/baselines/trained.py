@@ -100,14 +100,14 @@ class Trained(Method):
         left = budget.seconds - reading
         recipe = replace(own.train, max_seconds=left * (FROZEN_SHARE if own.tuner else 1), seed=budget.seed)
         if own.tuner is None:
-            outcomes.append(train(model, training, dev, recipe, folder, symmetry=symmetry, show=False))
+            outcomes.append(train(model, training, dev, recipe, folder, symmetry=symmetry, show=False, resumable=False))
         else:
-            outcomes.append(train(model, training, dev, recipe, folder / "frozen", show=False))
+            outcomes.append(train(model, training, dev, recipe, folder / "frozen", show=False, resumable=False))
             model = self._attached(budget.seed, copied(self.backbone), own.tuner)
             model.start_from(folder / "frozen")
             slow = replace(recipe.optimizer, learning_rate=JOINT_RATE)
             joint = replace(recipe, max_seconds=left * (1 - FROZEN_SHARE), curriculum=False, optimizer=slow)
-            outcomes.append(train(model, training, dev, joint, folder, show=False))
+            outcomes.append(train(model, training, dev, joint, folder, show=False, resumable=False))
         calibrate(model, dev)
         seconds = reading + sum(outcome.seconds for outcome in outcomes)
         self.head = self._tested(model, dev, seconds, budget.seed)

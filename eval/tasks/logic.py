@@ -12,7 +12,7 @@ import json
 import random
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 from typing import Any, ClassVar
@@ -25,7 +25,7 @@ from hybrid.eval.tasks.graph import graph_key, hops, way
 from hybrid.eval.tasks.logic_maker import CONCEPTS, Edge, Family, draw_family
 from hybrid.eval.tasks.show import Cell, Picture
 from hybrid.eval.tasks.task import TASKS, Task, changes
-from hybrid.kinds import require
+from hybrid.kinds import A_PATH, require
 from hybrid.layout import LayoutConfig, SpanPattern
 from hybrid.problem import Problem
 
@@ -61,7 +61,7 @@ class Logic(Task):
         nodes: int = 28
         max_hops: int = 6
         min_hops: int = 3
-        file: str | None = None
+        file: str | None = field(default=None, metadata=A_PATH)
 
         def __post_init__(self) -> None:
             require(6 <= self.nodes <= len(CONCEPTS), f"logic.nodes is {self.nodes}; give 6 to {len(CONCEPTS)}")
@@ -203,7 +203,7 @@ def _rows(source: str) -> list[Any]:
     try:
         with fsspec.open(source, "rt", encoding="utf-8-sig", compression="infer") as file:
             text = file.read()
-        return list(json.loads(text) if text.lstrip().startswith("[") else map(json.loads, filter(str.strip, text.splitlines())))
+        return list(json.loads(text) if text.lstrip().startswith("[") else map(json.loads, filter(str.strip, text.split("\n"))))
     except (ValueError, RecursionError) as error:
         raise InputError(f"{source} is no JSON in UTF-8: {str(error)[:100]}") from None
     except Exception as error:  # Every kind of packed file raises its own class.

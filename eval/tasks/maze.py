@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar
 
@@ -36,7 +36,7 @@ from hybrid.eval.tasks.rows import read_rows
 from hybrid.eval.tasks.show import Cell, Picture
 from hybrid.eval.tasks.task import TASKS, Task, changes, worked
 from hybrid.eval.tasks.written import in_form, symbol_grids
-from hybrid.kinds import require
+from hybrid.kinds import A_PATH, require
 from hybrid.layout import LayoutConfig, SpanPattern
 from hybrid.problem import Problem
 
@@ -72,7 +72,7 @@ class Maze(Task):
 
         size: int = 8
         min_steps: int | None = None
-        file: str | None = None
+        file: str | None = field(default=None, metadata=A_PATH)
         question_column: str = "question"
         answer_column: str = "answer"
 

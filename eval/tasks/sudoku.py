@@ -32,7 +32,7 @@ from hybrid.eval.tasks.sudoku_solver import (
 from hybrid.eval.tasks.sudoku_symmetry import GridSymmetry, puzzle_key, puzzle_keys
 from hybrid.eval.tasks.task import TASKS, Task, changes, worked
 from hybrid.eval.tasks.written import as_it_stands, digit_grids, in_form
-from hybrid.kinds import ADDED, require
+from hybrid.kinds import A_PATH, ADDED, require
 from hybrid.layout import LayoutConfig, SpanPattern
 from hybrid.problem import Problem
 
@@ -76,7 +76,7 @@ class Sudoku(Task):
         size: int = 4
         min_blanks: int | None = None
         max_blanks: int | None = None
-        file: str | None = None
+        file: str | None = field(default=None, metadata=A_PATH)
         question_column: str = "question"
         answer_column: str = "answer"
         worked: bool = field(default=True, metadata=ADDED)

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from hybrid import words
 from hybrid.errors import InputError
 from hybrid.eval.tasks.table_source import Record
-from hybrid.kinds import ADDED, require
+from hybrid.kinds import A_PATH, ADDED, require
 from hybrid.layout import END, SpanPattern
 from hybrid.problem import Problem, Span
 
@@ -55,9 +55,9 @@ class TableConfig:
         num_answers: slots of an answer where it has no places in the prompt; none takes the longest answer, for tokens 16.
     """
 
-    train: str = ""
-    dev: str | None = None
-    test: str | None = None
+    train: str = field(default="", metadata=A_PATH)
+    dev: str | None = field(default=None, metadata=A_PATH)
+    test: str | None = field(default=None, metadata=A_PATH)
     prompt_column: str = "prompt"
     answer_column: str = "answer"
     spans_column: str | None = None

@@ -20,6 +20,7 @@ from typing import Any
 
 from hybrid.errors import InputError
 from hybrid.eval.tasks.table_files import files, lines, opened
+from hybrid.paths import from_home
 
 HUB = "hub:"
 _PACKED = (".gz", ".xz", ".bz2", ".zst")
@@ -92,8 +93,7 @@ def is_table(source: str) -> bool:
 def _open(source: str, columns: Sequence[str], optional: Sequence[str]) -> Iterator[Record]:
     if source.startswith(HUB):
         return _hub(source, columns, optional)
-    if source.startswith("~") and not Path(source).exists():
-        source = str(Path(source).expanduser())
+    source = str(from_home(source)) if source.startswith("~") else source
     if Path(source).is_dir():
         return _folder(source, columns, optional)
     if "://" not in source and "*" not in source and not Path(source).exists():

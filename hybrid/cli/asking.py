@@ -13,7 +13,7 @@ from hybrid.eval.tasks.table_row import RowReader, TableConfig, check_text
 from hybrid.eval.tasks.table_source import is_table, records
 from hybrid.flags import read_text
 from hybrid.halting import HALTING
-from hybrid.kinds import require
+from hybrid.kinds import A_PATH, require
 from hybrid.problem import Problem
 from hybrid.search import SearchConfig
 
@@ -39,8 +39,8 @@ class Asking:
     """What solve and inspect share: a head, a prompt, and how long to think."""
 
     prompt: str | None = field(default=None, metadata={"positional": True})
-    model: str = SHIPPED
-    file: str | None = None
+    model: str = field(default=SHIPPED, metadata=A_PATH)
+    file: str | None = field(default=None, metadata=A_PATH)
     precision: Precision = None
     num_steps: int | None = None
     halting: Any = field(default=None, metadata={"kinds": HALTING})

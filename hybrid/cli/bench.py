@@ -15,7 +15,7 @@ from hybrid.eval.tasks import TASKS
 from hybrid.eval.tasks.task import Task, Wording
 from hybrid.flags import default_of
 from hybrid.halting import HALTING
-from hybrid.kinds import family_field, require
+from hybrid.kinds import A_PATH, family_field, require
 from hybrid.search import SearchConfig
 
 if TYPE_CHECKING:
@@ -68,9 +68,9 @@ class BenchCommand:
         only: run the cells of a suite that have this in their name.
     """
 
-    model: str | None = None
+    model: str | None = field(default=None, metadata=A_PATH)
     suite: str | None = None
-    output: str = "runs/bench"
+    output: str = field(default="runs/bench", metadata=A_PATH)
     task: Any = field(default=None, metadata={"kinds": TASKS})
     methods: tuple[str, ...] | None = None
     engine: Any = family_field(ENGINES, TransformersEngine.Config)

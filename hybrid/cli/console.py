@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 MARKS = "hybrid-marks"
+LINE_ENDS = {ord(sign): f"\\u{ord(sign):04x}" for sign in "\x85\u2028\u2029"}
+"""What JSON leaves as it is, and readers of lines may take for a line's end."""
 _lost: list[str] = []
 
 
@@ -43,7 +45,7 @@ def json_line(value: Any) -> str:
         '{"confidence": null}'
     """
     shows_all = str(getattr(sys.stdout, "encoding", None) or "utf-8").lower().startswith("utf")
-    return json.dumps(_finite(value), ensure_ascii=not shows_all, allow_nan=False)
+    return json.dumps(_finite(value), ensure_ascii=not shows_all, allow_nan=False).translate(LINE_ENDS)
 
 
 def _finite(value: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from hybrid.kinds import A_PATH
 from hybrid.official import OfficialSizes, import_checkpoint
 
 
@@ -17,8 +18,8 @@ class ImportCommand:
         sizes: what the file does not tell.
     """
 
-    file: str = field(metadata={"positional": True})
-    output: str = field(metadata={"positional": True})
+    file: str = field(metadata={"positional": True} | A_PATH)
+    output: str = field(metadata={"positional": True} | A_PATH)
     sizes: OfficialSizes = field(default_factory=OfficialSizes)
 
     def run(self) -> None:

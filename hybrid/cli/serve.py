@@ -9,7 +9,7 @@ from typing import Any
 from hybrid.cli.asking import SHIPPED, Precision
 from hybrid.errors import ConfigError, HybridError
 from hybrid.eval.engines import ENGINES
-from hybrid.kinds import require
+from hybrid.kinds import A_PATH, require
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class ServeCommand:
         timeout_seconds: most that a request waits; then it gets 504.
     """
 
-    model: list[str] = field(default_factory=lambda: [SHIPPED], metadata={"repeated": True})
+    model: list[str] = field(default_factory=lambda: [SHIPPED], metadata={"repeated": True} | A_PATH)
     host: str = "127.0.0.1"
     port: int = 8000
     precision: Precision = None

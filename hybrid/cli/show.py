@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hybrid.cli.asking import Asking, check_all
 from hybrid.errors import InputError
 from hybrid.eval.tasks import TASKS
+from hybrid.kinds import A_PATH
 
 if TYPE_CHECKING:
     from hybrid.eval.tasks.task import Task
@@ -41,7 +42,7 @@ class InspectCommand(Asking):
     """
 
     words: tuple[str, ...] = ()
-    plots: str | None = None
+    plots: str | None = field(default=None, metadata=A_PATH)
     num_problems: int = 100
     depth: int = 16
     task: Any = field(default=None, metadata={"kinds": TASKS})

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from hybrid.adapters import DECODERS, ENCODERS, Aligned, Classes, Tokens, Words
 from hybrid.backbone import BackboneConfig
 from hybrid.eval.tasks import TASKS
-from hybrid.kinds import family_field, require
+from hybrid.kinds import A_PATH, family_field, require
 from hybrid.reasoner import ReasonerConfig
 from hybrid.train.config import TrainConfig
 from hybrid.tuner import TUNERS
@@ -42,7 +42,7 @@ class TrainCommand:
         train: length, batch, optimizer, loss.
     """
 
-    output: str
+    output: str = field(metadata=A_PATH)
     task: Any = field(metadata={"kinds": TASKS})
     num_train: int | None = None
     num_dev: int | None = None
@@ -55,7 +55,7 @@ class TrainCommand:
     reasoner: ReasonerConfig = field(default_factory=ReasonerConfig)
     decoder: Any = family_field(DECODERS, Classes.Config)
     tuner: Any = field(default=None, metadata={"kinds": TUNERS})
-    init: str | None = None
+    init: str | None = field(default=None, metadata=A_PATH)
     train: TrainConfig = field(default_factory=TrainConfig)
 
     def __post_init__(self) -> None:
