@@ -51,7 +51,9 @@ def parse(command: type[Any], argv: Sequence[str], program: str) -> Any:
         values = parser.parse_args(argv).as_dict()
     except (jsonargparse.ArgumentError, TypeError, ValueError) as error:
         quote = "; quote what is meant as text" if "<class 'str'>" in str(error) else ""
-        raise ConfigError(f"{' '.join(str(error).split())}{quote}; see `{program} --help`") from None
+        raise ConfigError(
+            f"{' '.join(str(error).split())}{quote}{_of_another_kind(command, str(error))}; see `{program} --help`"
+        ) from None
     values.pop("config", None)
     values |= {name: value for name, value in repeated.items() if values.get(name) is None}
     values = _from_home(command, _without_unchosen(values))
@@ -149,6 +151,15 @@ def _choose_kinds(command: type[Any], prefix: str, argv: Sequence[str], given: d
         if entry["kind"]:
             kinds[entry["kind"]]  # Raises for an unknown name.
             place[last] = entry
+
+
+def _of_another_kind(command: type[Any], error: str) -> str:
+    """Say which kinds of a family have the field of a flag that is unknown."""
+    flag = re.search(r"unrecognized arguments: --([\w.]+)", error)
+    family, _, name = flag[1].rpartition(".") if flag else ("", "", "")
+    kinds = _families(command, "").get(family, ((), ""))[0]
+    having = [kind for kind in kinds if name in {field.name for field in dataclasses.fields(kinds[kind].Config)}]
+    return f"; {name} is a field of the {family} {', '.join(having)}: give --{family} {having[0]} too" if having else ""
 
 
 def _without_unchosen(values: Mapping[str, Any]) -> dict[str, Any]:

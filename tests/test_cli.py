@@ -181,6 +181,10 @@ train: {{num_steps: 2, batch_size: 3, optimizer: {{learning_rate: 0.5}}}}
         (("train", "--output", "x"), "--task is missing"),
         (("train", "--task", "sort", "--output", "x", "--encoder", "telepathy"), 'encoder "telepathy" is unknown'),
         (("train", "--task", "sort", "--output", "x", "--decoder", "morse"), 'decoder "morse" is unknown'),
+        (
+            ("train", "--task", "sort", "--output", "x", "--encoder.dropout", "0.1"),
+            "dropout is a field of the encoder words: give",
+        ),
         (("train", "--task", "sort", "--output", "x", "--reasoner.core", "magic"), 'core "magic" is unknown'),
         (("train", "--task", "sort", "--output", "x", "--reasoner.width", "-3"), "reasoner.width is -3"),
         (("train", "--task", "sort", "--output", "x", "--reasoner.width", "wide"), "width"),

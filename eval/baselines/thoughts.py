@@ -8,7 +8,7 @@ come from a network of their own that runs once, before the first token.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
@@ -24,7 +24,7 @@ from hybrid.eval.cost import text_cost
 from hybrid.eval.tasks.task import Task
 from hybrid.eval.voice import Manner, write
 from hybrid.halting import Fixed
-from hybrid.kinds import family_field, require
+from hybrid.kinds import A_PATH, family_field, require
 from hybrid.layout import LayoutConfig
 from hybrid.problem import Problem
 from hybrid.writing import prompt_tokens
@@ -54,7 +54,7 @@ class LatentThoughts(Trained):
         decoder: Any = family_field(DECODERS, SoftPrompt.Config)
         change: Change = "none"
         num_answers: int | None = None
-        init: str | None = None
+        init: str | None = field(default=None, metadata=A_PATH)
         recursion: Literal["trained", "random"] = "trained"
 
         def __post_init__(self) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar, Literal
 
@@ -22,7 +22,7 @@ from hybrid.eval.tasks.table import TOKEN_SLOTS
 from hybrid.eval.tasks.table_row import key_of
 from hybrid.eval.tasks.table_source import kind_of, records
 from hybrid.eval.tasks.task import TASKS, Split, Task, Wording, check_arguments
-from hybrid.kinds import require
+from hybrid.kinds import A_PATH, require
 from hybrid.layout import END, LayoutConfig
 from hybrid.problem import Problem
 
@@ -49,9 +49,9 @@ class GSM8K(Task):
             num_answers: slots of an answer; none takes the longest number, for tokens 16.
         """
 
-        train: str = ""
-        dev: str | None = None
-        test: str | None = None
+        train: str = field(default="", metadata=A_PATH)
+        dev: str | None = field(default=None, metadata=A_PATH)
+        test: str | None = field(default=None, metadata=A_PATH)
         unit: Literal["character", "token"] = "character"
         trace: Literal["marks", "sentences"] = "marks"
         num_answers: int | None = None
