@@ -208,18 +208,18 @@ def test_a_finished_run_returns_at_once_with_the_same_outcome_and_head(run, new_
 @pytest.mark.parametrize(
     ("change", "differs"),
     [
-        ({"config": replace(CONFIG, num_steps=3)}, "train"),
+        ({"config": replace(CONFIG, num_steps=2, seed=5)}, "train"),
         ({"model": {"symbols": tuple("9876543210")}}, "model"),
     ],
 )
 def test_another_config_in_the_same_folder_is_refused_and_overwrite_starts_anew(run, new_model, tmp_path, change, differs):
     run(replace(CONFIG, num_steps=2))
-    before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
     if isinstance(change.get("model"), dict):
         change = {"model": new_model(**change["model"]), "config": replace(CONFIG, num_steps=2)}
     with pytest.raises(ConfigError, match=rf"holds another run \({differs}"):
         run(**change)
-    assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
+    assert {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()} == before
     run(**change, overwrite=True)
 
 
