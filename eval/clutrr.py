@@ -94,12 +94,12 @@ def rows(told: Sequence[Story], renamed: bool = False, seed: int = 0) -> Iterato
             pools.setdefault(gender, set()).add(name)
     given, rng = {gender: sorted(names) for gender, names in pools.items()}, random.Random(seed)
     for story in told:
-        name = _names(story, given, rng) if renamed else {each: each for each in story.genders}
+        names = _names(story, given, rng) if renamed else {each: each for each in story.genders}
         prompt = f"{story.text} How is [{story.query[1]}] related to [{story.query[0]}]?"
         yield {
-            "prompt": re.sub(r"(?<=\[)\w+(?=\])", partial(_new, name), prompt),
+            "prompt": re.sub(r"(?<=\[)\w+(?=\])", partial(_new, names), prompt),
             "answer": story.target,
-            "labels": [{name[who]: label for who, label in line.items()} for line in labels(story, rules)],
+            "labels": [{names[who]: label for who, label in line.items()} for line in labels(story, rules)],
             "relations": story.relations,
         }
 

@@ -157,7 +157,8 @@ def _of_another_kind(command: type[Any], error: str) -> str:
     """Say which kinds of a family have the field of a flag that is unknown."""
     flag = re.search(r"unrecognized arguments: --([\w.]+)", error)
     family, _, name = flag[1].rpartition(".") if flag else ("", "", "")
-    kinds = _families(command, "").get(family, ((), ""))[0]
+    known = _families(command, "")
+    kinds: Any = known[family][0] if family in known else {}
     having = [kind for kind in kinds if name in {field.name for field in dataclasses.fields(kinds[kind].Config)}]
     return f"; {name} is a field of the {family} {', '.join(having)}: give --{family} {having[0]} too" if having else ""
 

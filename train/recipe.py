@@ -30,6 +30,9 @@ LEAST_ROOM, ROOM = 1000, 1.5
 LEAST_STEPS = 12
 """Supervision steps where labels of words come line by line: at least so many, for problems that are longer than any trained."""
 
+DROPOUT = 0.15
+"""Share of the states' channels left out where words are labelled: wordings of other people are then read better."""
+
 LOOKED_AT = 2000
 """Prompts that are searched for common words."""
 
@@ -88,6 +91,7 @@ def plain_language(problems: Sequence[Problem], num_answers: int, *, path_at_wor
             max_words=room,
             num_thoughts=thoughts,
             path_at_words=at_words,
+            dropout=DROPOUT if lines > 1 else 0.0,
             context="sentence",
             left_out=tuple(left_out),
         ),
@@ -106,7 +110,7 @@ def plain_language(problems: Sequence[Problem], num_answers: int, *, path_at_wor
             "encoder.context sentence: each sentence is read by itself, so that no state tells which prompt it is of",
             "block.word_heads 1 and sentence_heads 1: places of the same word, and of the same sentence, see each other",
             *(
-                [f"core single_state, gradient full, T = 1, N = {steps}: labels of words come step by step"]
+                [f"core single_state, T = 1, N = {steps}: labels of words come step by step; encoder.dropout {DROPOUT}"]
                 if lines > 1
                 else [
                     "core single_state with gradient full, T = 4, N = 1: binding across sentences needs the whole way back",
