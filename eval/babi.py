@@ -8,14 +8,13 @@ A prompt is the story up to its question. Several files make one table, whose co
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from hybrid.checkpoint import write_text
+from hybrid.checkpoint import write_lines
 from hybrid.errors import Faults, HybridError, InputError
 from hybrid.eval.tasks.table_files import files, lines
 
@@ -76,7 +75,7 @@ def main() -> None:
     except HybridError as error:
         parser.error(str(error))
     random.Random(0).shuffle(table)
-    write_text(Path(given.output), "\n".join(map(json.dumps, table)) + "\n")
+    write_lines(Path(given.output), table)
     print(f"{given.output}: {len(table):,} questions; train with --task.trace_column facts --task.teach_trace true")
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import ast
-import json
 import random
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hybrid.checkpoint import write_text
+from hybrid.checkpoint import write_lines
 from hybrid.errors import Faults, HybridError, InputError
 from hybrid.eval.tasks.table_files import files
 from hybrid.eval.tasks.table_source import records
@@ -193,7 +192,7 @@ def main() -> None:
         table = list(rows(stories(given.rows), given.renamed == "true", given.seed))
     except HybridError as error:
         parser.error(str(error))
-    write_text(Path(given.output), "\n".join(map(json.dumps, table)) + "\n")
+    write_lines(Path(given.output), table)
     print(f"{given.output}: {len(table):,} stories; train with --task.labels_column labels --task.duplicates drop")
 
 

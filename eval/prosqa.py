@@ -9,12 +9,11 @@ one of them under other names or in another order.
 from __future__ import annotations
 
 import argparse
-import json
 import random
 from collections.abc import Iterator
 from pathlib import Path
 
-from hybrid.checkpoint import write_text
+from hybrid.checkpoint import write_lines
 from hybrid.errors import HybridError, InputError
 from hybrid.eval.tasks.graph import way
 from hybrid.eval.tasks.logic import Logic, read_families
@@ -92,13 +91,13 @@ def main() -> None:
     parser.add_argument("--own", help="table to write with the problems of the official file itself (.jsonl)")
     given = parser.parse_args()
     try:
-        drawn = [json.dumps(row) for row in rows(given.names, given.rows, given.seed)]
+        drawn = list(rows(given.names, given.rows, given.seed))
         own = own_rows(given.names) if given.own else []
     except HybridError as error:
         parser.error(str(error))
-    write_text(Path(given.output), "\n".join(drawn) + "\n")
+    write_lines(Path(given.output), drawn)
     if given.own:
-        write_text(Path(given.own), "\n".join(map(json.dumps, own)) + "\n")
+        write_lines(Path(given.own), own)
     print(f"{given.output}: {len(drawn):,} problems; train with --task.trace_column path --task.teach_trace true")
 
 

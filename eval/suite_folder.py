@@ -21,7 +21,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from hybrid.checkpoint import write_text
+from hybrid.checkpoint import write_lines, write_text
 from hybrid.errors import ConfigError, InputError
 from hybrid.eval.baselines.method import Attempt
 from hybrid.eval.results import Record, read_json
@@ -158,7 +158,7 @@ def write_suite(folder: Path, about: dict[str, Any], cells: Sequence[Planned]) -
 def write_problems(folder: Path, task_slug: str, problems: Sequence[Problem]) -> None:
     """Write the test problems of a task."""
     lines = [{name: getattr(problem, name) for name in _PROBLEM} for problem in problems]
-    _write_lines(folder / "problems" / f"{task_slug}.jsonl", lines)
+    write_lines(folder / "problems" / f"{task_slug}.jsonl", lines)
 
 
 def read_problems(folder: Path, task_slug: str) -> list[Problem]:
@@ -173,7 +173,7 @@ def read_problems(folder: Path, task_slug: str) -> list[Problem]:
 
 def write_drawn(folder: Path, cell: str, drawn: Sequence[Drawn]) -> None:
     """Write the problems that a cell's answers are drawn of, step by step."""
-    _write_lines(folder / "cells" / cell / "pictures.jsonl", [asdict(each) for each in drawn])
+    write_lines(folder / "cells" / cell / "pictures.jsonl", [asdict(each) for each in drawn])
 
 
 def write_cell(
@@ -182,7 +182,7 @@ def write_cell(
     """Write a cell's record and answers, the digest of its settings, and notes for the report."""
     own = folder / "cells" / cell
     lines = [{"problem": i} | {name: getattr(attempt, name) for name in _ATTEMPT} for i, attempt in enumerate(attempts)]
-    _write_lines(own / "attempts.jsonl", lines)
+    write_lines(own / "attempts.jsonl", lines)
     about = to_dict(record) | {"settings": settings, "notes": list(notes)}
     write_text(own / "record.json", json.dumps(about, indent=1) + "\n")
     (own / "failed.json").unlink(missing_ok=True)
@@ -200,10 +200,6 @@ def failed_since(folder: Path, cell: str, moment: float) -> bool:
     """Say whether a cell was written down as failed after a moment, in seconds since 1970."""
     file = folder / "cells" / cell / "failed.json"
     return file.exists() and file.stat().st_mtime >= moment
-
-
-def _write_lines(file: Path, lines: Sequence[dict[str, Any]]) -> None:
-    write_text(file, "".join(json.dumps(line) + "\n" for line in lines))
 
 
 def read_suite(folder: Path) -> SuiteFolder:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from hybrid import words
-from hybrid.adapters import ENCODERS, Features
+from hybrid.adapters import Features
 from hybrid.backbone import Backbone
 from hybrid.codec import FITTED_TO
 from hybrid.config import HybridConfig
@@ -202,11 +202,11 @@ class Answering(nn.Module):
             ConfigError: the head's encoder has no places of words.
             InputError: as `solve`.
         """
-        encoder = self.config.encoder
-        ((prepared, _),) = self.prepare([Problem(prompt, ())])
-        first, positions = ENCODERS[ENCODERS.name_of(encoder)].word_positions(encoder, prepared.links or ())
+        features = self.read([prompt])
+        links = () if features.links is None else features.links[0].flatten().tolist()
+        first, positions = self.head.encoder.word_positions(self.config.encoder, links)
         require(first > 0, "this head has no places of words: attach one with the encoder words")
-        workspace = self.head.encode(self.read([prompt]))
+        workspace = self.head.encode(features)
         state, texts = self.head.reasoner.start(workspace.x), [prompt[start:end] for start, end in words.spans(prompt)]
         said = []
         for _ in range(num_steps or self.config.reasoner.num_supervision_steps):

@@ -246,7 +246,7 @@ def _lines(model: HybridModel, problem: Problem, places: int, path: list[int]) -
 def _spots(model: HybridModel, problem: Problem, prepared: Any) -> list[int]:
     """Return the workspace position of the word at each context span of the layout."""
     encoder = model.config.encoder
-    first, positions = ENCODERS[ENCODERS.name_of(encoder)].word_positions(encoder, prepared.links)
+    first, positions = model.head.encoder.word_positions(encoder, prepared.links)
     begins = [start for start, _ in words.spans(problem.prompt)]
     place = {begins[word]: first + number for number, word in enumerate(positions)}
     _, context = model.config.layout.spans(problem.prompt, problem.spans)
@@ -269,8 +269,7 @@ def _moved(line: list[int], places: int, spots: Sequence[int]) -> list[int]:
 def _with_words(model: HybridModel, problem: Problem, links: Sequence[int], labels: list[int]) -> Iterator[list[int]]:
     """Yield `labels` with those of the prompt's words behind them, a line a step; only the last teaches the answer."""
     encoder, index = model.config.encoder, model.head.decoder.index
-    kind = ENCODERS[ENCODERS.name_of(encoder)]
-    first, positions = kind.word_positions(encoder, links)
+    first, positions = model.head.encoder.word_positions(encoder, links)
     if not first:
         raise InputError(f"labels of words need the encoder words, not {ENCODERS.name_of(encoder)}; set --encoder words")
     labels = labels + [IGNORE] * (first - len(labels))

@@ -62,21 +62,21 @@ def plain_language(problems: Sequence[Problem], num_answers: int, *, path_at_wor
     room = max(LEAST_ROOM, int(ROOM * longest))
     left_out = [] if at_words else common([problem.prompt for problem in problems[:: max(1, len(problems) // LOOKED_AT)]])
     block = AttentionBlock.Config(word_heads=1, sentence_heads=1, max_positions=room + num_answers + thoughts)
-    cycles, steps, spread = (1, max(LEAST_STEPS, 2 * lines), 0) if lines > 1 else (4, 1, 1)
+    stepwise = lines > 1
+    steps = max(LEAST_STEPS, 2 * lines) if stepwise else 1
     reasoner = ReasonerConfig(
-        num_cycles=cycles,
+        num_cycles=1 if stepwise else 4,
         num_supervision_steps=steps,
         core=SingleState.Config(num_latent_steps=1),
         block=block,
         gradient=Full.Config(),
+        halting=Learned.Config(exploration=0.3) if stepwise else Learned.Config(),  # What is known must last in longer problems.
     )
-    if lines > 1:  # What is known must also last, for problems that take longer.
-        reasoner = dataclasses.replace(reasoner, halting=Learned.Config(exploration=0.3))
     optimizer = Muon.Config(weight_decay=0.01, warmup_steps=200)
     train = TrainConfig(
         num_steps=8000,
         batch_size=32,
-        cycle_spread=spread,
+        cycle_spread=0 if stepwise else 1,
         patience=2,
         max_seconds=3600.0,
         optimizer=optimizer,
@@ -91,7 +91,7 @@ def plain_language(problems: Sequence[Problem], num_answers: int, *, path_at_wor
             max_words=room,
             num_thoughts=thoughts,
             path_at_words=at_words,
-            dropout=DROPOUT if lines > 1 else 0.0,
+            dropout=DROPOUT if stepwise else 0.0,
             context="sentence",
             left_out=tuple(left_out),
         ),
@@ -111,7 +111,7 @@ def plain_language(problems: Sequence[Problem], num_answers: int, *, path_at_wor
             "block.word_heads 1 and sentence_heads 1: places of the same word, and of the same sentence, see each other",
             *(
                 [f"core single_state, T = 1, N = {steps}: labels of words come step by step; encoder.dropout {DROPOUT}"]
-                if lines > 1
+                if stepwise
                 else [
                     "core single_state with gradient full, T = 4, N = 1: binding across sentences needs the whole way back",
                     "train.cycle_spread 1: three to five cycles at random, so that what is known after four is known after more",

@@ -17,7 +17,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from hybrid.checkpoint import file_digest, write_text
+from hybrid.checkpoint import file_digest, write_lines, write_text
 from hybrid.errors import ConfigError, StorageError
 
 KEEP = 2
@@ -207,7 +207,7 @@ class RunFolder:
     def rewind_metrics(self, step: int) -> None:
         """Drop the lines after `step`: the resumed run writes them again."""
         kept = [line for line in self.read_metrics() if line["step"] <= step]
-        write_text(self.metrics, "".join(json.dumps(line) + "\n" for line in kept))
+        write_lines(self.metrics, kept)
 
 
 @contextlib.contextmanager

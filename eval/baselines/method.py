@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from hybrid.errors import InputError
+from hybrid.eval.tasks.task import Task
+from hybrid.eval.tuning.reading import Written
 from hybrid.kinds import Kinds
 from hybrid.problem import Problem
 
@@ -96,6 +98,12 @@ class Method(ABC):
     @abstractmethod
     def attempt(self, problems: Sequence[Problem]) -> list[Attempt]:
         """Answer `problems` as one batch."""
+
+
+def scored(task: Task, out: Written, problem: Problem, *, steps: int, flops: float) -> Attempt:
+    """Return a text that a language model wrote as an attempt; one that was cut is never right."""
+    right = out.ended and task.score(out.text, problem)
+    return Attempt(out.text, right, tokens=out.tokens, steps=steps, flops=flops, cut=not out.ended)
 
 
 def trace_of(problem: Problem) -> str:

@@ -18,7 +18,7 @@ import hybrid
 from hybrid.adapters import DECODERS, ENCODERS, SoftPrompt, Words
 from hybrid.backbone import Backbone
 from hybrid.eval.baselines.head import HeadMethod
-from hybrid.eval.baselines.method import METHODS, Attempt
+from hybrid.eval.baselines.method import METHODS, Attempt, scored
 from hybrid.eval.baselines.trained import Trained
 from hybrid.eval.cost import text_cost
 from hybrid.eval.tasks.task import Task
@@ -144,14 +144,13 @@ class Voiced(HeadMethod):
         ready, encoded = self.model.prepare(problems), backbone.encode([problem.prompt for problem in problems])
         thinks, writes = self.cost(problems, [len(prepared) for prepared, _ in ready]), text_cost(backbone)
         return [
-            Attempt(
-                text=out.text,
-                right=out.ended and self.task.score(out.text, problem),
-                tokens=out.tokens,
+            scored(
+                self.task,
+                out,
+                problem,
                 steps=steps,
                 flops=thinks.flops(tokens=len(read.ids), positions=len(prepared), answers=count, steps=steps)
                 + writes.flops(len(prompt) + count, out.tokens),
-                cut=not out.ended,
             )
             for out, problem, prompt, read, (prepared, count) in zip(wrote, problems, prompts, encoded, ready, strict=True)
         ]

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from hybrid.backbone import Backbone
 from hybrid.errors import ConfigError, InputError
-from hybrid.eval.baselines.method import METHODS, Attempt, Budget, Method, trace_of
+from hybrid.eval.baselines.method import METHODS, Attempt, Budget, Method, scored, trace_of
 from hybrid.eval.cost import text_cost
 from hybrid.eval.generation import chat_text, generate, opening
 from hybrid.eval.tasks.task import Task
@@ -189,14 +189,7 @@ class Tuned(Method):
             written = self._write(texts)
         steps, marks = self.num_steps(1.0), self.num_marks(1.0)
         return [
-            Attempt(
-                text=out.text,
-                right=out.ended and self.task.score(out.text, problem),
-                tokens=out.tokens,
-                steps=steps,
-                flops=cost.flops(len(ids) + steps + marks, out.tokens),
-                cut=not out.ended,
-            )
+            scored(self.task, out, problem, steps=steps, flops=cost.flops(len(ids) + steps + marks, out.tokens))
             for out, problem, ids in zip(written, problems, self._ids(texts), strict=True)
         ]
 

@@ -7,6 +7,7 @@ thought (arXiv 2311.01460): a line `question||<<48/2=24>> #### 24` each.
 
 from __future__ import annotations
 
+import io
 import random
 import re
 from collections.abc import Iterator
@@ -14,11 +15,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar, Literal
 
-import fsspec
-
 from hybrid.errors import Faults, InputError
 from hybrid.eval.answers import MAX_CHARACTERS, final_part
 from hybrid.eval.tasks.table import TOKEN_SLOTS
+from hybrid.eval.tasks.table_files import opened
 from hybrid.eval.tasks.table_row import key_of
 from hybrid.eval.tasks.table_source import kind_of, records
 from hybrid.eval.tasks.task import TASKS, Split, Task, Wording, check_arguments
@@ -165,8 +165,8 @@ def _records(source: str, faults: Faults) -> Iterator[tuple[str, str, str]]:
 
 def _lines(source: str, faults: Faults) -> Iterator[tuple[str, str, str]]:
     try:
-        with fsspec.open(source, "rt", encoding="utf-8-sig", compression="infer") as file:
-            for place, line in enumerate(file, 1):
+        with opened(source) as packed:
+            for place, line in enumerate(io.TextIOWrapper(packed, encoding="utf-8-sig"), 1):
                 question, between, answer = line.rpartition("||")
                 if between:
                     yield f"row {place}", question, answer
