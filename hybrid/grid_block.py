@@ -84,12 +84,12 @@ class GridBlock(AttentionBlock):
         """See Block.asks_links: the lines of a grid need none."""
         return False
 
-    def seen(self, links: Tensor | None, mask_bl: Tensor | None, length: int) -> Tensor:
-        """See Block.seen: which cells each head looks at, (1 or b, n, l, l) bool."""
+    def seen(self, links: Tensor | None, mask_bl: Tensor | None, rows: int, length: int) -> Tensor:
+        """See Block.seen: which cells each head looks at, (b, n, l, l) bool."""
         if links is not None and links.ndim == 4:
             return links
-        seen_nll = lines(self.config, length, self.qkv.weight.device)
-        return seen_nll[None] if mask_bl is None else or_all(seen_nll[None] & mask_bl[:, None, None], mask_bl[:, None, None])
+        seen_bnll = lines(self.config, length, self.qkv.weight.device).expand(rows, -1, -1, -1)
+        return seen_bnll if mask_bl is None else or_all(seen_bnll & mask_bl[:, None, None], mask_bl[:, None, None])
 
 
 def lines(config: GridBlock.Config, length: int, device: torch.device | None = None) -> Tensor:

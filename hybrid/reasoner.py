@@ -89,7 +89,7 @@ class Reasoner(nn.Module):
         """
         state = tuple(map(_in_autocast, state))
         block = next(module for module in self.core.modules() if isinstance(module, Block))  # All are of one config.
-        seen = block.seen(workspace.links, workspace.mask, workspace.x.shape[1])
+        seen = block.seen(workspace.links, workspace.mask, *workspace.x.shape[:2])
         workspace = replace(workspace, x=_in_autocast(workspace.x), links=seen)
         if disturb is None or self.gradient.whole:
             state = state if disturb is None else disturb(state)
