@@ -160,7 +160,7 @@ class Block(nn.Module):
         return False
 
     def seen(self, links_bl2: Tensor | None, mask_bl: Tensor | None, rows: int, length: int) -> Tensor | None:
-        """Return what `forward` takes for the links of so many rows and positions; made once a supervision step. Here: the links."""
+        """Return what `forward` takes for the links of so many rows and positions; made once a supervision step."""
         return links_bl2
 
     def forward(

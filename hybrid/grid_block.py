@@ -69,9 +69,7 @@ class GridBlock(AttentionBlock):
             require(self.expansion > 0, f"block.expansion is {self.expansion}; give a positive number")
 
     def __init__(self, config: Config, width: int) -> None:
-        super().__init__(
-            AttentionBlock.Config(config.num_heads, config.expansion, config.multiple_of, positions="none"), width
-        )
+        super().__init__(AttentionBlock.Config(config.num_heads, config.expansion, config.multiple_of, positions="none"), width)
         self.config = config
 
     @classmethod

@@ -27,7 +27,7 @@ LAYERS = [
     "hybrid.taps hybrid.offsets hybrid.words hybrid.prefix hybrid.sight hybrid.quantization hybrid.workspace hybrid.reader",
     "hybrid.recursion hybrid.scalars hybrid.kinds hybrid.default_backbone hybrid.loading hybrid.checkpoint",
     "hybrid.layout hybrid.block hybrid.losses hybrid.halting hybrid.flags hybrid.carry hybrid.codec hybrid.writing",
-    "hybrid.cores hybrid.reading hybrid.codes",
+    "hybrid.cores hybrid.grid_block hybrid.reading hybrid.codes",
     "hybrid.gradients hybrid.backbone",
     "hybrid.tuner",
     "hybrid.equilibrium",

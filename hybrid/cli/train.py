@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from hybrid.adapters import DECODERS, ENCODERS, Aligned, Classes, Tokens, Words
+from hybrid.adapters import DECODERS, ENCODERS, Aligned, Classes, Structured, Tokens, Words
 from hybrid.backbone import BackboneConfig
 from hybrid.eval.tasks import TASKS
+from hybrid.grid_block import GridBlock
 from hybrid.kinds import A_PATH, family_field, require
 from hybrid.reasoner import ReasonerConfig
 from hybrid.train.config import TrainConfig
@@ -16,6 +17,7 @@ from hybrid.tuner import TUNERS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from hybrid.eval.tasks.task import Task
     from hybrid.layout import LayoutConfig
     from hybrid.problem import Problem
 
@@ -65,6 +67,18 @@ class TrainCommand:
 
     named: ClassVar[frozenset[str]] = frozenset()
 
+    def _fitted(self, task: Task, problems: Sequence[Problem]) -> TrainCommand:
+        """Return the command with what the task's own prompts and grid say: symbols to be read, lines to be looked along."""
+        from hybrid.train.recipe import lines, vocabulary
+
+        own, layout = self, task.layout
+        if isinstance(own.encoder, Structured.Config) and "encoder.vocabulary" not in self.named and layout.aligned:
+            own = replace(own, encoder=replace(own.encoder, vocabulary=vocabulary(problems, layout)))
+        if isinstance(block := own.reasoner.block, GridBlock.Config):
+            fitting = lines(block, layout.row_length, task.box, self.named)
+            own = replace(own, reasoner=replace(own.reasoner, block=fitting))
+        return own
+
     def _filled(self, layout: LayoutConfig, problems: Sequence[Problem]) -> TrainCommand:
         """Return the command with what a recipe fills in: where words are read, or answers have no places to be read at."""
         from hybrid.train.processes import Team
@@ -101,7 +115,7 @@ class TrainCommand:
         task = TASKS.build(self.task)
         named = TASKS.to_dict(getattr(task, "config", self.task))  # With what a table found in its rows.
         problems = task.problems("train", self.num_train), task.problems("dev", self.num_dev)
-        own = self._filled(task.layout, problems[0])
+        own = self._fitted(task, problems[0])._filled(task.layout, problems[0])
         if not task.symbols and not any(name.startswith("decoder") for name in self.named):
             own = replace(own, decoder=Tokens.Config(whole=True))  # Any text: the language model's own tokens write it.
         parts, recipe = (own.backbone, own.encoder, own.reasoner, own.decoder), own.train
