@@ -40,7 +40,7 @@ class TrainCommand:
         reasoner: the recursion.
         decoder: decoder adapter.
         tuner: lora, or another method of PEFT, trained inside the language model together with the head.
-        init: folder of a trained head to start from; it must have the same sizes.
+        init: folder of a trained head to start from; it must have the same sizes, but may have another encoder or decoder.
         train: length, batch, optimizer, loss.
     """
 
