@@ -53,6 +53,7 @@ LAYERS = [
     "hybrid.train.dataset",
     "hybrid.train.disguise",
     "hybrid.train.slots hybrid.train.step hybrid.train.evaluate hybrid.train.boundary hybrid.train.floor hybrid.train.recipe",
+    "hybrid.train.presets",
     "hybrid.train.resumable hybrid.train.trial hybrid.train.calibration",
     "hybrid.train.trainer",
     "hybrid.train",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from hybrid.adapters import DECODERS, ENCODERS, Aligned, Classes, Structured, Tokens, Words
 from hybrid.backbone import BackboneConfig
@@ -29,6 +29,7 @@ class TrainCommand:
     Args:
         task: what is learned.
         output: folder of the run and of the head; the same command again resumes.
+        preset: a whole recipe for tasks with a place for each symbol, grid (ours) or a paper's; a flag replaces each field.
         num_train: training problems; none takes 2000, or all rows of data of one's own.
         num_dev: problems that select the best head; none takes 300, or all where data of one's own has fewer.
         overwrite: start anew where the folder holds another run.
@@ -46,6 +47,7 @@ class TrainCommand:
 
     output: str = field(metadata=A_PATH)
     task: Any = field(metadata={"kinds": TASKS})
+    preset: Literal["grid", "trm_sudoku", "trm_maze", "hrm_sudoku"] | None = None
     num_train: int | None = None
     num_dev: int | None = None
     overwrite: bool = False
@@ -66,6 +68,23 @@ class TrainCommand:
             require(count is None or count >= 1, f"{name} is {count}; give at least 1")
 
     named: ClassVar[frozenset[str]] = frozenset()
+
+    def _preset(self) -> TrainCommand:
+        """Return the command with what its preset says, where nothing else was named."""
+        from hybrid.train.presets import PRESETS
+        from hybrid.train.recipe import fill
+
+        if self.preset is None:
+            return self
+        found, named = PRESETS[self.preset], self.named
+        other = {name for name in ("backbone", "encoder") if any(each in (f"{name}.name", f"{name}.kind") for each in named)}
+        return replace(
+            self,
+            backbone=self.backbone if "backbone" in other else fill(self.backbone, found.backbone, named, "backbone"),
+            encoder=self.encoder if "encoder" in other else fill(self.encoder, found.encoder, named, "encoder"),
+            reasoner=fill(self.reasoner, found.reasoner, named, "reasoner"),
+            train=fill(self.train, found.train, named, "train"),
+        )
 
     def _fitted(self, task: Task, problems: Sequence[Problem]) -> TrainCommand:
         """Return the command with what the task's own prompts and grid say: symbols to be read, lines to be looked along."""
@@ -115,7 +134,7 @@ class TrainCommand:
         task = TASKS.build(self.task)
         named = TASKS.to_dict(getattr(task, "config", self.task))  # With what a table found in its rows.
         problems = task.problems("train", self.num_train), task.problems("dev", self.num_dev)
-        own = self._fitted(task, problems[0])._filled(task.layout, problems[0])
+        own = self._preset()._fitted(task, problems[0])._filled(task.layout, problems[0])
         if not task.symbols and not any(name.startswith("decoder") for name in self.named):
             own = replace(own, decoder=Tokens.Config(whole=True))  # Any text: the language model's own tokens write it.
         parts, recipe = (own.backbone, own.encoder, own.reasoner, own.decoder), own.train
