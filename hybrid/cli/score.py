@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from hybrid.cli.asking import SHIPPED, Precision
 from hybrid.cli.console import json_line
@@ -27,7 +28,8 @@ class ScoreCommand:
         model: folder of a trained head.
         file: table with a prompt and an answer in each row, in the columns that the head was trained on; all rows are asked.
             Without it, problems of the head's own task.
-        split: which of these: dev or test.
+        settings: other settings of that task, as JSON, such as {"max_blanks": 12}.
+        split: which of its problems: dev or test.
         num_problems: of the task, none takes 300 of dev and 500 of test; of a file the first ones, none takes all.
         by: column of whole numbers that the file's rows are grouped by; none takes the words of the prompt.
         num_steps: most supervision steps; none takes the trained number.
@@ -38,6 +40,7 @@ class ScoreCommand:
 
     model: str = field(default=SHIPPED, metadata=A_PATH)
     file: str | None = field(default=None, metadata=A_PATH)
+    settings: str = "{}"
     split: Literal["dev", "test"] = "test"
     num_problems: int | None = None
     by: str | None = None
@@ -52,6 +55,14 @@ class ScoreCommand:
             value = getattr(self, name)
             require(value is None or value >= 1, f"{name} is {value}; give at least 1")
 
+    def _settings(self) -> dict[str, Any]:
+        try:
+            found = json.loads(self.settings)
+        except ValueError as error:
+            found = error
+        require(isinstance(found, dict), f'settings is {self.settings!r}; give a JSON object such as {{"max_blanks": 12}}')
+        return dict(found)
+
     def run(self) -> None:
         """Print a table."""
         from hybrid.checkpoint import write_text
@@ -61,11 +72,13 @@ class ScoreCommand:
         from hybrid.eval.scoring import score
         from hybrid.model import HybridModel
 
+        settings = self._settings()
         model = HybridModel.from_pretrained(self.model, precision=self.precision).to(usual_device())
         if self.file is not None:
             problems = _answered_rows(self.file, model, self.by)[: self.num_problems]
         else:
-            problems = task_of(model).problems(self.split, self.num_problems)
+            own = TASKS.to_dict(task_of(model).config) | settings  # type: ignore[attr-defined]
+            problems = TASKS.build(TASKS.from_dict(own)).problems(self.split, self.num_problems)
         found = score(model, problems, self.num_steps, batch_size=self.batch_size)
         for line in found.lines(self.by or "difficulty"):
             print(line)
