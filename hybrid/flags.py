@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import difflib
 import json
 import re
 import sys
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,6 +35,7 @@ def parse(command: type[Any], argv: Sequence[str], program: str) -> Any:
     import jsonargparse
 
     argv, given = _take_config([_with_underscores(word) for word in argv])
+    given = _unfolded(command, given)
     argv = [_long_name(command, word) for word in argv]
     named = {*_names(given), *(word[2:].partition("=")[0] for word in argv if word.startswith("--"))}
     repeated = {each.name: default_of(each) for each in dataclasses.fields(command) if each.metadata.get("repeated")}
@@ -44,7 +46,7 @@ def parse(command: type[Any], argv: Sequence[str], program: str) -> Any:
     _choose_kinds(command, "", argv, given)
     parser = jsonargparse.ArgumentParser(prog=program, description=command.__doc__, exit_on_error=False, allow_abbrev=False)
     leaves = _add_fields(parser, command, "", given)
-    argv = _as_asked(argv, leaves)
+    argv, known = _as_asked(argv, leaves), [*leaves, *repeated, *_families(command, ""), "config"]
     parser.add_argument("--config", metavar="FILE", help="YAML file with the same fields; flags go before it")
     try:
         parser.set_defaults(vars(parser.parse_object(given).as_flat()))
@@ -52,7 +54,7 @@ def parse(command: type[Any], argv: Sequence[str], program: str) -> Any:
     except (jsonargparse.ArgumentError, TypeError, ValueError) as error:
         quote = "; quote what is meant as text" if "<class 'str'>" in str(error) else ""
         raise ConfigError(
-            f"{' '.join(str(error).split())}{quote}{_of_another_kind(command, str(error))}; see `{program} --help`"
+            f"{' '.join(str(error).split())}{quote}{_hints(command, known, str(error))}; see `{program} --help`"
         ) from None
     values.pop("config", None)
     values |= {name: value for name, value in repeated.items() if values.get(name) is None}
@@ -104,6 +106,31 @@ def read_yaml(file: Path) -> dict[str, Any]:
     return data
 
 
+def _unfolded(command: type[Any], data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the mapping of a file with `train.num_steps: 3`, as flags have it, for `train: {num_steps: 3}`."""
+    found: dict[str, Any] = {}
+    families = {field.name for field in dataclasses.fields(command) if "kinds" in field.metadata}
+    for name, value in data.items():
+        first, _, rest = str(name).partition(".")
+        whole = {"kind": value} if first in families and not rest and isinstance(value, str) else value
+        found[first] = _merged(found.get(first), {rest: value} if rest else whole, f"{prefix}{name}")
+    hints = typing.get_type_hints(command)
+    for field in dataclasses.fields(command):
+        if dataclasses.is_dataclass(hints[field.name]) and isinstance(found.get(field.name), dict):
+            below = typing.cast(type[Any], hints[field.name])
+            found[field.name] = _unfolded(below, found[field.name], f"{prefix}{field.name}.")
+    return found
+
+
+def _merged(one: Any, other: Any, name: str) -> Any:
+    """Return two values of a field as one mapping."""
+    if one is None or other is None:
+        return other if one is None else one
+    if not (isinstance(one, dict) and isinstance(other, dict)) or one.keys() & other.keys():
+        raise ConfigError(f"{name} is given twice; keep one of them")
+    return one | other
+
+
 def _families(command: type[Any], prefix: str) -> dict[str, tuple[Kinds[Any], str]]:
     """Return every family field below `command`: dotted name -> (family, default kind)."""
     found: dict[str, tuple[Kinds[Any], str]] = {}
@@ -153,14 +180,31 @@ def _choose_kinds(command: type[Any], prefix: str, argv: Sequence[str], given: d
             place[last] = entry
 
 
-def _of_another_kind(command: type[Any], error: str) -> str:
-    """Say which kinds of a family have the field of a flag that is unknown."""
-    flag = re.search(r"unrecognized arguments: --([\w.]+)", error)
-    family, _, name = flag[1].rpartition(".") if flag else ("", "", "")
-    known = _families(command, "")
-    kinds: Any = known[family][0] if family in known else {}
-    having = [kind for kind in kinds if name in {field.name for field in dataclasses.fields(kinds[kind].Config)}]
-    return f"; {name} is a field of the {family} {', '.join(having)}: give --{family} {having[0]} too" if having else ""
+def _hints(command: type[Any], known: Collection[str], error: str) -> str:
+    """Say what each unknown flag, or the unknown field of a file, may stand for."""
+    flags = re.findall(r"(?<!\S)--([\w.]+)", error.partition("nrecognized arguments: ")[2])
+    fields = re.findall(r"(?:Key|Option) '([\w.]+)' is not (?:expected|accepted)", error)
+    told = [*(_hint(command, known, each, "--") for each in flags), *(_hint(command, known, each, "") for each in fields)]
+    return "".join(dict.fromkeys(told))
+
+
+def _hint(command: type[Any], known: Collection[str], name: str, dashes: str) -> str:
+    """Say what an unknown name may stand for: the end of a known one, a field of a kind that is not chosen, a slip."""
+    whole = [f"{dashes}{each}" for each in known if each.endswith(f".{name}")]
+    if whole:
+        return f"; the whole name of {dashes}{name} is {' or '.join(whole)}"
+    for family, (kinds, _) in _families(command, "").items():
+        having: dict[str, list[str]] = {}
+        for kind in kinds:
+            for each in (f"{family}.{field.name}" for field in dataclasses.fields(kinds[kind].Config)):
+                if f".{each}".endswith(f".{name}"):
+                    having.setdefault(each, []).append(kind)
+        for each, chosen in having.items():
+            also = "" if each == name else f", and {dashes}{each}"
+            field = each.rpartition(".")[2]
+            return f"; {field} is a field of the {family} {', '.join(chosen)}: give {dashes}{family} {chosen[0]} too{also}"
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
+    return f"; did you mean {dashes}{near[0]}?" if near else ""
 
 
 def _without_unchosen(values: Mapping[str, Any]) -> dict[str, Any]:

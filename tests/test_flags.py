@@ -104,6 +104,39 @@ def test_wrong_flags_are_refused_in_one_line(words, message):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("words", "hints"),
+    [
+        (("--pen.shape.radius", "2", "--width", "3"), ["the whole name of --width is --pen.width"]),
+        (("--radius", "3"), ["the whole name of --radius is --shape.radius or --pen.shape.radius"]),
+        (("--shape.side=3", "--width", "3"), ["side is a field of the shape square: give --shape square too", "--pen.width"]),
+        (("--side", "3"), ["side is a field of the shape square: give --shape square too, and --shape.side"]),
+        (("--outptu", "3"), ["did you mean --output?"]),
+        (("--pen.widht", "3"), ["did you mean --pen.width?"]),
+    ],
+)
+def test_an_unknown_flag_is_told_what_it_may_stand_for(tmp_path, words, hints):
+    with pytest.raises(ConfigError) as caught:
+        draw(*words)
+    assert all(hint in str(caught.value) for hint in hints), caught.value
+
+
+def test_an_unknown_field_of_a_file_is_told_what_it_may_stand_for(tmp_path):
+    (tmp_path / "draw.yaml").write_text("width: 3\n")
+    with pytest.raises(ConfigError, match="the whole name of width is pen.width"):
+        draw("--config", str(tmp_path / "draw.yaml"))
+
+
+def test_the_commands_of_a_stranger_are_told_the_whole_names():
+    from hybrid.cli.train import TrainCommand
+
+    wrong = ["--task", "sort", "--output", "x", "--block", "mlp", "--core.num_latent_steps", "2", "--num_steps", "3"]
+    with pytest.raises(ConfigError) as caught:
+        parse(TrainCommand, wrong, "hybrid train")
+    for whole in ("--reasoner.block", "--reasoner.core.num_latent_steps", "--train.num_steps"):
+        assert f"is {whole}" in str(caught.value)
+
+
 def test_a_missing_field_is_named():
     with pytest.raises(ConfigError, match="--output is missing; see `hybrid draw --help`"):
         parse(Draw, [], "hybrid draw")
@@ -116,6 +149,27 @@ def test_a_flag_wins_over_the_file_and_the_file_over_the_default(tmp_path):
     assert found == Draw("from-file", mode="slow", shape=Square.Config(9), pen=Pen(8), extra=Square.Config())
     assert parse(Draw, ["--shape", "circle", "--config", str(file)], "hybrid draw").shape == Circle.Config()
     assert parse(Draw, ["--shape.side", "4", "--config", str(file)], "hybrid draw").shape == Square.Config(4)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "shape.kind: square\nshape.side: 9\npen.width: 3\npen.shape.kind: square",
+        "shape: square\nshape.side: 9\npen: {width: 3, shape: square}",
+        "shape.side: 9\nshape: square\npen: {shape.kind: square}\npen.width: 3",
+        "shape: {kind: square}\nshape.side: 9\npen.shape: square\npen.width: 3",
+    ],
+)
+def test_a_name_with_dots_in_a_file_is_the_field_that_the_flag_is(tmp_path, text):
+    (tmp_path / "draw.yaml").write_text(text)
+    assert draw("--config", str(tmp_path / "draw.yaml")) == Draw("x", shape=Square.Config(9), pen=Pen(3, Square.Config()))
+
+
+@pytest.mark.parametrize("text", ["pen.width: 3\npen: {width: 4}", "pen: 3\npen.width: 3", "shape: square\nshape.kind: circle"])
+def test_a_field_that_a_file_gives_twice_is_refused(tmp_path, text):
+    (tmp_path / "draw.yaml").write_text(text)
+    with pytest.raises(ConfigError, match="is given twice; keep one of them|pen is 3"):
+        draw("--config", str(tmp_path / "draw.yaml"))
 
 
 def test_numbers_in_yaml_keep_their_type(tmp_path):
