@@ -16,13 +16,14 @@ import random
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from hybrid.checkpoint import write_lines
-from hybrid.errors import Faults, HybridError, InputError
+from hybrid.errors import Faults, InputError
+from hybrid.eval import program
 from hybrid.eval.tasks.table_files import files
 from hybrid.eval.tasks.table_source import records
+from hybrid.paths import from_home
 
 COLUMNS = ("story", "query", "target", "proof_state", "story_edges", "edge_types", "genders", "task_name")
 SELF, UNKNOWN = "self", "?"
@@ -186,15 +187,12 @@ def main() -> None:
     parser.add_argument("--rows", required=True, help="official files (.csv; `*` for several)")
     parser.add_argument("--renamed", choices=("true", "false"), default="false", help="give every story other names of the file")
     parser.add_argument("--seed", type=int, default=0, help="of the names")
-    parser.add_argument("--output", required=True, help="table to write (.jsonl)")
+    parser.add_argument("--output", required=True, type=from_home, help="table to write (.jsonl)")
     given = parser.parse_args()
-    try:
-        table = list(rows(stories(given.rows), given.renamed == "true", given.seed))
-    except HybridError as error:
-        parser.error(str(error))
-    write_lines(Path(given.output), table)
+    table = list(rows(stories(given.rows), given.renamed == "true", given.seed))
+    write_lines(given.output, table)
     print(f"{given.output}: {len(table):,} stories; train with --task.labels_column labels --task.duplicates drop")
 
 
 if __name__ == "__main__":
-    main()
+    program.run(main)

@@ -14,7 +14,6 @@ import argparse
 import json
 import os
 import signal
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -29,12 +28,14 @@ from hybrid.block import MLPBlock
 from hybrid.checkpoint import write_text
 from hybrid.cores import TRM
 from hybrid.device import usual_device
+from hybrid.eval import program
 from hybrid.eval.benchmark import device_name
 from hybrid.eval.speed import Setting, measure
 from hybrid.eval.study import Cell, run
 from hybrid.eval.tasks.sudoku import Sudoku
 from hybrid.halting import Learned
 from hybrid.losses import Stablemax
+from hybrid.paths import from_home
 from hybrid.reasoner import ReasonerConfig
 from hybrid.train.config import TrainConfig
 from hybrid.train.optimizer import AdamAtan2, Muon
@@ -108,7 +109,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Climb; return 0 when every rung is done, 3 when the time was over before."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--until", type=float, required=True, help="seconds from now")
-    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--output", type=from_home, required=True)
     parser.add_argument("--sudoku", help="a file of 9x9 puzzles, with the columns question and answer")
     parser.add_argument("--seconds", type=float, default=600.0, help="of training, for each rung that trains")
     parser.add_argument("--rungs", nargs="+", choices=["speed", "sudoku", "sudoku_1000", "preset"], help="only these")
@@ -141,4 +142,4 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program.run(main)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from hybrid.backbone import Backbone, BackboneConfig
 from hybrid.device import usual_device
+from hybrid.eval import program
 from hybrid.eval.baselines import METHODS, Budget
 from hybrid.eval.benchmark import measure
 from hybrid.eval.comparison import task_name
@@ -24,6 +25,7 @@ from hybrid.eval.suite_folder import read_about
 from hybrid.eval.suites import suite
 from hybrid.eval.tasks import TASKS
 from hybrid.eval.tasks.task import Wording
+from hybrid.paths import from_home
 from hybrid.train.run_folder import RunFolder
 
 HEADS = ("hybrid", "embedding layer only", "random-weight LLM", "no LLM")
@@ -74,7 +76,7 @@ def table(found: Sequence[Record]) -> str:
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure, write wordings.json into the suite's folder and print the table; or print that of a file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="output folder of `hybrid bench --suite`, or a wordings.json of it")
+    parser.add_argument("folder", type=from_home, help="output folder of `hybrid bench --suite`, or a wordings.json of it")
     parser.add_argument("--suite", default="standard", help="name of the suite")
     parser.add_argument("--only", default="", help="part of a cell's name: take the cells that have it")
     parser.add_argument("--backbone", default=BackboneConfig().name, help="the language model that the suite ran with")
@@ -98,4 +100,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    program.run(main)

@@ -11,8 +11,9 @@ import pytest
 import torch
 
 import hybrid
-from hybrid.cli import console, main
-from hybrid.cli.console import json_line
+from hybrid import console
+from hybrid.cli import main
+from hybrid.console import json_line
 from hybrid.eval.tasks import Sort
 
 TASK = Sort(Sort.Config(length=3))

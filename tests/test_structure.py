@@ -22,7 +22,7 @@ PACKAGES = {
 LAYERS = [
     # The foundation: knows no adapter and no model.
     "hybrid.errors",
-    "hybrid.problem hybrid.paths hybrid.rows hybrid.fingerprint hybrid.product hybrid.device hybrid.solution",
+    "hybrid.problem hybrid.paths hybrid.console hybrid.rows hybrid.fingerprint hybrid.product hybrid.device hybrid.solution",
     "hybrid.symmetry hybrid.placing",
     "hybrid.taps hybrid.offsets hybrid.words hybrid.prefix hybrid.sight hybrid.quantization hybrid.workspace hybrid.reader",
     "hybrid.recursion hybrid.scalars hybrid.kinds hybrid.default_backbone hybrid.loading hybrid.checkpoint",
@@ -73,6 +73,7 @@ COVERED = {
     "hybrid/writing.py": "test_soft_prompt.py",
     "adapters/__init__.py": "test_structure.py",
     "adapters/learned.py": "test_latent_thoughts.py",
+    "hybrid/console.py": "test_cli_files.py",
     "hybrid/paths.py": "test_flags.py",
     "hybrid/placing.py": "test_offsets.py",
     "hybrid/reader.py": "test_codes.py",

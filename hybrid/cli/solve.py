@@ -9,7 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from hybrid.cli.asking import Asked, Asking, check_all
-from hybrid.cli.console import json_line
+from hybrid.console import json_line
 from hybrid.errors import InputError
 from hybrid.kinds import require
 from hybrid.problem import Problem
