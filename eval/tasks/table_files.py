@@ -22,11 +22,13 @@ def opened(file: str) -> Any:
     from fsspec.compression import compr
     from fsspec.utils import infer_compression
 
-    packed = infer_compression(file)
-    if packed not in compr:
-        raise InputError(f"{file} is packed by {packed}, which needs a package: pip install zstandard, or unpack it")
-    place = from_home(file)
-    if "://" in file and not place.exists():
+    packed, place = infer_compression(file), from_home(file)
+    away = "://" in file and not place.exists()
+    if file.lower().endswith(".zst"):  # fsspec knows these with a further package alone.
+        import pyarrow
+
+        return io.BufferedReader(pyarrow.CompressedInputStream(fsspec.open(file, "rb").open() if away else place.open("rb"), "zstd"))
+    if away:
         return fsspec.open(file, "rb", compression=packed).open()
     handle = place.open("rb")
     return compr[packed](handle, mode="rb") if packed else handle
@@ -35,7 +37,10 @@ def opened(file: str) -> Any:
 def lines(file: str) -> Iterator[str]:
     """Yield lines with their ends; a byte that is no UTF-8 becomes U+FFFD, so that its row can be named."""
     with opened(file) as handle:
-        yield from io.TextIOWrapper(handle, encoding="utf-8-sig", errors="replace")
+        for number, line in enumerate(io.TextIOWrapper(handle, encoding="utf-8-sig", errors="replace")):
+            if number == 0 and (line.startswith("\ufffd\ufffd") or "\x00" in line):
+                raise InputError(f"{file} is no UTF-8 text, maybe UTF-16 or packed; save it as UTF-8, or unpack it")
+            yield line
 
 
 @contextmanager

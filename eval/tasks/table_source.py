@@ -12,7 +12,7 @@ import csv
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
@@ -157,7 +157,7 @@ def _json(source: str, columns: Sequence[str], optional: Sequence[str]) -> Itera
     number = 0
     for file in files(source):
         named = "" if file == source else f"{Path(file).name} "
-        rows = _array(file, columns) if kind_of(file) == ".json" else None
+        rows = _array(file, columns) if kind_of(file) == ".json" else _array_of_lines(file)
         for values in rows or ():
             number += 1
             yield _json_record(number, named.strip(), values, columns)
@@ -165,7 +165,7 @@ def _json(source: str, columns: Sequence[str], optional: Sequence[str]) -> Itera
             if text.strip():
                 number += 1
                 try:
-                    yield _json_record(number, f"{named}line {line}", json.loads(text), columns)
+                    yield _json_record(number, f"{named}line {line}", parsed(text), columns)
                 except (ValueError, RecursionError) as error:
                     yield Record(number, f"{named}line {line}", fault=f"is no JSON ({str(error)[:80]}); give one object a line")
 
@@ -176,7 +176,7 @@ def _array(file: str, columns: Sequence[str]) -> list[Any] | None:
     if len(some) == 2 and some[0][0] == "{" and some[0][-1] == "}":
         return None
     try:
-        value = json.loads("".join(lines(file)))
+        value = parsed("".join(lines(file)))
     except (ValueError, RecursionError) as error:
         raise InputError(f"{file} is no JSON ({str(error)[:80]}); mend it, or give one object a line") from None
     if isinstance(value, dict) and not all(column in value for column in columns):
@@ -185,6 +185,31 @@ def _array(file: str, columns: Sequence[str]) -> list[Any] | None:
             raise InputError(f"{file} holds several tables: {', '.join(arrays)}; write one to a file of its own")
         value = value[arrays[0]] if arrays else value
     return value if isinstance(value, list) else None
+
+
+def _array_of_lines(file: str) -> list[Any] | None:
+    """Return the rows of a file that is called one of lines and is one array; None where it holds one object a line."""
+    first = next((text.strip() for text in lines(file) if text.strip()), "")
+    if first == "{":
+        raise InputError(f"{file} spreads an object over several lines; give one object a line (jq -c . FILE), or one array")
+    if first.startswith("["):
+        with suppress(ValueError, RecursionError):
+            value = parsed("".join(lines(file)))
+            return value if isinstance(value, list) and all(isinstance(row, dict) for row in value) else None
+    return None
+
+
+def parsed(text: str) -> Any:
+    """Return a value of JSON; raise ValueError where it is none, or an object has a name twice."""
+    return json.loads(text, object_pairs_hook=_each_once)
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f'"{next(name for name in names if names.count(name) > 1)}" stands twice')
+    return found
 
 
 def _json_record(number: int, line: str, values: Any, columns: Sequence[str]) -> Record:
