@@ -42,7 +42,7 @@ class Reliability:
         right_after_retries: share right when these were thought about again.
     """
 
-    model: str = field(metadata=A_PATH)
+    model: str
     task: str
     device: str
     n: int

@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from hybrid import scalars
 from hybrid.errors import ConfigError, InputError
-from hybrid.kinds import Kinds, from_dict
+from hybrid.kinds import Kinds, from_dict, require
 from hybrid.paths import from_home
 
 
@@ -214,12 +214,18 @@ def _without_unchosen(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _from_home(command: type[Any], values: dict[str, Any]) -> dict[str, Any]:
-    """Write the home folder for a `~` in front of a path: no shell does it behind an equals sign, nor in a YAML file."""
+    """Write the home folder for a `~` in front of a path: no shell does it behind an equals sign, nor in a YAML file.
+
+    Raises:
+        ConfigError: a path is empty, as that of a variable which is not set; it would stand for this folder.
+    """
     hints, found = typing.get_type_hints(command), dict(values)
     for field in dataclasses.fields(command):
         value, kinds = values.get(field.name), field.metadata.get("kinds")
-        if field.metadata.get("path") and value is not None:
-            found[field.name] = [str(from_home(each)) for each in value] if isinstance(value, list) else str(from_home(value))
+        if field.metadata.get("path") and value is not None and value != default_of(field):
+            places = value if isinstance(value, list) else [value]
+            require("" not in places, f"{field.name} is empty; give a path")
+            found[field.name] = [str(from_home(each)) for each in places] if places is value else str(from_home(value))
         elif isinstance(value, dict) and (kinds is not None or dataclasses.is_dataclass(hints[field.name])):
             below = hints[field.name] if kinds is None else kinds[value["kind"]].Config
             found[field.name] = _from_home(below, value)

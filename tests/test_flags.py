@@ -270,6 +270,13 @@ def test_a_name_that_begins_with_a_tilde_is_a_name_where_it_is_there_or_no_ones_
     assert (found.start, found.output) == ("~/x", "~nobody at all/x")
 
 
+@pytest.mark.parametrize("words", [["s", "--output="], ["s", "--output", ""], [""], ["s", "--model", "a", "--model="]])
+def test_an_empty_path_is_refused_as_it_would_be_this_folder(words):
+    with pytest.raises(ConfigError, match="is empty; give a path"):
+        parse(Journey, words, "hybrid go")
+    assert parse(Journey, ["s", "--table.train="], "hybrid go").table.train == ""  # As it is where nothing is said.
+
+
 def test_every_path_of_every_command_is_marked_as_one():
     from hybrid.cli import COMMANDS
 

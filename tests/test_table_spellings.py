@@ -153,7 +153,7 @@ def test_an_object_over_several_lines_is_refused_in_one_line(tmp_path):
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.json"])
 def test_a_name_that_stands_twice_in_an_object_is_a_fault_as_a_column_that_does_is(tmp_path, name):
-    rows = "".join('{"prompt": "a", "answer": "1", "prompt": "%d"}\n' % place for place in range(3))
+    rows = "".join(f'{{"prompt": "a", "answer": "1", "prompt": "{place}"}}\n' for place in range(3))
     (tmp_path / name).write_text(rows)
     with pytest.raises(DataError, match='row 1 .*"prompt" stands twice'):
         Table(Table.Config(str(tmp_path / name))).problems("train")

@@ -27,7 +27,8 @@ def opened(file: str) -> Any:
     if file.lower().endswith(".zst"):  # fsspec knows these with a further package alone.
         import pyarrow
 
-        return io.BufferedReader(pyarrow.CompressedInputStream(fsspec.open(file, "rb").open() if away else place.open("rb"), "zstd"))
+        stream = fsspec.open(file, "rb").open() if away else place.open("rb")
+        return io.BufferedReader(pyarrow.CompressedInputStream(stream, "zstd"))
     if away:
         return fsspec.open(file, "rb", compression=packed).open()
     handle = place.open("rb")
