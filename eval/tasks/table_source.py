@@ -23,7 +23,7 @@ from hybrid.eval.tasks.table_files import files, lines, opened, reason
 from hybrid.paths import from_home
 
 HUB = "hub:"
-_PACKED = (".gz", ".xz", ".bz2", ".zst")
+PACKED = (".gz", ".xz", ".bz2", ".zst")
 _ROWS_AT_ONCE = 1000
 _PAGE_BYTES = 1 << 20
 
@@ -80,13 +80,13 @@ def records(source: str, columns: Sequence[str], optional: Sequence[str] = ()) -
 
 def kind_of(source: str) -> str:
     """Return the suffix that says what a file holds, in small letters: `.csv` for `A.CSV.gz`."""
-    suffixes = [suffix.lower() for suffix in Path(source).suffixes if suffix.lower() not in _PACKED]
+    suffixes = [suffix.lower() for suffix in Path(source).suffixes if suffix.lower() not in PACKED]
     return suffixes[-1] if suffixes else ""
 
 
 def is_table(source: str) -> bool:
     """Say whether `records` reads what has this name."""
-    return source.startswith(HUB) or kind_of(source) in _READERS
+    return source.startswith(HUB) or kind_of(source) in _READERS or from_home(source).is_dir()
 
 
 def _open(source: str, columns: Sequence[str], optional: Sequence[str]) -> Iterator[Record]:
