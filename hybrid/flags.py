@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import difflib
 import json
 import re
 import sys
 import typing
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from hybrid import scalars
 from hybrid.errors import ConfigError, InputError
+from hybrid.flag_errors import told
 from hybrid.kinds import Kinds, from_dict, require
 from hybrid.paths import from_home
 
@@ -46,16 +46,15 @@ def parse(command: type[Any], argv: Sequence[str], program: str) -> Any:
     _choose_kinds(command, "", argv, given)
     parser = jsonargparse.ArgumentParser(prog=program, description=command.__doc__, exit_on_error=False, allow_abbrev=False)
     leaves = _add_fields(parser, command, "", given)
-    argv, known = _as_asked(argv, leaves), [*leaves, *repeated, *_families(command, ""), "config"]
+    argv = _as_asked(argv, leaves)
     parser.add_argument("--config", metavar="FILE", help="YAML file with the same fields; flags go before it")
     try:
         parser.set_defaults(vars(parser.parse_object(given).as_flat()))
         values = parser.parse_args(argv).as_dict()
     except (jsonargparse.ArgumentError, TypeError, ValueError) as error:
-        quote = "; quote what is meant as text" if "<class 'str'>" in str(error) else ""
-        raise ConfigError(
-            f"{' '.join(str(error).split())}{quote}{_hints(command, known, str(error))}; see `{program} --help`"
-        ) from None
+        families = {name: kinds for name, (kinds, _) in _families(command, "").items()}
+        said = told(" ".join(str(error).split()), leaves, families, [*repeated, "config"])
+        raise ConfigError(f"{said}; see `{program} --help`") from None
     values.pop("config", None)
     values |= {name: value for name, value in repeated.items() if values.get(name) is None}
     values = _from_home(command, _without_unchosen(values))
@@ -67,7 +66,7 @@ def parse(command: type[Any], argv: Sequence[str], program: str) -> Any:
         ):
             dashes = "" if field.metadata.get("positional") else "--"
             raise ConfigError(f"{dashes}{field.name} is missing; see `{program} --help`")
-    built = from_dict(command, values, program.split()[-1])
+    built = from_dict(command, values, "")
     if hasattr(command, "named"):
         object.__setattr__(built, "named", frozenset(named))
     return built
@@ -99,7 +98,8 @@ def read_yaml(file: Path) -> dict[str, Any]:
 
     try:
         data = scalars.load(from_home(file).read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        json.dumps(data, default=str, skipkeys=True)  # Raises where a value holds itself.
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise InputError(f"cannot read {file} as YAML: {' '.join(str(error).split())}") from None
     if not isinstance(data, dict):
         raise InputError(f"{file} holds no mapping of fields; see `hybrid train --help` for the names")
@@ -111,7 +111,7 @@ def _unfolded(command: type[Any], data: Mapping[str, Any], prefix: str = "") -> 
     found: dict[str, Any] = {}
     families = {field.name for field in dataclasses.fields(command) if "kinds" in field.metadata}
     for name, value in data.items():
-        first, _, rest = str(name).partition(".")
+        first, _, rest = re.sub(r"(?<=\w)-(?=\w)", "_", str(name)).partition(".")
         whole = {"kind": value} if first in families and not rest and isinstance(value, str) else value
         found[first] = _merged(found.get(first), {rest: value} if rest else whole, f"{prefix}{name}")
     hints = typing.get_type_hints(command)
@@ -162,6 +162,8 @@ def _choose_kinds(command: type[Any], prefix: str, argv: Sequence[str], given: d
     """Write the kind of every family into `given`: from the flags, else from the YAML file, else the default."""
     for name, (kinds, default) in _families(command, prefix).items():
         kind = _flag_value(argv, f"--{name}.kind")
+        if kind is not None:
+            kinds[kind]  # Raises for an unknown name, also where it is empty.
         *parents, last = name.split(".")
         place: Any = given
         for parent in parents:
@@ -178,33 +180,8 @@ def _choose_kinds(command: type[Any], prefix: str, argv: Sequence[str], given: d
         if entry["kind"]:
             kinds[entry["kind"]]  # Raises for an unknown name.
             place[last] = entry
-
-
-def _hints(command: type[Any], known: Collection[str], error: str) -> str:
-    """Say what each unknown flag, or the unknown field of a file, may stand for."""
-    flags = re.findall(r"(?<!\S)--([\w.]+)", error.partition("nrecognized arguments: ")[2])
-    fields = re.findall(r"(?:Key|Option) '([\w.]+)' is not (?:expected|accepted)", error)
-    told = [*(_hint(command, known, each, "--") for each in flags), *(_hint(command, known, each, "") for each in fields)]
-    return "".join(dict.fromkeys(told))
-
-
-def _hint(command: type[Any], known: Collection[str], name: str, dashes: str) -> str:
-    """Say what an unknown name may stand for: the end of a known one, a field of a kind that is not chosen, a slip."""
-    whole = [f"{dashes}{each}" for each in known if each.endswith(f".{name}")]
-    if whole:
-        return f"; the whole name of {dashes}{name} is {' or '.join(whole)}"
-    for family, (kinds, _) in _families(command, "").items():
-        having: dict[str, list[str]] = {}
-        for kind in kinds:
-            for each in (f"{family}.{field.name}" for field in dataclasses.fields(kinds[kind].Config)):
-                if f".{each}".endswith(f".{name}"):
-                    having.setdefault(each, []).append(kind)
-        for each, chosen in having.items():
-            also = "" if each == name else f", and {dashes}{each}"
-            field = each.rpartition(".")[2]
-            return f"; {field} is a field of the {family} {', '.join(chosen)}: give {dashes}{family} {chosen[0]} too{also}"
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
-    return f"; did you mean {dashes}{near[0]}?" if near else ""
+        else:
+            place.pop(last, None)  # None, as where nothing is said.
 
 
 def _without_unchosen(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -137,6 +137,50 @@ def test_the_commands_of_a_stranger_are_told_the_whole_names():
         assert f"is {whole}" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--pen.width", "thick"), "pen.width is thick; give a whole number; see"),
+        (("--mode", "quick"), "mode is quick; give one of: fast, slow; see"),
+        (("--limit", "x"), "limit is x; give a number, or null for none; see"),
+        (("--layers", "x"), r"layers is \['x'\]; give a list, each a whole number, or null for none; see"),
+        (("--pen.width", ""), "pen.width is empty; give a whole number; see"),
+        (("--shape=",), 'shape "" is unknown; choose one of: circle, square'),
+    ],
+)
+def test_a_value_of_another_type_is_told_which_values_the_field_takes(words, message):
+    with pytest.raises(ConfigError, match=message):
+        draw(*words)
+
+
+def test_a_file_is_read_as_flags_are_also_where_it_says_none_or_writes_dashes(tmp_path):
+    file = tmp_path / "draw.yaml"
+    for text in ("extra: null", "extra: ", "extra: {}"):
+        file.write_text(text)
+        assert draw("--config", str(file)) == Draw("x")
+
+    @dataclass(frozen=True)
+    class Paint:
+        num_coats: int = 1
+        pen: Pen = field(default_factory=Pen)
+
+    file.write_text("num-coats: 2\npen: {width: 3}\n")
+    assert parse(Paint, ["--config", str(file)], "paint") == Paint(2, Pen(3))
+
+
+@pytest.mark.parametrize("text", ["a: &a [*a]", "a: &a {b: *a}", "a: " + "[" * 9999], ids=["list", "mapping", "deep"])
+def test_a_file_that_holds_itself_is_refused(tmp_path, text):
+    (tmp_path / "draw.yaml").write_text(text)
+    with pytest.raises(InputError, match="as YAML"):
+        draw("--config", str(tmp_path / "draw.yaml"))
+
+
+def test_a_field_at_the_top_is_called_by_its_name_alone(tmp_path):
+    (tmp_path / "draw.yaml").write_text("loud: maybe")
+    with pytest.raises(ConfigError, match=r"^loud is 'maybe'; it must be of type bool"):
+        draw("--config", str(tmp_path / "draw.yaml"))
+
+
 def test_a_missing_field_is_named():
     with pytest.raises(ConfigError, match="--output is missing; see `hybrid draw --help`"):
         parse(Draw, [], "hybrid draw")
