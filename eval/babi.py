@@ -18,9 +18,8 @@ from hybrid.checkpoint import write_lines
 from hybrid.errors import Faults, InputError
 from hybrid.eval import program
 from hybrid.eval.tasks.table_files import files, lines, readable
-from hybrid.paths import from_home
 
-LINE = re.compile(r"(\d+) ([^\t]+?)\s*(?:\t([^\t]+)\t([\d ]*))?\s*")
+LINE = re.compile(r"(\d+) ([^\t]+?)\s*(?:\t([^\t]*[^\s][^\t]*)\t([\d ]*))?\s*")
 """A number, and a fact; or a question with its answer and the numbers of its supporting facts."""
 
 Row = dict[str, Any]
@@ -46,7 +45,7 @@ def rows(source: str) -> Iterator[Row]:
 def _questions(file: str, faults: Faults) -> Iterator[Row]:
     facts: dict[str, str] = {}
     for place, line in enumerate(lines(file), 1):
-        found = LINE.fullmatch(line)
+        found = None if "\ufffd" in line else LINE.fullmatch(line)  # What was no UTF-8.
         if found is None:
             if line.strip():
                 faults.add(f"{file} line {place}: {line.strip()[:40]!r} is no line of bAbI; give an official file")
@@ -73,7 +72,7 @@ def main() -> None:
     """Write a table."""
     parser = argparse.ArgumentParser(description="Write bAbI's official files as a table of prompts and answers.")
     parser.add_argument("--rows", required=True, help="official files (.txt; `*` for several)")
-    parser.add_argument("--output", required=True, type=from_home, help="table to write (.jsonl)")
+    parser.add_argument("--output", required=True, type=program.path, help="table to write (.jsonl)")
     given = parser.parse_args()
     table = list(rows(given.rows))
     if not table:

@@ -113,7 +113,6 @@ class TaskFileCommand:
         lines = [f"{key}: !function hybrid.eval.harness_tasks.{function.__name__}" for key, function in ours.items()]
         text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True) + "\n".join(lines) + "\n"
         path = Path(self.output) / f"{name}.yaml"
-        path.parent.mkdir(parents=True, exist_ok=True)
         checkpoint.write_text(path, text)
         return path
 

@@ -35,7 +35,6 @@ from hybrid.eval.study import Cell, run
 from hybrid.eval.tasks.sudoku import Sudoku
 from hybrid.halting import Learned
 from hybrid.losses import Stablemax
-from hybrid.paths import from_home
 from hybrid.reasoner import ReasonerConfig
 from hybrid.train.config import TrainConfig
 from hybrid.train.optimizer import AdamAtan2, Muon
@@ -108,10 +107,10 @@ def cells(sudoku: str, seconds: float, small: bool) -> list[Cell]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Climb; return 0 when every rung is done, 3 when the time was over before."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--until", type=float, required=True, help="seconds from now")
-    parser.add_argument("--output", type=from_home, required=True)
+    parser.add_argument("--until", type=program.seconds, required=True, help="seconds from now")
+    parser.add_argument("--output", type=program.path, required=True)
     parser.add_argument("--sudoku", help="a file of 9x9 puzzles, with the columns question and answer")
-    parser.add_argument("--seconds", type=float, default=600.0, help="of training, for each rung that trains")
+    parser.add_argument("--seconds", type=program.seconds, default=600.0, help="of training, for each rung that trains")
     parser.add_argument("--rungs", nargs="+", choices=["speed", "sudoku", "sudoku_1000", "preset"], help="only these")
     parser.add_argument("--small", action="store_true", help="at the size of a test")
     options = parser.parse_args(argv)
@@ -119,7 +118,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGALRM, _interrupt)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.setitimer(signal.ITIMER_REAL, options.until)
-    options.output.mkdir(parents=True, exist_ok=True)
     try:
         if "speed" in rungs:
             speed(options.output, options.small)

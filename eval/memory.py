@@ -38,7 +38,6 @@ from hybrid.gradients import GRADIENTS
 from hybrid.head import Head
 from hybrid.layout import LayoutConfig
 from hybrid.losses import LOSSES, Softmax
-from hybrid.paths import from_home
 from hybrid.problem import Problem
 from hybrid.reasoner import ReasonerConfig
 from hybrid.train import TrainConfig, train
@@ -162,7 +161,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--schemes", nargs="+", default=list(SCHEMES), choices=SCHEMES)
     parser.add_argument("--batch", type=program.positive, default=8)
     parser.add_argument("--width", type=program.positive, default=128)
-    parser.add_argument("--plot", type=from_home, help="SVG file to draw")
+    parser.add_argument("--plot", type=program.path, help="SVG file to draw")
     parser.add_argument("--joint", type=program.positive, nargs="+", help="N of joint training, measured instead")
     parser.add_argument("--words", type=program.positive, nargs="+", help="words of a prompt in plain language, measured instead")
     options = parser.parse_args(argv)

@@ -19,7 +19,6 @@ from hybrid.eval import program
 from hybrid.eval.voice import likelihoods, running
 from hybrid.flags import read_text
 from hybrid.model import HybridModel
-from hybrid.paths import from_home
 
 DRAWS = 2000
 
@@ -69,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Print the losses."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True, help="folder of a head with the decoder soft_prompt")
-    parser.add_argument("--texts", required=True, type=from_home, help="text file, its texts parted by blank lines")
+    parser.add_argument("--texts", required=True, type=program.path, help="text file, its texts parted by blank lines")
     parser.add_argument("--count", type=program.positive, default=200, help="texts that are taken, from the beginning")
     given = parser.parse_args(argv)
     texts = [text for text in read_text(str(given.texts)).split("\n\n") if text.strip()][: given.count]

@@ -1,4 +1,4 @@
-"""What the programs of this folder share, `python -m hybrid.eval.NAME`: how they end, and how they read a count.
+"""What the programs of this folder share, `python -m hybrid.eval.NAME`: how they end, and how they read their flags.
 
 Holds no program. A user's mistake is one line on standard error and exit code 2, as of the command `hybrid`.
 """
@@ -6,11 +6,14 @@ Holds no program. A user's mistake is one line on standard error and exit code 2
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NoReturn
 
 from hybrid.console import ending
+from hybrid.paths import from_home
 
 
 def run(main: Callable[[], Any]) -> NoReturn:
@@ -32,3 +35,21 @@ def positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"is {text}; give a whole number of at least 1")
     return number
+
+
+def seconds(text: str) -> float:
+    """Read a positive number of seconds from a flag."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"is {text}; give a positive number of seconds")
+    return number
+
+
+def path(text: str) -> Path:
+    """Read the path of a file or folder from a flag: a `~` in front is the home folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("is empty; give a path")
+    return from_home(text)

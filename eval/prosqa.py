@@ -18,7 +18,6 @@ from hybrid.eval import program
 from hybrid.eval.tasks.graph import way
 from hybrid.eval.tasks.logic import Logic, read_families
 from hybrid.eval.tasks.logic_maker import Family, draw_family
-from hybrid.paths import from_home
 
 TASK = Logic(Logic.Config())
 WORDING = Logic.wordings["train"][0]  # "Every {} is a {}." is the official one.
@@ -85,11 +84,11 @@ def _row(family: Family) -> Row:
 def main() -> None:
     """Write a table of problems."""
     parser = argparse.ArgumentParser(description="Draw ProsQA problems with the names of an official file.")
-    parser.add_argument("--names", required=True, type=from_home, help="an official file (.json or .jsonl)")
+    parser.add_argument("--names", required=True, type=program.path, help="an official file (.json or .jsonl)")
     parser.add_argument("--rows", type=program.positive, default=18000, help="problems to draw")
     parser.add_argument("--seed", type=int, default=0, help="of the draws")
-    parser.add_argument("--output", required=True, type=from_home, help="table to write (.jsonl)")
-    parser.add_argument("--own", type=from_home, help="table to write with the problems of the official file itself (.jsonl)")
+    parser.add_argument("--output", required=True, type=program.path, help="table to write (.jsonl)")
+    parser.add_argument("--own", type=program.path, help="table to write with the problems of the official file itself (.jsonl)")
     given = parser.parse_args()
     names = str(given.names)
     drawn = list(rows(names, given.rows, given.seed))

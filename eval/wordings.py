@@ -25,7 +25,6 @@ from hybrid.eval.suite_folder import read_about
 from hybrid.eval.suites import suite
 from hybrid.eval.tasks import TASKS
 from hybrid.eval.tasks.task import Wording
-from hybrid.paths import from_home
 from hybrid.train.run_folder import RunFolder
 
 HEADS = ("hybrid", "embedding layer only", "random-weight LLM", "no LLM")
@@ -76,7 +75,7 @@ def table(found: Sequence[Record]) -> str:
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure, write wordings.json into the suite's folder and print the table; or print that of a file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=from_home, help="output folder of `hybrid bench --suite`, or a wordings.json of it")
+    parser.add_argument("folder", type=program.path, help="output folder of `hybrid bench --suite`, or a wordings.json of it")
     parser.add_argument("--suite", default="standard", help="name of the suite")
     parser.add_argument("--only", default="", help="part of a cell's name: take the cells that have it")
     parser.add_argument("--backbone", default=BackboneConfig().name, help="the language model that the suite ran with")

