@@ -120,12 +120,8 @@ def settings(config: Any, adapted: Any = None) -> str:
     if adapted is not None:
         layers = [each for each in adapted.modules() if getattr(each, "disable_adapters", None) is False]
         fields["active_adapters"] = sorted({name for each in layers for name in each.active_adapters})
-        scaled = [
-            each.scaling.get(name)
-            for each in layers
-            if isinstance(getattr(each, "scaling", None), dict)
-            for name in each.active_adapters
-        ]
+        strengths = [(each.scaling, each.active_adapters) for each in layers if isinstance(getattr(each, "scaling", None), dict)]
+        scaled = [strength.get(name) for strength, active in strengths for name in active]
         fields["adapter_scaling"] = hashlib.sha256(repr(scaled).encode()).hexdigest()[:12]
     return json.dumps(
         {name: value for name, value in fields.items() if name not in UNRELATED and not name.startswith("_")}, sort_keys=True

@@ -56,6 +56,8 @@ def in_words(hint: Any) -> str:
 
 def _hint(name: str, dashes: str, known: Collection[str], families: Mapping[str, Any]) -> str:
     """Say what an unknown name may stand for: the end of a known one, a field of a kind that is not chosen, a slip."""
+    if name in known:
+        return f"; {name} stands without a name: give its value alone"
     whole = [f"{dashes}{each}" for each in known if each.endswith(f".{name}")]
     if whole:
         return f"; the whole name of {dashes}{name} is {' or '.join(whole)}"

@@ -112,6 +112,7 @@ def test_wrong_flags_are_refused_in_one_line(words, message):
         (("--shape.side=3", "--width", "3"), ["side is a field of the shape square: give --shape square too", "--pen.width"]),
         (("--side", "3"), ["side is a field of the shape square: give --shape square too, and --shape.side"]),
         (("--outptu", "3"), ["did you mean --output?"]),
+        (("--what", "3"), ["what stands without a name: give its value alone"]),
         (("--pen.widht", "3"), ["did you mean --pen.width?"]),
     ],
 )

@@ -172,3 +172,11 @@ def test_a_list_without_steps_is_called_empty(tmp_path):
     rows = [row | {"steps": []} for row in ROWS]
     with pytest.raises(DataError, match='"steps" is empty; write the steps, or drop the row'):
         Table(Table.Config(write(tmp_path / "a.jsonl", rows), trace_column="steps")).problems("train")
+
+
+def test_a_json_file_that_is_one_object_over_several_lines_is_one_row(tmp_path):
+    (tmp_path / "a.json").write_text(json.dumps(ROWS[0], indent=1))
+    assert read(tmp_path / "a.json") == ROWS[:1]
+    (tmp_path / "a.json").write_text(json.dumps({"size": 3, "names": ["a", "b"]}, indent=1))
+    (record,) = records(str(tmp_path / "a.json"), ("prompt",))
+    assert record.fault == 'has no "prompt"; it has: size, names'

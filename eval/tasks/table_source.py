@@ -184,7 +184,7 @@ def _array(file: str, columns: Sequence[str]) -> list[Any] | None:
         if len(arrays) > 1:
             raise InputError(f"{file} holds several tables: {', '.join(arrays)}; write one to a file of its own")
         value = value[arrays[0]] if arrays else value
-    return value if isinstance(value, list) else None
+    return value if isinstance(value, list) else [value] if len(some) == 2 else None
 
 
 def _array_of_lines(file: str) -> list[Any] | None:
