@@ -73,7 +73,7 @@ WRITES = ("--output", "out.jsonl")
         ("other_texts", ("--model", "none", "--texts", "latin.txt"), "is not UTF-8"),
         ("other_texts", ("--model", "none", "--texts", "story.txt", "--count", "0"), "--count: is 0"),
         ("memory", ("--cycles", "0"), "--cycles: is 0"),
-        ("writing_cost", ("--backbone", "./none", "--tokens", "3"), "./none"),
+        ("writing_cost", ("--backbone", "./none", "--tokens", "3"), "/none is not there"),
         ("writing_cost", ("--tokens", "0"), "--tokens: is 0"),
         ("writing_cost", (), "give --steps, --tokens or both"),
         ("harness_tasks", ("--task", "sort", "--output", "story.txt/x"), "cannot write story.txt/x"),
