@@ -4,8 +4,8 @@
 
 Rungs: `speed`, a table of training steps at the papers' sizes; `sudoku`, every row of a file of 9x9 puzzles beside no language
 model, in disguises drawn from the puzzle's symmetries; `sudoku_1000`, a thousand of its rows; `preset`, the same with the
-recipe of the TRM paper. A rung that is done is skipped; one that is cut off by `--until` goes on at the next call, to the
-same bits. Leaves results.json, speed.json and the heads in DIR. `--small` is the same at the size of a test.
+recipe of the TRM paper (train/presets.py). A rung that is done is skipped; one that is cut off by `--until` goes on at the
+next call, to the same bits. Leaves results.json, speed.json and the heads in DIR. `--small` is the same at the size of a test.
 """
 
 from __future__ import annotations
@@ -22,22 +22,15 @@ from typing import Any
 
 import torch
 
-from hybrid.adapters import Structured
-from hybrid.backbone import BackboneConfig
-from hybrid.block import MLPBlock
 from hybrid.checkpoint import write_text
-from hybrid.cores import TRM
 from hybrid.device import usual_device
 from hybrid.eval import program
 from hybrid.eval.benchmark import device_name
 from hybrid.eval.speed import Setting, measure
 from hybrid.eval.study import Cell, run
 from hybrid.eval.tasks.sudoku import Sudoku
-from hybrid.halting import Learned
-from hybrid.losses import Stablemax
-from hybrid.reasoner import ReasonerConfig
-from hybrid.train.config import TrainConfig
-from hybrid.train.optimizer import AdamAtan2, Muon
+from hybrid.grid_block import GridBlock
+from hybrid.train.presets import GRID, TRM_SUDOKU
 
 DIGITS = tuple("0123456789")
 
@@ -60,46 +53,39 @@ def speed(output: Path, small: bool) -> None:
 def cells(sudoku: str, seconds: float, small: bool) -> list[Cell]:
     """Return the rungs that train, in order, each for so many seconds."""
     gpu = usual_device().type == "cuda"
+    block = GridBlock.Config(row_length=9, box_height=3, box_width=3, box_heads=1)
+    schedule = replace(
+        GRID.train,
+        num_steps=12 if small else 1_000_000,
+        max_seconds=None if small else seconds,
+        batch_size=8 if small else 768,
+        eval_every_steps=6 if small else 1000,
+        save_every_seconds=60,
+        compile=gpu,
+        mixed_precision="bf16" if gpu else "no",
+    )
     quick = Cell(
         "ours, all rows",
         Sudoku.Config(size=9, file=sudoku, worked=False),
-        ReasonerConfig(
-            width=32 if small else 512,
-            num_cycles=3,
-            num_supervision_steps=16,
-            core=TRM.Config(num_latent_steps=2),
-            block=MLPBlock.Config(num_positions=81),
-            halting=Learned.Config(exploration=0.1),
-        ),
-        TrainConfig(
-            num_steps=12 if small else 1_000_000,
-            max_seconds=None if small else seconds,
-            batch_size=8 if small else 768,
-            optimizer=Muon.Config(weight_decay=0.1, warmup_steps=200, learning_rate=1e-3),
-            ema_decay=0.999,
-            eval_every_steps=6 if small else 1000,
-            save_every_seconds=60,
-            symmetries=True,
-            compile=gpu,
-            mixed_precision="bf16" if gpu else "no",
-        ),
-        BackboneConfig("none"),
+        replace(GRID.reasoner, width=32 if small else 512, num_cycles=3, block=block),
+        schedule,
+        GRID.backbone,
         num_train=12 if small else 70_000,
         num_dev=2 if small else 500,
         num_test=4 if small else 1000,
         num_steps=16 if small else 64,
-        encoder=Structured.Config(DIGITS),
+        encoder=replace(GRID.encoder, vocabulary=DIGITS),
     )
-    paper = AdamAtan2.Config(learning_rate=1e-4, weight_decay=1.0, warmup_steps=2000, schedule="constant")
     return [
         quick,
         replace(quick, variant="ours, 1,000 rows", num_train=10 if small else 1000),
         replace(
             quick,
             variant="the TRM paper's recipe, 1,000 rows",
-            reasoner=replace(quick.reasoner, core=TRM.Config(num_latent_steps=6), block=MLPBlock.Config(81, multiple_of=256)),
-            train=replace(quick.train, optimizer=paper, loss=Stablemax.Config()),
+            reasoner=replace(TRM_SUDOKU.reasoner, width=32 if small else 512),
+            train=replace(schedule, optimizer=TRM_SUDOKU.train.optimizer, loss=TRM_SUDOKU.train.loss),
             num_train=10 if small else 1000,
+            encoder=replace(TRM_SUDOKU.encoder, vocabulary=DIGITS),
         ),
     ]
 

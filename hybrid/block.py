@@ -159,8 +159,8 @@ class Block(nn.Module):
         """Say whether a block of this config follows the workspace's links."""
         return False
 
-    def seen(self, links_bl2: Tensor | None, mask_bl: Tensor | None) -> Tensor | None:
-        """Return what `forward` takes for the links; made once for all calls of a supervision step. Here: the links."""
+    def seen(self, links_bl2: Tensor | None, mask_bl: Tensor | None, rows: int, length: int) -> Tensor | None:
+        """Return what `forward` takes for the links of so many rows and positions; made once a supervision step."""
         return links_bl2
 
     def forward(
@@ -248,7 +248,7 @@ class AttentionBlock(Block):
         """See Block.asks_links."""
         return bool(config.word_heads + config.sentence_heads)
 
-    def seen(self, links_bl2: Tensor | None, mask_bl: Tensor | None) -> Tensor | None:
+    def seen(self, links_bl2: Tensor | None, mask_bl: Tensor | None, rows: int, length: int) -> Tensor | None:
         """See Block.seen: which positions each head may look at, (b, n, l, l) bool."""
         if links_bl2 is None or not any(self.linked_heads) or links_bl2.ndim == 4:
             return links_bl2 if any(self.linked_heads) else None
@@ -261,7 +261,7 @@ class AttentionBlock(Block):
         if self.rotary is not None:
             qk_blmh = self.rotary(qk_blmh)
         q_bnlh, k_bnlh = qk_blmh.transpose(1, 2).chunk(2, dim=1)
-        seen_bnll = self.seen(links_bl2, mask_bl)
+        seen_bnll = self.seen(links_bl2, mask_bl, *x_bld.shape[:2])
         mask = mask_bl if seen_bnll is None else seen_bnll
         out_bnlh = attention(q_bnlh, k_bnlh, v_blnh.transpose(1, 2), mask)
         out_bld: Tensor = self.out(out_bnlh.transpose(1, 2).flatten(2))

@@ -10,6 +10,7 @@ from hybrid.adapters import DECODERS, ENCODERS, Aligned, Classes
 from hybrid.backbone import BackboneConfig
 from hybrid.block import BLOCKS
 from hybrid.codec import CODECS
+from hybrid.grid_block import GridBlock
 from hybrid.kinds import family_field, require
 from hybrid.layout import END, LayoutConfig
 from hybrid.reasoner import ReasonerConfig
@@ -66,10 +67,19 @@ class HybridConfig:
             f"block.word_heads and sentence_heads need links, which the encoder {ENCODERS.name_of(self.encoder)} does not give; "
             "choose words, or set both to 0",
         )
+        self._check_grid(encoder.reads)
         require(
             self.tuner is None or CODECS[CODECS.name_of(self.backbone.codec)].lossless,
             "a tuner cannot be trained through rounded states; set backbone.codec raw, or leave the tuner out",
         )
+
+    def _check_grid(self, reads: str) -> None:
+        if not isinstance(block := self.reasoner.block, GridBlock.Config):
+            return
+        row, prefix = self.layout.row_length, getattr(self.encoder, "num_prefix", 0)
+        require(reads == "spans" and self.layout.aligned, "block grid needs a position for each cell; choose encoder aligned")
+        require(not prefix, f"encoder.num_prefix is {prefix}; block grid counts cells from position 0, so give 0")
+        require(row == block.row_length, f"block.row_length is {block.row_length}, but the layout's rows have {row}; give that")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the config as plain data for JSON or YAML."""

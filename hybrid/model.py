@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from hybrid import checkpoint, tuner
-from hybrid.adapters import DECODERS
+from hybrid.adapters import DECODERS, ENCODERS
 from hybrid.answering import Answering
 from hybrid.backbone import Backbone
 from hybrid.block import Network
@@ -31,8 +31,8 @@ from hybrid.matching import as_trained, check_precision, find, in_precision, is_
 from hybrid.quantization import NAMES, num_weights
 from hybrid.tuner import tune
 
-DECODER, SLOTS = "decoder.", "encoder.slots.table"
-"""Names of weights in a head: those of the decoder, and the answer slots of encoders that have them."""
+SLOTS = "encoder.slots.table"
+"""Name of the answer slots' weights in a head whose encoder has them."""
 
 
 class HybridModel(Answering):
@@ -156,7 +156,8 @@ class HybridModel(Answering):
 
         The head may have been trained on another precision of the language model: it is trained on, and a warning tells.
         A tuner that was saved with it is taken over too. Where this head's decoder is of another kind it stays fresh, and this
-        head may have more answer slots: so a head of symbols begins to write.
+        head may have more answer slots: so a head of symbols begins to write. So does an encoder of another kind, which may
+        read another language model: so a head that was trained on symbols alone is set beside one.
 
         Raises:
             CheckpointError: files are missing or damaged, or the sizes differ.
@@ -164,13 +165,17 @@ class HybridModel(Answering):
             BackboneError: the head was made for another language model.
         """
         saved = checkpoint.load(folder)
-        checkpoint.check_backbone(saved.fingerprint, self.backbone.fingerprint, self.backbone.name, moved=True)
         theirs, tensors = HybridConfig.from_dict(saved.config), dict(saved.tensors)
+        reads_alike = ENCODERS.name_of(theirs.encoder) == ENCODERS.name_of(self.config.encoder)
+        if reads_alike:
+            checkpoint.check_backbone(saved.fingerprint, self.backbone.fingerprint, self.backbone.name, moved=True)
         tuner.take_over(self.backbone, self.config.tuner, theirs.tuner, saved.folder)
-        if DECODERS.name_of(theirs.decoder) != DECODERS.name_of(self.config.decoder):
-            own = self.head.state_dict()
-            tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith(DECODER)}
-            tensors |= {name: tensor for name, tensor in own.items() if name.startswith(DECODER)}
+        own = self.head.state_dict()
+        writes_alike = DECODERS.name_of(theirs.decoder) == DECODERS.name_of(self.config.decoder)
+        fresh = ("encoder.",) * (not reads_alike) + ("decoder.",) * (not writes_alike)
+        if fresh:
+            tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith(fresh)}
+            tensors |= {name: tensor for name, tensor in own.items() if name.startswith(fresh)}
             if SLOTS in own and SLOTS in tensors and len(tensors[SLOTS]) < len(own[SLOTS]):
                 tensors[SLOTS] = torch.cat([tensors[SLOTS], own[SLOTS][len(tensors[SLOTS]) :].cpu()])
         self.restore(tensors, folder)

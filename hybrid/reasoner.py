@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from hybrid import equilibrium as _equilibrium  # noqa: F401 - files the implicit gradients
+from hybrid import grid_block as _grid_block  # noqa: F401 - files the block of grids
 from hybrid.block import BLOCKS, AttentionBlock, Block, at_least_float32
 from hybrid.cores import CORES, TRM
 from hybrid.gradients import GRADIENTS, LastCycle
@@ -88,7 +89,8 @@ class Reasoner(nn.Module):
         """
         state = tuple(map(_in_autocast, state))
         block = next(module for module in self.core.modules() if isinstance(module, Block))  # All are of one config.
-        workspace = replace(workspace, x=_in_autocast(workspace.x), links=block.seen(workspace.links, workspace.mask))
+        seen = block.seen(workspace.links, workspace.mask, *workspace.x.shape[:2])
+        workspace = replace(workspace, x=_in_autocast(workspace.x), links=seen)
         if disturb is None or self.gradient.whole:
             state = state if disturb is None else disturb(state)
             return self.gradient.run(self.core, state, workspace, self.config.num_cycles + self.extra_cycles)

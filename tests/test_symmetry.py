@@ -63,6 +63,23 @@ def test_tensors_wear_the_disguise_that_symbols_do(tmp_path):
         assert ((changed.targets.labels[row, 0] < 0) | (changed.targets.labels[row, 0] == torch.tensor(labels))).all()
 
 
+def test_states_of_the_embedding_layer_wear_the_disguise_too(backbone):
+    """As if the language model had read the disguised prompt."""
+    task = TASKS.build(Sudoku.Config())
+    reasoner = hybrid.ReasonerConfig(width=16)
+    config = hybrid.HybridConfig(task.layout, task.symbols, BackboneConfig(layers=(0,)), reasoner=reasoner)
+    model, problems = hybrid.attach(backbone.reading((0,)), config), task.problems("train", 30)
+    disguises, dataset = Disguises(task.symmetry, model, seed=3), Dataset(model, problems, cache=False)
+    disguises.learn(dataset)
+    changed = disguises(dataset.batch(range(5)), [7, 8, 9, 10, 11])
+    for row, (problem, turn) in enumerate(zip(problems, range(7, 12), strict=False)):
+        change = task.symmetry.draw(random.Random(f"3 {turn}"))
+        puzzle = "\n".join("".join(change.of(grid(problem, task)))[i : i + 4] for i in (0, 4, 8, 12))
+        read = Dataset(model, [Problem(f"Solve:\n{puzzle}\n", change.of(problem.answer))], cache=False).batch([0])
+        assert torch.equal(changed.features.states[row], read.features.states[0])
+        assert torch.equal(changed.targets.answer[row], read.targets.answer[0])
+
+
 def test_a_run_under_symmetries_resumes_to_the_same_bits(tmp_path, monkeypatch):
     task = TASKS.build(Sudoku.Config())
     problems = task.problems("train", 20), task.problems("dev", 5)
@@ -97,7 +114,10 @@ def test_what_has_no_symmetries_or_reads_by_a_language_model_is_refused(model):
     task = TASKS.build(Sudoku.Config())
     with pytest.raises(ConfigError, match="this task has none"):
         Disguises(None, structured(task), 0)
-    with pytest.raises(ConfigError, match=r"--backbone\.name none --encoder structured"):
+    with pytest.raises(
+        ConfigError,
+        match=r"know of their own symbol alone; give --backbone\.layers \[0\], or --backbone\.name none --encoder structured",
+    ):
         Disguises(task.symmetry, model, 0)
     assert isinstance(task.problems("train", 1)[0], Problem)
 

@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 
 from hybrid.errors import ConfigError, InputError
 from hybrid.eval.tasks import Maze
-from hybrid.eval.tasks.maze_grid import distances, draw_maze, is_solution, marked, maze_key, neighbours, shortest_path
+from hybrid.eval.tasks.maze_grid import (
+    MazeSymmetry,
+    distances,
+    draw_maze,
+    is_solution,
+    marked,
+    maze_key,
+    neighbours,
+    shortest_path,
+)
 
 sizes_and_seeds = st.tuples(st.integers(4, 12), st.integers(0, 10_000))
 
@@ -158,3 +167,17 @@ def test_an_empty_file_is_refused(tmp_path):
     (tmp_path / "empty.csv").write_text("question,answer\n")
     with pytest.raises(InputError, match="holds no mazes"):
         Maze(Maze.Config(size=4, file=str(tmp_path / "empty.csv"))).problems("train", 1)
+
+
+def test_a_disguised_maze_is_of_the_same_class_and_keeps_its_path():
+    task, rng = Maze(Maze.Config(size=5)), random.Random(0)
+    problem = task.problems("train", 1)[0]
+    maze = [problem.prompt[a:b] for a, b in task.layout.spans(problem.prompt)[0]]
+    seen = set()
+    for _ in range(200):
+        change = MazeSymmetry(5).draw(rng)
+        changed, answer = change.of(maze), change.of(problem.answer)
+        assert maze_key(5, "".join(changed)) == maze_key(5, "".join(maze)) and is_solution(5, "".join(changed), answer)
+        assert change.back().of(changed) == tuple(maze)
+        seen.add(changed)
+    assert len(seen) == 16

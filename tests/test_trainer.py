@@ -13,6 +13,7 @@ import torch
 
 import hybrid
 from hybrid import checkpoint
+from hybrid.adapters import Structured
 from hybrid.equilibrium import Implicit
 from hybrid.errors import ConfigError, InputError, StorageError, TrainingError
 from hybrid.halting import Learned
@@ -363,6 +364,18 @@ def test_a_run_from_another_head_is_another_run(run, new_model, tmp_path):
     run(replace(CONFIG, num_steps=2), model=warm)
     with pytest.raises(ConfigError, match="holds another run"):
         run(replace(CONFIG, num_steps=2))
+
+
+def test_a_head_of_symbols_alone_is_set_beside_a_language_model(new_model, tmp_path):
+    """Its encoder is of another kind and stays fresh; all else is taken over, and no language model is compared."""
+    parts = {"backbone": hybrid.BackboneConfig("none"), "encoder": Structured.Config(tuple("0123456789"))}
+    first = hybrid.attach(None, replace(new_model().config, **parts))
+    first.save_pretrained(tmp_path)
+    warm, before = new_model(seed=1), new_model(seed=1).head.state_dict()
+    warm.start_from(tmp_path)
+    theirs = first.head.state_dict()
+    for name, tensor in warm.head.state_dict().items():
+        assert torch.equal(tensor, before[name] if name.startswith("encoder.") else theirs[name])
 
 
 def test_without_a_cache_the_losses_are_the_same(run, whole, tmp_path):

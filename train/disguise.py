@@ -1,8 +1,9 @@
 """Disguises: a batch of problems, each changed by a symmetry of its task, without reading it again.
 
-Only for readers that give each place its symbol's number; a language model would have to read the changed prompt.
+For readers that give each place its symbol's number, and for the embedding layer of a language model, where a symbol that is
+one token has the same state wherever it stands. A deeper layer would have to read the changed prompt.
 
-Shapes: b batch, p places, v numbers of symbols, n lines of a target, o output positions.
+Shapes: b batch, p places, v numbers of symbols, k layers, c channels, n lines of a target, o output positions.
 """
 
 from __future__ import annotations
@@ -20,45 +21,87 @@ from hybrid.symmetry import Change, Symmetry
 
 if TYPE_CHECKING:
     from hybrid.model import HybridModel
-    from hybrid.train.dataset import Batch
+    from hybrid.train.dataset import Batch, Dataset
+
+LOOKED_AT = 64
+"""Problems in which the states of the symbols are looked up."""
 
 
 class Disguises:
     """The disguises of a run: which one a problem wears follows from the seed and the number of its turn.
 
+    Args:
+        symmetry: the task's.
+        model: whose reader and answers are disguised.
+        seed: of the draws.
+
     Raises:
-        ConfigError: the task has no symmetries, or the reader gives no symbols' numbers.
+        ConfigError: the task has no symmetries, or the reader's states of a symbol depend on what else a prompt says.
     """
 
     def __init__(self, symmetry: Symmetry | None, model: HybridModel, seed: int) -> None:
         require(symmetry is not None, "train.symmetries: this task has none; leave it out")
         reader: Any = model.backbone
-        hint = "train.symmetries goes with symbols alone; give --backbone.name none --encoder structured, or leave it out"
-        require(not reader.runs, hint)
+        hint = "give --backbone.layers [0], or --backbone.name none --encoder structured, or leave it out"
+        alone = not reader.runs or tuple(reader.layers) == (0,)
+        require(alone, f"train.symmetries needs states that know of their own symbol alone; {hint}")
         assert symmetry is not None
-        self.symmetry, self.seed = symmetry, seed
-        self.codes: dict[str, int] = reader.numbers
+        self.symmetry, self.seed, self.layout = symmetry, seed, model.config.layout
+        self.codes: dict[str, int] | None = None if reader.runs else reader.numbers
+        self.states_vkc: Tensor | None = None
         self.labels = {symbol: model.head.decoder.index(symbol) for symbol in model.config.symbols}
+
+    def learn(self, dataset: Dataset) -> None:
+        """Learn the state of each symbol from the first problems of a language model's embedding layer.
+
+        Raises:
+            ConfigError: a symbol has several states: it is not one token of its own, or a place tells in its state.
+        """
+        if self.codes is not None:
+            return
+        known: dict[str, Tensor] = {}
+        for index, problem in enumerate(dataset.problems[:LOOKED_AT]):
+            spans = self.layout.spans(problem.prompt, problem.spans)
+            symbols = [problem.prompt[start:end] for start, end in (*spans[0], *spans[1])]
+            states_pkc = dataset.features.rows([index])[0]
+            for symbol, state_kc in zip(symbols, states_pkc, strict=True):
+                same = torch.equal(known.setdefault(symbol, state_kc), state_kc)
+                require(same, f'train.symmetries: "{symbol}" is not one token wherever it stands; leave it out')
+        self.codes = {symbol: number for number, symbol in enumerate(sorted(known))}
+        self.states_vkc = torch.stack([known[symbol] for symbol in sorted(known)])
 
     def __call__(self, batch: Batch, turns: Sequence[int]) -> Batch:
         """Return the batch in the disguises of these turns, one a row; rows keep their number of places."""
+        assert self.codes is not None, "learn"
         changes = [self.symmetry.draw(random.Random(f"{self.seed} {turn}")) for turn in turns]
         features, targets = batch.features, batch.targets
         device, places = features.states.device, features.states.shape[1]
         places_bp = torch.tensor([change.places for change in changes], device=device)
         require(places_bp.shape[1] == places, "train.symmetries needs problems of one size; leave it out")
         codes_bv, labels_bv = (_renaming(changes, numbers).to(device) for numbers in (self.codes, self.labels))
-        states_bp = features.states[:, :, 0, 0].gather(1, places_bp)
-        states_bp11 = codes_bv.gather(1, states_bp.long()).to(states_bp.dtype)[:, :, None, None]
+        renamed_bp = codes_bv.gather(1, self._numbers(features.states).gather(1, places_bp))
         labels_bno = targets.labels.to(device).gather(2, places_bp[:, None].expand(-1, targets.labels.shape[1], -1))
         renamed_bno = labels_bv.gather(1, labels_bno.clamp(min=0).flatten(1)).view_as(labels_bno)
         labels_bno = torch.where(labels_bno < 0, labels_bno, renamed_bno.to(labels_bno.dtype))
         weights_bo = targets.weights.to(device).gather(1, places_bp)
         return replace(
             batch,
-            features=replace(features, states=states_bp11),
+            features=replace(features, states=self._states(renamed_bp, features.states)),
             targets=replace(targets, labels=labels_bno, weights=weights_bo),
         )
+
+    def _numbers(self, states_bpkc: Tensor) -> Tensor:
+        """Return the number of the symbol at each place, (b, p) int64."""
+        if self.states_vkc is None:
+            return states_bpkc[:, :, 0, 0].long()
+        known_vkc = self.states_vkc.to(states_bpkc)
+        return (states_bpkc[:, :, None] == known_vkc).all(-1).all(-1).int().argmax(-1)
+
+    def _states(self, numbers_bp: Tensor, like_bpkc: Tensor) -> Tensor:
+        """Return the features (b, p, k, c) of symbols, in the dtype of `like`."""
+        if self.states_vkc is None:
+            return numbers_bp.to(like_bpkc.dtype)[:, :, None, None]
+        return self.states_vkc.to(like_bpkc)[numbers_bp]
 
 
 def _renaming(changes: Sequence[Change], numbers: dict[str, int]) -> Tensor:

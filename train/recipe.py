@@ -7,8 +7,8 @@ prompts first. AdamW stays at the plateau several times longer, and learns no se
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Collection, Sequence
+from dataclasses import fields, replace
 from typing import Any, NamedTuple
 
 from hybrid.adapters import Words
@@ -16,8 +16,10 @@ from hybrid.block import AttentionBlock
 from hybrid.codec import Projected
 from hybrid.cores import SingleState
 from hybrid.gradients import Full
+from hybrid.grid_block import GridBlock
 from hybrid.halting import Learned
 from hybrid.kinds import require
+from hybrid.layout import LayoutConfig
 from hybrid.problem import Problem
 from hybrid.reasoner import ReasonerConfig
 from hybrid.train.config import TrainConfig
@@ -125,6 +127,39 @@ def plain_language(problems: Sequence[Problem], num_answers: int, *, path_at_wor
     )
 
 
+def lines(
+    block: GridBlock.Config, row_length: int | None, box: tuple[int, int] | None, named: Collection[str]
+) -> GridBlock.Config:
+    """Return the grid block with the lines of a task's grid, where its own were not named.
+
+    Args:
+        block: as it was asked for.
+        row_length: cells a row; None for no grid.
+        box: rows and columns of a box; None for none, then a head looks at the cells beside.
+        named: dotted names of fields that were given, such as "reasoner.block.row_length".
+
+    Example:
+        >>> lines(GridBlock.Config(), 6, (2, 3), ()).box_width
+        3
+    """
+    height, width = box or (0, 0)
+    found = {"box_height": height, "box_width": width, "box_heads": int(box is not None), "beside_heads": int(box is None)}
+    found |= {"row_length": row_length} if row_length else {}
+    return replace(block, **{name: each for name, each in found.items() if f"reasoner.block.{name}" not in named})
+
+
+def vocabulary(problems: Sequence[Problem], layout: LayoutConfig) -> tuple[str, ...]:
+    """Return the symbols that stand at the places of the first prompts, sorted.
+
+    Example:
+        >>> from hybrid.layout import SpanPattern
+        >>> vocabulary([Problem("10 02", ("1",))], LayoutConfig(SpanPattern("[0-9 ]+", "[0-9]")))
+        ('0', '1', '2')
+    """
+    found = ((problem.prompt, layout.spans(problem.prompt, problem.spans)) for problem in problems[:LOOKED_AT])
+    return tuple(sorted({prompt[start:end] for prompt, spans in found for start, end in (*spans[0], *spans[1])}))
+
+
 def fill(own: Any, recipe: Any, named: Collection[str], prefix: str) -> Any:
     """Return the recipe's config with the fields of `own` that were named by whoever runs it.
 
@@ -142,13 +177,13 @@ def fill(own: Any, recipe: Any, named: Collection[str], prefix: str) -> Any:
         32
     """
     changes = {}
-    for field in dataclasses.fields(own):
+    for field in fields(own):
         name, value, theirs = f"{prefix}.{field.name}", getattr(own, field.name), getattr(recipe, field.name)
         below = {each.split(".")[-1] for each in named if each.startswith(f"{name}.")}
         if "kind" in below or (name in named and not below):
             changes[field.name] = value
         elif below:
-            known = {each.name for each in dataclasses.fields(theirs)}
+            known = {each.name for each in fields(theirs)}
             require(below <= known, f"{name}.{min(below)} is no field of the recipe's kind; give --{name} KIND too")
-            changes[field.name] = dataclasses.replace(theirs, **{each: getattr(value, each) for each in below})
-    return dataclasses.replace(recipe, **changes)
+            changes[field.name] = replace(theirs, **{each: getattr(value, each) for each in below})
+    return replace(recipe, **changes)

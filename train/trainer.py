@@ -212,6 +212,8 @@ class Trainer(Resumable):
         self.prepared, *self.optimizers = self.accelerator.prepare(self.trained, *optimizers)
         if self.average is not None:
             processes.shard_like(self.average.module, self.accelerator)
+        if self.disguises is not None:
+            self.disguises.learn(self.data)
         self.slots = Slots(
             self.data,
             self.config.batch_size,

@@ -24,6 +24,7 @@ from hybrid.eval.tasks.maze_grid import (
     START,
     SYMBOLS,
     WALL,
+    MazeSymmetry,
     distances,
     draw_maze,
     is_solution,
@@ -101,7 +102,7 @@ class Maze(Task):
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.symbols = SYMBOLS
+        self.symbols, self.symmetry = SYMBOLS, MazeSymmetry(config.size)
         cell = f"[{WALL}{FREE}{START}{GOAL}]"
         self.layout = LayoutConfig(
             answer=SpanPattern(rf"(?m)^{cell}(?: {cell}){{{config.size - 1}}}(?=[ \t\r]*$)", cell),

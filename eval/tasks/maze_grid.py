@@ -10,6 +10,8 @@ import random
 from collections.abc import Sequence
 from functools import lru_cache
 
+from hybrid.symmetry import Change, Symmetry
+
 WALL, FREE, START, GOAL, PATH = "#", ".", "S", "G", "o"
 SYMBOLS = (WALL, FREE, START, GOAL, PATH)
 
@@ -98,6 +100,17 @@ def _symmetries(size: int) -> tuple[tuple[int, ...], ...]:
     straight = [tuple(row * size + column for row in rows for column in columns) for rows, columns in flips]
     turned = [tuple(column * size + row for row in rows for column in columns) for rows, columns in flips]
     return (*straight, *turned)
+
+
+class MazeSymmetry(Symmetry):
+    """The eight symmetries of the square, and the exchange of start and goal."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def draw(self, rng: random.Random) -> Change:
+        """See Symmetry.draw."""
+        return Change(rng.choice(_symmetries(self.size)), {START: GOAL, GOAL: START} if rng.random() < 0.5 else {})
 
 
 def draw_maze(size: int, min_steps: int, rng: random.Random) -> str | None:

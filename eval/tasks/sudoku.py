@@ -122,7 +122,7 @@ class Sudoku(Task):
     def __init__(self, config: Config) -> None:
         self.config = config
         self._shape = shape(config.size)
-        self.symmetry = GridSymmetry(self._shape)
+        self.symmetry, self.box = GridSymmetry(self._shape), self._shape.box
         self.symbols = tuple(map(str, range(1, config.size + 1)))
         cell = f"[0-{config.size}]"
         self.layout = LayoutConfig(

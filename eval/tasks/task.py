@@ -44,6 +44,7 @@ class Task(ABC):
         symbols: the answer vocabulary, in fixed order.
         layout: finds answer and context spans in every wording of the prompts.
         symmetry: what turns a problem into another of the task, None where nothing is known to.
+        box: rows and columns of a grid's boxes, None where there are none.
         wordings: ways to put a problem, for training and held out for out-of-distribution tests.
         dev_share, test_share: parts of all equivalence classes.
     """
@@ -57,6 +58,7 @@ class Task(ABC):
     symbols: tuple[str, ...]
     layout: LayoutConfig
     symmetry: Symmetry | None = None
+    box: tuple[int, int] | None = None
 
     @property
     def title(self) -> str:

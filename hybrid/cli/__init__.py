@@ -1,4 +1,4 @@
-"""The command line: hybrid train | solve | serve | bench | inspect | tasks | layers | import-checkpoint | doctor | completion.
+"""The command line: hybrid train | solve | score | serve | bench | inspect | tasks | layers | doctor and others.
 
 Every config field is a flag, and `--config FILE` takes the same as YAML. A user's mistake is one line on standard
 error (faults of data: one line each) and exit code 2. Holds the list of commands; each command is a dataclass in its own
@@ -16,6 +16,7 @@ from hybrid.cli.completion import CompletionCommand
 from hybrid.cli.doctor import DoctorCommand, version
 from hybrid.cli.import_checkpoint import ImportCommand
 from hybrid.cli.layers import LayersCommand
+from hybrid.cli.score import ScoreCommand
 from hybrid.cli.serve import ServeCommand
 from hybrid.cli.show import InspectCommand
 from hybrid.cli.solve import SolveCommand
@@ -28,6 +29,7 @@ from hybrid.flags import parse
 COMMANDS: dict[str, Any] = {
     "train": TrainCommand,
     "solve": SolveCommand,
+    "score": ScoreCommand,
     "serve": ServeCommand,
     "bench": BenchCommand,
     "inspect": InspectCommand,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from hybrid.adapters import DECODERS, ENCODERS, Aligned, Classes, Tokens, Words
+from hybrid.adapters import DECODERS, ENCODERS, Aligned, Classes, Structured, Tokens, Words
 from hybrid.backbone import BackboneConfig
 from hybrid.eval.tasks import TASKS
+from hybrid.grid_block import GridBlock
 from hybrid.kinds import A_PATH, family_field, require
 from hybrid.reasoner import ReasonerConfig
 from hybrid.train.config import TrainConfig
@@ -16,6 +17,7 @@ from hybrid.tuner import TUNERS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from hybrid.eval.tasks.task import Task
     from hybrid.layout import LayoutConfig
     from hybrid.problem import Problem
 
@@ -27,6 +29,7 @@ class TrainCommand:
     Args:
         task: what is learned.
         output: folder of the run and of the head; the same command again resumes.
+        preset: a whole recipe for tasks with a place for each symbol, grid (ours) or a paper's; a flag replaces each field.
         num_train: training problems; none takes 2000, or all rows of data of one's own.
         num_dev: problems that select the best head; none takes 300, or all where data of one's own has fewer.
         overwrite: start anew where the folder holds another run.
@@ -38,12 +41,13 @@ class TrainCommand:
         reasoner: the recursion.
         decoder: decoder adapter.
         tuner: lora, or another method of PEFT, trained inside the language model together with the head.
-        init: folder of a trained head to start from; it must have the same sizes.
+        init: folder of a trained head to start from; it must have the same sizes, but may have another encoder or decoder.
         train: length, batch, optimizer, loss.
     """
 
     output: str = field(metadata=A_PATH)
     task: Any = field(metadata={"kinds": TASKS})
+    preset: Literal["grid", "trm_sudoku", "trm_maze", "hrm_sudoku"] | None = None
     num_train: int | None = None
     num_dev: int | None = None
     overwrite: bool = False
@@ -64,6 +68,35 @@ class TrainCommand:
             require(count is None or count >= 1, f"{name} is {count}; give at least 1")
 
     named: ClassVar[frozenset[str]] = frozenset()
+
+    def _preset(self) -> TrainCommand:
+        """Return the command with what its preset says, where nothing else was named."""
+        from hybrid.train.presets import PRESETS
+        from hybrid.train.recipe import fill
+
+        if self.preset is None:
+            return self
+        found, named = PRESETS[self.preset], self.named
+        other = {name for name in ("backbone", "encoder") if any(each in (f"{name}.name", f"{name}.kind") for each in named)}
+        return replace(
+            self,
+            backbone=self.backbone if "backbone" in other else fill(self.backbone, found.backbone, named, "backbone"),
+            encoder=self.encoder if "encoder" in other else fill(self.encoder, found.encoder, named, "encoder"),
+            reasoner=fill(self.reasoner, found.reasoner, named, "reasoner"),
+            train=fill(self.train, found.train, named, "train"),
+        )
+
+    def _fitted(self, task: Task, problems: Sequence[Problem]) -> TrainCommand:
+        """Return the command with what the task's own prompts and grid say: symbols to be read, lines to be looked along."""
+        from hybrid.train.recipe import lines, vocabulary
+
+        own, layout = self, task.layout
+        if isinstance(own.encoder, Structured.Config) and "encoder.vocabulary" not in self.named and layout.aligned:
+            own = replace(own, encoder=replace(own.encoder, vocabulary=vocabulary(problems, layout)))
+        if isinstance(block := own.reasoner.block, GridBlock.Config):
+            fitting = lines(block, layout.row_length, task.box, self.named)
+            own = replace(own, reasoner=replace(own.reasoner, block=fitting))
+        return own
 
     def _filled(self, layout: LayoutConfig, problems: Sequence[Problem]) -> TrainCommand:
         """Return the command with what a recipe fills in: where words are read, or answers have no places to be read at."""
@@ -107,7 +140,7 @@ class TrainCommand:
         task = TASKS.build(self.task)
         named = TASKS.to_dict(getattr(task, "config", self.task))  # With what a table found in its rows.
         problems = task.problems("train", self.num_train), task.problems("dev", self.num_dev)
-        own = self._filled(task.layout, problems[0])
+        own = self._preset()._fitted(task, problems[0])._filled(task.layout, problems[0])
         if not task.symbols and not any(name.startswith("decoder") for name in self.named):
             own = replace(own, decoder=Tokens.Config(whole=True))  # Any text: the language model's own tokens write it.
         require(

@@ -1,0 +1,88 @@
+"""`hybrid score`: how many unseen problems a trained head gets right, by step and by difficulty."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from hybrid.cli.asking import SHIPPED, Precision
+from hybrid.cli.console import json_line
+from hybrid.errors import Faults
+from hybrid.eval.tasks import TASKS
+from hybrid.eval.tasks.table_row import TableConfig
+from hybrid.eval.tasks.table_survey import good_rows
+from hybrid.kinds import A_PATH, require
+from hybrid.problem import Problem
+
+if TYPE_CHECKING:
+    from hybrid.model import HybridModel
+
+
+@dataclass(frozen=True)
+class ScoreCommand:
+    """Score a trained head on problems with answers: right answers by step and by difficulty.
+
+    Args:
+        model: folder of a trained head.
+        file: table with a prompt and an answer in each row, in the columns that the head was trained on; all rows are asked.
+            Without it, problems of the head's own task.
+        split: which of these: dev or test.
+        num_problems: of the task, none takes 300 of dev and 500 of test; of a file the first ones, none takes all.
+        by: column of whole numbers that the file's rows are grouped by; none takes the words of the prompt.
+        num_steps: most supervision steps; none takes the trained number.
+        precision: of the language model, where it is to be another than the trained one.
+        batch_size: problems thought about together.
+        output: file for the figures, as JSON.
+    """
+
+    model: str = field(default=SHIPPED, metadata=A_PATH)
+    file: str | None = field(default=None, metadata=A_PATH)
+    split: Literal["dev", "test"] = "test"
+    num_problems: int | None = None
+    by: str | None = None
+    num_steps: int | None = None
+    precision: Precision = None
+    batch_size: int = 64
+    output: str | None = field(default=None, metadata=A_PATH)
+
+    def __post_init__(self) -> None:
+        require(self.by is None or self.file is not None, "--by names a column of --file; give a file too")
+        for name in ("num_problems", "num_steps", "batch_size"):
+            value = getattr(self, name)
+            require(value is None or value >= 1, f"{name} is {value}; give at least 1")
+
+    def run(self) -> None:
+        """Print a table."""
+        from hybrid.checkpoint import write_text
+        from hybrid.device import usual_device
+        from hybrid.eval.benchmark import device_name
+        from hybrid.eval.checked import task_of
+        from hybrid.eval.scoring import score
+        from hybrid.model import HybridModel
+
+        model = HybridModel.from_pretrained(self.model, precision=self.precision).to(usual_device())
+        if self.file is not None:
+            problems = _answered_rows(self.file, model, self.by)[: self.num_problems]
+        else:
+            problems = task_of(model).problems(self.split, self.num_problems)
+        found = score(model, problems, self.num_steps, batch_size=self.batch_size)
+        for line in found.lines(self.by or "difficulty"):
+            print(line)
+        if self.output is not None:
+            asked = {"model": self.model, "problems": self.file or self.split, "device": device_name(model.device)}
+            write_text(Path(self.output), json_line(asked | asdict(found)) + "\n")
+
+
+def _answered_rows(file: str, model: HybridModel, by: str | None) -> list[Problem]:
+    """Return the rows of a table in the form that a head's own table had; without one, with answers as its task writes them."""
+    task = model.config.task or {}
+    if task.get("kind") == "table":
+        known = TASKS.from_dict(task)
+        own = replace(known, train=file, dev=None, test=None, trace_column=None, teach_trace=False, labels_column=None)
+    else:
+        own = TableConfig(train=file, unit="word" if model.config.layout.separator else "character")
+    faults = Faults()
+    rows = [problem for problem in good_rows(replace(own, difficulty_column=by), file, faults) if problem is not None]
+    faults.check()
+    return rows

@@ -1,0 +1,72 @@
+"""Presets: whole recipes by name, each field replaced by a flag."""
+
+import pytest
+
+from hybrid.adapters import Aligned
+from hybrid.cli import main
+from hybrid.cli.train import TrainCommand
+from hybrid.eval.tasks import TASKS
+from hybrid.eval.tasks.maze import Maze
+from hybrid.eval.tasks.sudoku import Sudoku
+from hybrid.flags import parse
+from hybrid.grid_block import GridBlock
+from hybrid.train.presets import PRESETS
+
+
+def filled(task, *flags):
+    command = parse(TrainCommand, ["--task", task.kind, "--output", "out", *flags], "hybrid train")
+    return command._preset()._fitted(task, task.problems("train", 20))
+
+
+def test_ours_finds_lines_and_symbols_in_the_task():
+    own = filled(TASKS.build(Sudoku.Config(size=6)), "--preset", "grid", "--train.batch_size", "8")
+    assert own.backbone.name == "none" and own.encoder.vocabulary == tuple("0123456") and own.train.symmetries
+    assert own.reasoner.block == GridBlock.Config(6, 2, 3, box_heads=1) and own.train.batch_size == 8
+    own = filled(TASKS.build(Maze.Config(size=5)), "--preset", "grid", "--reasoner.width", "32")
+    assert own.encoder.vocabulary == tuple("#.GS") and own.reasoner.block.beside_heads == 1 and own.reasoner.width == 32
+
+
+def test_ours_goes_beside_a_language_model():
+    flags = ("--backbone.name", "some/model", "--backbone.layers", "[0]", "--encoder", "aligned")
+    own = filled(TASKS.build(Sudoku.Config(size=9, worked=False)), "--preset", "grid", *flags)
+    assert (own.backbone.name, own.backbone.layers) == ("some/model", (0,)) and own.encoder == Aligned.Config()
+    assert own.reasoner.block.row_length == 9
+
+
+@pytest.mark.parametrize(("name", "cycles", "latent"), [("trm_sudoku", 3, 6), ("trm_maze", 3, 4), ("hrm_sudoku", 2, 2)])
+def test_the_papers_sizes(name, cycles, latent):
+    reasoner, train = PRESETS[name].reasoner, PRESETS[name].train
+    assert (reasoner.num_cycles, reasoner.core.num_latent_steps, reasoner.num_supervision_steps) == (cycles, latent, 16)
+    assert reasoner.width == 512 and train.optimizer.weight_decay == 1.0 and train.loss == PRESETS["trm_sudoku"].train.loss
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_each_takes_a_step_at_a_small_size(name, tmp_path, capsys):
+    flags = [
+        "--num_train",
+        "12",
+        "--num_dev",
+        "4",
+        "--train.num_steps",
+        "2",
+        "--train.batch_size",
+        "4",
+        "--train.eval_every_steps",
+        "2",
+        "--quiet",
+    ]
+    task = [
+        "--task",
+        "sudoku",
+        "--task.size",
+        "9",
+        "--task.worked",
+        "false",
+        "--task.min_blanks",
+        "20",
+        "--task.max_blanks",
+        "30",
+    ]
+    small = ["--reasoner.width", "32", "--reasoner.num_supervision_steps", "2", "--train.max_seconds", "60"]
+    assert main(["train", *task, "--preset", name, *flags, *small, "--output", str(tmp_path / "run")]) == 0
+    assert "dev exact match" in capsys.readouterr().out
