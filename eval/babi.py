@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from hybrid.checkpoint import write_lines
-from hybrid.errors import Faults, HybridError, InputError
-from hybrid.eval.tasks.table_files import files, lines
+from hybrid.errors import Faults, InputError
+from hybrid.eval import program
+from hybrid.eval.tasks.table_files import files, lines, readable
 
-LINE = re.compile(r"(\d+) ([^\t]+?)\s*(?:\t([^\t]+)\t([\d ]*))?\s*")
+LINE = re.compile(r"(\d+) ([^\t]+?)\s*(?:\t([^\t]*[^\s][^\t]*)\t([\d ]*))?\s*")
 """A number, and a fact; or a question with its answer and the numbers of its supporting facts."""
 
 Row = dict[str, Any]
@@ -36,48 +37,50 @@ def rows(source: str) -> Iterator[Row]:
     """
     faults = Faults()
     for file in files(source):
-        facts: dict[str, str] = {}
-        for place, line in enumerate(lines(file), 1):
-            found = LINE.fullmatch(line)
-            if found is None:
-                if line.strip():
-                    faults.add(f"{file} line {place}: {line.strip()[:40]!r} is no line of bAbI; give an official file")
-                continue
-            number, text, answer, support = found.groups()
-            if number == "1":
-                facts = {}
-            if answer is None:
-                facts[number] = text
-                continue
-            missing = [each for each in support.split() if each not in facts]
-            if missing:
-                faults.add(f"{file} line {place}: it names fact {missing[0]}, which is not there; give an official file")
-                continue
-            yield {
-                "prompt": " ".join([*facts.values(), text]),
-                "answer": answer.strip().replace(",", " "),
-                "facts": [facts[each] for each in support.split()],
-                "file": Path(file).name.split("_")[0],
-            }
+        with readable(file):
+            yield from _questions(file, faults)
     faults.check()
+
+
+def _questions(file: str, faults: Faults) -> Iterator[Row]:
+    facts: dict[str, str] = {}
+    for place, line in enumerate(lines(file), 1):
+        found = None if "\ufffd" in line else LINE.fullmatch(line)  # What was no UTF-8.
+        if found is None:
+            if line.strip():
+                faults.add(f"{file} line {place}: {line.strip()[:40]!r} is no line of bAbI; give an official file")
+            continue
+        number, text, answer, support = found.groups()
+        if number == "1":
+            facts = {}
+        if answer is None:
+            facts[number] = text
+            continue
+        missing = [each for each in support.split() if each not in facts]
+        if missing:
+            faults.add(f"{file} line {place}: it names fact {missing[0]}, which is not there; give an official file")
+            continue
+        yield {
+            "prompt": " ".join([*facts.values(), text]),
+            "answer": answer.strip().replace(",", " "),
+            "facts": [facts[each] for each in support.split()],
+            "file": Path(file).name.split("_")[0],
+        }
 
 
 def main() -> None:
     """Write a table."""
     parser = argparse.ArgumentParser(description="Write bAbI's official files as a table of prompts and answers.")
     parser.add_argument("--rows", required=True, help="official files (.txt; `*` for several)")
-    parser.add_argument("--output", required=True, help="table to write (.jsonl)")
+    parser.add_argument("--output", required=True, type=program.path, help="table to write (.jsonl)")
     given = parser.parse_args()
-    try:
-        table = list(rows(given.rows))
-        if not table:
-            raise InputError(f"{given.rows} holds no question; give an official file")
-    except HybridError as error:
-        parser.error(str(error))
+    table = list(rows(given.rows))
+    if not table:
+        raise InputError(f"{given.rows} holds no question; give an official file")
     random.Random(0).shuffle(table)
-    write_lines(Path(given.output), table)
+    write_lines(given.output, table)
     print(f"{given.output}: {len(table):,} questions; train with --task.trace_column facts --task.teach_trace true")
 
 
 if __name__ == "__main__":
-    main()
+    program.run(main)

@@ -16,11 +16,11 @@ import random
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from hybrid.checkpoint import write_lines
-from hybrid.errors import Faults, HybridError, InputError
+from hybrid.errors import Faults, InputError
+from hybrid.eval import program
 from hybrid.eval.tasks.table_files import files
 from hybrid.eval.tasks.table_source import records
 
@@ -55,6 +55,10 @@ class Story(NamedTuple):
     relations: int
 
 
+_NO_STORY = (ValueError, SyntaxError, LookupError, TypeError, AttributeError, RecursionError, MemoryError)
+"""What a row of another form raises."""
+
+
 def stories(source: str) -> list[Story]:
     """Return the stories of official files.
 
@@ -70,7 +74,7 @@ def stories(source: str) -> list[Story]:
         for record in records(file, COLUMNS):
             try:
                 found.append(_story(record.values))
-            except (ValueError, SyntaxError, KeyError, IndexError, TypeError) as error:
+            except _NO_STORY as error:
                 faults.add(f"{file} {record.place}: {record.fault or f'no row of CLUTRR ({error})'}; give an official file")
     faults.check()
     if not found:
@@ -164,6 +168,10 @@ def _story(values: Mapping[str, Any]) -> Story:
     person, holder = read["query"]
     if person not in genders or holder not in genders:
         raise ValueError(f"nobody of {', '.join(persons)} is {person} or {holder}")
+    if not (values["story"].strip() and values["target"].strip()):
+        raise ValueError("story or target is empty")
+    if any(end < 0 for ends in read["story_edges"] for end in ends):
+        raise ValueError("an edge has an end below 0")
     relations = int(values["task_name"].split(".")[-1])  # "task_1.3"
     return Story(values["story"].strip(), (person, holder), values["target"].strip(), facts, rules, genders, relations)
 
@@ -186,15 +194,12 @@ def main() -> None:
     parser.add_argument("--rows", required=True, help="official files (.csv; `*` for several)")
     parser.add_argument("--renamed", choices=("true", "false"), default="false", help="give every story other names of the file")
     parser.add_argument("--seed", type=int, default=0, help="of the names")
-    parser.add_argument("--output", required=True, help="table to write (.jsonl)")
+    parser.add_argument("--output", required=True, type=program.path, help="table to write (.jsonl)")
     given = parser.parse_args()
-    try:
-        table = list(rows(stories(given.rows), given.renamed == "true", given.seed))
-    except HybridError as error:
-        parser.error(str(error))
-    write_lines(Path(given.output), table)
+    table = list(rows(stories(given.rows), given.renamed == "true", given.seed))
+    write_lines(given.output, table)
     print(f"{given.output}: {len(table):,} stories; train with --task.labels_column labels --task.duplicates drop")
 
 
 if __name__ == "__main__":
-    main()
+    program.run(main)

@@ -16,7 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hybrid.errors import ConfigError, HybridError, InputError
+from hybrid.console import ending
+from hybrid.errors import ConfigError, InputError
 from hybrid.eval.generation import Sampling
 from hybrid.eval.harness_tasks import problem_of
 from hybrid.eval.voice import Manner, before, continuation, likelihoods, running, write
@@ -211,15 +212,14 @@ def register() -> type[Any]:
 
 def main() -> int:
     """Run lm-eval's command line with our model; return 2 after one line on standard error for a user's mistake."""
-    try:
-        register()
-        from lm_eval.__main__ import cli_evaluate
+    return ending(_run)
 
-        cli_evaluate()
-    except HybridError as error:
-        print(f"hybrid: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    return 0
+
+def _run() -> None:
+    register()
+    from lm_eval.__main__ import cli_evaluate
+
+    cli_evaluate()
 
 
 if __name__ == "__main__":

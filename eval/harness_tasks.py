@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hybrid import checkpoint
-from hybrid.errors import HybridError, InputError
+from hybrid.console import ending
+from hybrid.errors import InputError
 from hybrid.eval.tasks import TASKS, Task, Wording
 from hybrid.flags import parse
-from hybrid.kinds import require
+from hybrid.kinds import A_PATH, require
 from hybrid.problem import Problem
 
 OURS = "hybrid"
@@ -49,8 +50,8 @@ class TaskFileCommand:
     """
 
     task: Any = field(default=None, metadata={"kinds": TASKS})
-    model: str | None = None
-    output: str = "runs/lm_eval"
+    model: str | None = field(default=None, metadata=A_PATH)
+    output: str = field(default="runs/lm_eval", metadata=A_PATH)
     name: str | None = None
     num_problems: int | None = None
     num_shots_from: int = 100
@@ -112,7 +113,6 @@ class TaskFileCommand:
         lines = [f"{key}: !function hybrid.eval.harness_tasks.{function.__name__}" for key, function in ours.items()]
         text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True) + "\n".join(lines) + "\n"
         path = Path(self.output) / f"{name}.yaml"
-        path.parent.mkdir(parents=True, exist_ok=True)
         checkpoint.write_text(path, text)
         return path
 
@@ -190,12 +190,7 @@ def _frozen(value: Any) -> Any:
 
 def main() -> int:
     """Run the command; return 0, or 2 after one line on standard error for a user's mistake."""
-    try:
-        parse(TaskFileCommand, sys.argv[1:], "hybrid.eval.harness_tasks").run()
-    except HybridError as error:
-        print(f"hybrid: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    return 0
+    return ending(lambda: parse(TaskFileCommand, sys.argv[1:], "hybrid.eval.harness_tasks").run())
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ import argparse
 import json
 import os
 import signal
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +24,7 @@ import torch
 
 from hybrid.checkpoint import write_text
 from hybrid.device import usual_device
+from hybrid.eval import program
 from hybrid.eval.benchmark import device_name
 from hybrid.eval.speed import Setting, measure
 from hybrid.eval.study import Cell, run
@@ -93,10 +93,10 @@ def cells(sudoku: str, seconds: float, small: bool) -> list[Cell]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Climb; return 0 when every rung is done, 3 when the time was over before."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--until", type=float, required=True, help="seconds from now")
-    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--until", type=program.seconds, required=True, help="seconds from now")
+    parser.add_argument("--output", type=program.path, required=True)
     parser.add_argument("--sudoku", help="a file of 9x9 puzzles, with the columns question and answer")
-    parser.add_argument("--seconds", type=float, default=600.0, help="of training, for each rung that trains")
+    parser.add_argument("--seconds", type=program.seconds, default=600.0, help="of training, for each rung that trains")
     parser.add_argument("--rungs", nargs="+", choices=["speed", "sudoku", "sudoku_1000", "preset"], help="only these")
     parser.add_argument("--small", action="store_true", help="at the size of a test")
     options = parser.parse_args(argv)
@@ -104,7 +104,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGALRM, _interrupt)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.setitimer(signal.ITIMER_REAL, options.until)
-    options.output.mkdir(parents=True, exist_ok=True)
     try:
         if "speed" in rungs:
             speed(options.output, options.small)
@@ -127,4 +126,4 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program.run(main)

@@ -17,15 +17,16 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from hybrid.checkpoint import write_text
 from hybrid.errors import EngineError, InputError
+from hybrid.eval import program
 from hybrid.eval.engines.client import http
 from hybrid.flags import parse
-from hybrid.kinds import require
+from hybrid.kinds import A_PATH, require
 
 PARTS = 10
 """Times that the memory is asked for."""
@@ -126,7 +127,7 @@ class LoadCommand:
     url: str = "http://127.0.0.1:8000"
     requests: int = 10_000
     clients: int = 64
-    output: str | None = None
+    output: str | None = field(default=None, metadata=A_PATH)
 
     def __post_init__(self) -> None:
         require(self.requests >= PARTS, f"requests is {self.requests}; give at least {PARTS}")
@@ -141,4 +142,4 @@ class LoadCommand:
 
 
 if __name__ == "__main__":
-    parse(LoadCommand, sys.argv[1:], "load").run()
+    program.run(lambda: parse(LoadCommand, sys.argv[1:], "load").run())

@@ -29,6 +29,7 @@ from hybrid.backbone import BackboneConfig
 from hybrid.checkpoint import write_text
 from hybrid.config import HybridConfig
 from hybrid.default_backbone import DEFAULT_BACKBONE
+from hybrid.eval import program
 from hybrid.eval.cost import PeakMemory, seconds_each
 from hybrid.eval.plots import as_file, memory_curve
 from hybrid.eval.speed import OneStep, Setting
@@ -154,13 +155,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     from rich.table import Table
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cycles", type=int, nargs="+", default=[3, 12, 48], help="T, or iterations of the forward solve")
+    parser.add_argument(
+        "--cycles", type=program.positive, nargs="+", default=[3, 12, 48], help="T, or iterations of the forward solve"
+    )
     parser.add_argument("--schemes", nargs="+", default=list(SCHEMES), choices=SCHEMES)
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--width", type=int, default=128)
-    parser.add_argument("--plot", type=Path, help="SVG file to draw")
-    parser.add_argument("--joint", type=int, nargs="+", help="N of joint training, measured instead")
-    parser.add_argument("--words", type=int, nargs="+", help="words of a prompt in plain language, measured instead")
+    parser.add_argument("--batch", type=program.positive, default=8)
+    parser.add_argument("--width", type=program.positive, default=128)
+    parser.add_argument("--plot", type=program.path, help="SVG file to draw")
+    parser.add_argument("--joint", type=program.positive, nargs="+", help="N of joint training, measured instead")
+    parser.add_argument("--words", type=program.positive, nargs="+", help="words of a prompt in plain language, measured instead")
     options = parser.parse_args(argv)
     if options.words:
         by_words(options.words, options.plot)
@@ -183,4 +186,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    program.run(main)

@@ -10,13 +10,14 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from hybrid.errors import InputError
+from hybrid.eval import program
 from hybrid.eval.voice import likelihoods, running
+from hybrid.flags import read_text
 from hybrid.model import HybridModel
 
 DRAWS = 2000
@@ -67,10 +68,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Print the losses."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True, help="folder of a head with the decoder soft_prompt")
-    parser.add_argument("--texts", required=True, type=Path, help="text file, its texts parted by blank lines")
-    parser.add_argument("--count", type=int, default=200, help="texts that are taken, from the beginning")
+    parser.add_argument("--texts", required=True, type=program.path, help="text file, its texts parted by blank lines")
+    parser.add_argument("--count", type=program.positive, default=200, help="texts that are taken, from the beginning")
     given = parser.parse_args(argv)
-    texts = [text for text in given.texts.read_text(encoding="utf-8").split("\n\n") if text.strip()][: given.count]
+    texts = [text for text in read_text(str(given.texts)).split("\n\n") if text.strip()][: given.count]
     found = rise(HybridModel.from_pretrained(given.model), texts)
     change, low, high = (f"{100 * value:+.1f}%" for value in found.share)
     print(f"{found.texts} texts, {found.tokens:,} tokens: loss {found.own:.4f} a token, with thoughts {found.thinking:.4f}")
@@ -78,4 +79,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    program.run(main)

@@ -11,10 +11,10 @@ from __future__ import annotations
 import argparse
 import random
 from collections.abc import Iterator
-from pathlib import Path
 
 from hybrid.checkpoint import write_lines
-from hybrid.errors import HybridError, InputError
+from hybrid.errors import InputError
+from hybrid.eval import program
 from hybrid.eval.tasks.graph import way
 from hybrid.eval.tasks.logic import Logic, read_families
 from hybrid.eval.tasks.logic_maker import Family, draw_family
@@ -84,22 +84,20 @@ def _row(family: Family) -> Row:
 def main() -> None:
     """Write a table of problems."""
     parser = argparse.ArgumentParser(description="Draw ProsQA problems with the names of an official file.")
-    parser.add_argument("--names", required=True, help="an official file (.json or .jsonl)")
-    parser.add_argument("--rows", type=int, default=18000, help="problems to draw")
+    parser.add_argument("--names", required=True, type=program.path, help="an official file (.json or .jsonl)")
+    parser.add_argument("--rows", type=program.positive, default=18000, help="problems to draw")
     parser.add_argument("--seed", type=int, default=0, help="of the draws")
-    parser.add_argument("--output", required=True, help="table to write (.jsonl)")
-    parser.add_argument("--own", help="table to write with the problems of the official file itself (.jsonl)")
+    parser.add_argument("--output", required=True, type=program.path, help="table to write (.jsonl)")
+    parser.add_argument("--own", type=program.path, help="table to write with the problems of the official file itself (.jsonl)")
     given = parser.parse_args()
-    try:
-        drawn = list(rows(given.names, given.rows, given.seed))
-        own = own_rows(given.names) if given.own else []
-    except HybridError as error:
-        parser.error(str(error))
-    write_lines(Path(given.output), drawn)
+    names = str(given.names)
+    drawn = list(rows(names, given.rows, given.seed))
+    own = own_rows(names) if given.own else []
+    write_lines(given.output, drawn)
     if given.own:
-        write_lines(Path(given.own), own)
+        write_lines(given.own, own)
     print(f"{given.output}: {len(drawn):,} problems; train with --task.trace_column path --task.teach_trace true")
 
 
 if __name__ == "__main__":
-    main()
+    program.run(main)

@@ -11,15 +11,18 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from hybrid.checkpoint import write_text
+from hybrid.errors import InputError
+from hybrid.eval import program
 from hybrid.eval.benchmark import device_name
 from hybrid.eval.checked import answered, every_understood, task_of, think_again
 from hybrid.eval.tasks import TASKS
 from hybrid.flags import parse
+from hybrid.kinds import A_PATH, require
 
 BINS = 10
 
@@ -101,19 +104,24 @@ class ReliabilityCommand:
         output: file for the figures.
     """
 
-    model: str
+    model: str = field(metadata=A_PATH)
     num_problems: int = 1000
     settings: str = "{}"
-    output: str | None = None
+    output: str | None = field(default=None, metadata=A_PATH)
 
     def run(self) -> None:
         """Measure and print."""
         from hybrid.device import usual_device
         from hybrid.model import HybridModel
 
+        require(self.num_problems >= 1, f"num_problems is {self.num_problems}; give at least 1")
+        try:
+            settings = dict(json.loads(self.settings))
+        except (ValueError, TypeError, RecursionError):
+            raise InputError(f'settings is {self.settings[:40]!r}; give a JSON object such as {{"max_blanks": 12}}') from None
         model = HybridModel.from_pretrained(self.model).to(usual_device())
         own = TASKS.to_dict(task_of(model).config)  # type: ignore[attr-defined]
-        task = TASKS.build(TASKS.from_dict(own | json.loads(self.settings)))
+        task = TASKS.build(TASKS.from_dict(own | settings))
         figures = asdict(measure(model, task, self.num_problems)) | {"model": self.model}
         text = json.dumps(figures, indent=1)
         print(text)
@@ -122,4 +130,4 @@ class ReliabilityCommand:
 
 
 if __name__ == "__main__":
-    parse(ReliabilityCommand, sys.argv[1:], "reliability").run()
+    program.run(lambda: parse(ReliabilityCommand, sys.argv[1:], "reliability").run())

@@ -287,5 +287,6 @@ _FIGURES = [
 if __name__ == "__main__":
     import sys
 
-    for name in sys.argv[1:]:
-        print(markdown_table(read_results(name)))
+    from hybrid.eval import program
+
+    program.run(lambda: print(*(markdown_table(read_results(name)) for name in sys.argv[1:]), sep="\n"))

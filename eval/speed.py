@@ -23,6 +23,7 @@ from torch import nn
 from hybrid.block import AttentionBlock, SwiGLU
 from hybrid.cores import TRM
 from hybrid.device import usual_device
+from hybrid.eval import program
 from hybrid.eval.cost import PeakMemory, seconds_of
 from hybrid.gradients import LastCycle
 from hybrid.reasoner import Reasoner, ReasonerConfig
@@ -143,9 +144,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     from rich.table import Table
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--width", type=int, nargs="+", default=[128, 512])
-    parser.add_argument("--batch", type=int, nargs="+", default=[64, 32])
-    parser.add_argument("--dtype", nargs="+", default=["float32", "bfloat16"])
+    parser.add_argument("--width", type=program.positive, nargs="+", default=[128, 512])
+    parser.add_argument("--batch", type=program.positive, nargs="+", default=[64, 32])
+    parser.add_argument("--dtype", nargs="+", choices=["float32", "bfloat16", "float16"], default=["float32", "bfloat16"])
     parser.add_argument("--how", nargs="+", choices=["eager", "compiled"], default=["eager", "compiled"])
     parser.add_argument("--cache", action="store_true", help="time cached features against the model in the loop")
     parser.add_argument("--backbone", default=None)
@@ -171,4 +172,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    program.run(main)

@@ -26,6 +26,7 @@ from hybrid.codec import Int8, Projected, Raw
 from hybrid.cores import TRM, FeedForward
 from hybrid.equilibrium import Implicit, Phantom
 from hybrid.errors import HybridError, InputError
+from hybrid.eval import program
 from hybrid.eval.study import Cell, Result, depth_table, difficulty_table, halting_table, read, recipe_table, rules, run, table
 from hybrid.eval.suites import Entry, quickstart_entries, sort, state_tracking, sudoku
 from hybrid.eval.tasks import TASKS
@@ -191,14 +192,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run a study, or print its table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("study", choices=[*STUDIES, *OF_DATA])
-    parser.add_argument("--output", type=Path, default=None, help="folder; the same command again goes on")
+    parser.add_argument("--output", type=program.path, default=None, help="folder; the same command again goes on")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--seconds", type=float, default=180.0, help="of training a cell")
     parser.add_argument("--data", help="file of prompts and answers to train on, for codecs and reading")
     parser.add_argument("--test", help="file of the test split; without, a tenth of --data")
     parser.add_argument("--difficulty", help="column of both that says how hard a row is")
     parser.add_argument("--only", default="", help="part of a cell's name: run the cells that have it")
-    parser.add_argument("--table", type=Path, nargs="+", help="only print the table of these result files")
+    parser.add_argument("--table", type=program.path, nargs="+", help="only print the table of these result files")
     options = parser.parse_args(argv)
     budget = (options.seeds, options.seconds)
     if options.table:
@@ -226,4 +227,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    program.run(main)

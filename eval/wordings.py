@@ -15,6 +15,7 @@ from pathlib import Path
 
 from hybrid.backbone import Backbone, BackboneConfig
 from hybrid.device import usual_device
+from hybrid.eval import program
 from hybrid.eval.baselines import METHODS, Budget
 from hybrid.eval.benchmark import measure
 from hybrid.eval.comparison import task_name
@@ -74,7 +75,7 @@ def table(found: Sequence[Record]) -> str:
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure, write wordings.json into the suite's folder and print the table; or print that of a file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="output folder of `hybrid bench --suite`, or a wordings.json of it")
+    parser.add_argument("folder", type=program.path, help="output folder of `hybrid bench --suite`, or a wordings.json of it")
     parser.add_argument("--suite", default="standard", help="name of the suite")
     parser.add_argument("--only", default="", help="part of a cell's name: take the cells that have it")
     parser.add_argument("--backbone", default=BackboneConfig().name, help="the language model that the suite ran with")
@@ -98,4 +99,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    program.run(main)

@@ -22,6 +22,7 @@ import hybrid
 from hybrid.adapters import CrossAttention, SoftPrompt
 from hybrid.backbone import BackboneConfig
 from hybrid.default_backbone import DEFAULT_BACKBONE
+from hybrid.eval import program
 from hybrid.eval.cost import seconds_each
 from hybrid.eval.memory import alone, over_before
 from hybrid.problem import Problem
@@ -83,10 +84,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Print what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--backbone", default=DEFAULT_BACKBONE, help="language model: a hub id or a folder")
-    parser.add_argument("--steps", type=int, nargs="+", help="N of training, whose peak memory is measured")
-    parser.add_argument("--tokens", type=int, help="of a prompt, for which seconds are measured")
-    parser.add_argument("--batch", type=int, default=8, help="prompts of a step")
+    parser.add_argument("--steps", type=program.positive, nargs="+", help="N of training, whose peak memory is measured")
+    parser.add_argument("--tokens", type=program.positive, help="of a prompt, for which seconds are measured")
+    parser.add_argument("--batch", type=program.positive, default=8, help="prompts of a step")
     given = parser.parse_args(argv)
+    if not (given.steps or given.tokens):
+        parser.error("nothing is asked for; give --steps, --tokens or both")
     for count, peak in zip(given.steps or (), alone(peak_bytes, [(n, given.backbone) for n in given.steps or ()]), strict=True):
         print(f"N = {count}: {peak / 1e6:,.1f} MB")
     if given.tokens:
@@ -96,4 +99,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    program.run(main)

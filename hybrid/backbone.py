@@ -118,8 +118,7 @@ class Backbone(LanguageReader):
         self._check_untouched()
         kept = CODECS.build(codec or Raw.Config())
         other = Backbone(self.model, self.tokenizer, self.name, layers or self.layers, self.tuned, kept)
-        if "fingerprint" in self.__dict__:
-            other.__dict__["fingerprint"] = self.fingerprint
+        other.__dict__ |= {name: value for name, value in self.__dict__.items() if name == "_digests"}
         return other
 
     def __str__(self) -> str:
@@ -195,19 +194,20 @@ class Backbone(LanguageReader):
         except ValueError as error:  # Some quantised models go nowhere.
             raise BackboneError(f"{self.name} in {self.precision} cannot be moved to {device}: {error}; load it there") from None
 
-    @cached_property
+    @property
     def fingerprint(self) -> dict[str, str]:
-        """Digests of weights and tokenizer, the precision and the config: what a head was made for.
+        """Digests of weights and tokenizer, the precision and the config, as it is now: what a head was made for."""
+        return self._digests | {"config": self.settings}
 
-        Weights are hashed in full (SHA-256 of every name, shape and byte), once in a process.
-        """
+    @cached_property
+    def _digests(self) -> dict[str, str]:
+        """The fingerprint's larger part: weights are hashed in full, every name, shape and byte, once in a process."""
         dtype = str(self.dtype).removeprefix("torch.")
         quantized = quantization.details(self.model.config, dtype)
         return {
             "weights": fingerprint.weights_digest(self.model),
             "tokenizer": fingerprint.tokenizer_digest(self.tokenizer),
             "dtype": dtype,
-            "config": self.settings,
             **({"quantization": quantized} if quantized else {}),
             **fingerprint.landmarks(self.model.get_input_embeddings()),
         }

@@ -90,7 +90,12 @@ def find_backbone(name: str, revision: str | None = None) -> tuple[str, Path]:
         return full_name(name), Path(full_name(name))
     if name == PACKAGED:
         return PACKAGED, converted(packaged_gguf())
-    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+    if name.startswith((".", "/", "~")):
+        raise BackboneError(
+            f"{os.path.abspath(path)} is not there; give the folder where the language model lies now "
+            "(HybridModel.from_pretrained takes it as backbone)"
+        )
+    if name.count("/") != 1:
         raise BackboneError(f'backbone "{name}" is neither a folder, a .gguf file nor a hub id like owner/name')
     beside = path.parent.is_dir()  # Beside folders that are there, a name is a folder that is not: the hub is not asked.
     folder = _from_hub(name, revision, beside)

@@ -114,12 +114,15 @@ def settings(config: Any, adapted: Any = None) -> str:
 
     Args:
         config: of the model.
-        adapted: the model, where it came with adapters of PEFT: which of them are active decides too.
+        adapted: the model, where it came with adapters of PEFT: which of them are active, and how strong, decides too.
     """
     fields = json.loads(config.to_json_string(use_diff=True))
     if adapted is not None:
         layers = [each for each in adapted.modules() if getattr(each, "disable_adapters", None) is False]
         fields["active_adapters"] = sorted({name for each in layers for name in each.active_adapters})
+        strengths = [(each.scaling, each.active_adapters) for each in layers if isinstance(getattr(each, "scaling", None), dict)]
+        scaled = [strength.get(name) for strength, active in strengths for name in active]
+        fields["adapter_scaling"] = hashlib.sha256(repr(scaled).encode()).hexdigest()[:12]
     return json.dumps(
         {name: value for name, value in fields.items() if name not in UNRELATED and not name.startswith("_")}, sort_keys=True
     )

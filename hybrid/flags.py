@@ -18,7 +18,8 @@ from typing import Any, Literal
 
 from hybrid import scalars
 from hybrid.errors import ConfigError, InputError
-from hybrid.kinds import Kinds, from_dict
+from hybrid.flag_errors import told
+from hybrid.kinds import Kinds, from_dict, require
 from hybrid.paths import from_home
 
 
@@ -34,6 +35,7 @@ def parse(command: type[Any], argv: Sequence[str], program: str) -> Any:
     import jsonargparse
 
     argv, given = _take_config([_with_underscores(word) for word in argv])
+    given = _unfolded(command, given)
     argv = [_long_name(command, word) for word in argv]
     named = {*_names(given), *(word[2:].partition("=")[0] for word in argv if word.startswith("--"))}
     repeated = {each.name: default_of(each) for each in dataclasses.fields(command) if each.metadata.get("repeated")}
@@ -50,10 +52,9 @@ def parse(command: type[Any], argv: Sequence[str], program: str) -> Any:
         parser.set_defaults(vars(parser.parse_object(given).as_flat()))
         values = parser.parse_args(argv).as_dict()
     except (jsonargparse.ArgumentError, TypeError, ValueError) as error:
-        quote = "; quote what is meant as text" if "<class 'str'>" in str(error) else ""
-        raise ConfigError(
-            f"{' '.join(str(error).split())}{quote}{_of_another_kind(command, str(error))}; see `{program} --help`"
-        ) from None
+        families = {name: kinds for name, (kinds, _) in _families(command, "").items()}
+        said = told(" ".join(str(error).split()), leaves, families, [*repeated, "config"])
+        raise ConfigError(f"{said}; see `{program} --help`") from None
     values.pop("config", None)
     values |= {name: value for name, value in repeated.items() if values.get(name) is None}
     values = _from_home(command, _without_unchosen(values))
@@ -65,7 +66,7 @@ def parse(command: type[Any], argv: Sequence[str], program: str) -> Any:
         ):
             dashes = "" if field.metadata.get("positional") else "--"
             raise ConfigError(f"{dashes}{field.name} is missing; see `{program} --help`")
-    built = from_dict(command, values, program.split()[-1])
+    built = from_dict(command, values, "")
     if hasattr(command, "named"):
         object.__setattr__(built, "named", frozenset(named))
     return built
@@ -97,11 +98,37 @@ def read_yaml(file: Path) -> dict[str, Any]:
 
     try:
         data = scalars.load(from_home(file).read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        json.dumps(data, default=str, skipkeys=True)  # Raises where a value holds itself.
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise InputError(f"cannot read {file} as YAML: {' '.join(str(error).split())}") from None
     if not isinstance(data, dict):
         raise InputError(f"{file} holds no mapping of fields; see `hybrid train --help` for the names")
     return data
+
+
+def _unfolded(command: type[Any], data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the mapping of a file with `train.num_steps: 3`, as flags have it, for `train: {num_steps: 3}`."""
+    found: dict[str, Any] = {}
+    families = {field.name for field in dataclasses.fields(command) if "kinds" in field.metadata}
+    for name, value in data.items():
+        first, _, rest = re.sub(r"(?<=\w)-(?=\w)", "_", str(name)).partition(".")
+        whole = {"kind": value} if first in families and not rest and isinstance(value, str) else value
+        found[first] = _merged(found.get(first), {rest: value} if rest else whole, f"{prefix}{name}")
+    hints = typing.get_type_hints(command)
+    for field in dataclasses.fields(command):
+        if dataclasses.is_dataclass(hints[field.name]) and isinstance(found.get(field.name), dict):
+            below = typing.cast(type[Any], hints[field.name])
+            found[field.name] = _unfolded(below, found[field.name], f"{prefix}{field.name}.")
+    return found
+
+
+def _merged(one: Any, other: Any, name: str) -> Any:
+    """Return two values of a field as one mapping."""
+    if one is None or other is None:
+        return other if one is None else one
+    if not (isinstance(one, dict) and isinstance(other, dict)) or one.keys() & other.keys():
+        raise ConfigError(f"{name} is given twice; keep one of them")
+    return one | other
 
 
 def _families(command: type[Any], prefix: str) -> dict[str, tuple[Kinds[Any], str]]:
@@ -135,6 +162,8 @@ def _choose_kinds(command: type[Any], prefix: str, argv: Sequence[str], given: d
     """Write the kind of every family into `given`: from the flags, else from the YAML file, else the default."""
     for name, (kinds, default) in _families(command, prefix).items():
         kind = _flag_value(argv, f"--{name}.kind")
+        if kind is not None:
+            kinds[kind]  # Raises for an unknown name, also where it is empty.
         *parents, last = name.split(".")
         place: Any = given
         for parent in parents:
@@ -151,16 +180,8 @@ def _choose_kinds(command: type[Any], prefix: str, argv: Sequence[str], given: d
         if entry["kind"]:
             kinds[entry["kind"]]  # Raises for an unknown name.
             place[last] = entry
-
-
-def _of_another_kind(command: type[Any], error: str) -> str:
-    """Say which kinds of a family have the field of a flag that is unknown."""
-    flag = re.search(r"unrecognized arguments: --([\w.]+)", error)
-    family, _, name = flag[1].rpartition(".") if flag else ("", "", "")
-    known = _families(command, "")
-    kinds: Any = known[family][0] if family in known else {}
-    having = [kind for kind in kinds if name in {field.name for field in dataclasses.fields(kinds[kind].Config)}]
-    return f"; {name} is a field of the {family} {', '.join(having)}: give --{family} {having[0]} too" if having else ""
+        else:
+            place.pop(last, None)  # None, as where nothing is said.
 
 
 def _without_unchosen(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -170,12 +191,18 @@ def _without_unchosen(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _from_home(command: type[Any], values: dict[str, Any]) -> dict[str, Any]:
-    """Write the home folder for a `~` in front of a path: no shell does it behind an equals sign, nor in a YAML file."""
+    """Write the home folder for a `~` in front of a path: no shell does it behind an equals sign, nor in a YAML file.
+
+    Raises:
+        ConfigError: a path is empty, as that of a variable which is not set; it would stand for this folder.
+    """
     hints, found = typing.get_type_hints(command), dict(values)
     for field in dataclasses.fields(command):
         value, kinds = values.get(field.name), field.metadata.get("kinds")
-        if field.metadata.get("path") and value is not None:
-            found[field.name] = [str(from_home(each)) for each in value] if isinstance(value, list) else str(from_home(value))
+        if field.metadata.get("path") and value is not None and value != default_of(field):
+            places = value if isinstance(value, list) else [value]
+            require("" not in places, f"{field.name} is empty; give a path")
+            found[field.name] = [str(from_home(each)) for each in places] if places is value else str(from_home(value))
         elif isinstance(value, dict) and (kinds is not None or dataclasses.is_dataclass(hints[field.name])):
             below = hints[field.name] if kinds is None else kinds[value["kind"]].Config
             found[field.name] = _from_home(below, value)

@@ -151,12 +151,12 @@ def from_dict(cls: type[Any], data: Any, where: str = "config") -> Any:
             hint = f'did you mean "{near[0]}"?' if near else f"known fields: {', '.join(fields)}"
             raise ConfigError(f'{where} has no field "{name}"; {hint}')
         kinds = fields[name].metadata.get("kinds")
-        path = f"{where}.{name}"
+        path = f"{where}.{name}".lstrip(".")
         values[name] = kinds.from_dict(value) if kinds and value is not None else _typed(hints[name], value, path)
     try:
         return cls(**values)
     except TypeError as error:
-        raise ConfigError(f"{where} is incomplete: {error}") from None
+        raise ConfigError(f"{where or 'config'} is incomplete: {error}") from None
 
 
 def _typed(hint: Any, value: Any, where: str) -> Any:

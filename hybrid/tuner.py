@@ -256,4 +256,4 @@ def merge(backbone: Backbone) -> None:
     )
     backbone.model = backbone.model.merge_and_unload().eval().requires_grad_(False)
     backbone.tuned = False
-    backbone.__dict__.pop("fingerprint", None)
+    backbone.__dict__.pop("_digests", None)

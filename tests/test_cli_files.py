@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import json
+import lzma
 import sys
 from dataclasses import replace
 
@@ -11,8 +12,9 @@ import pytest
 import torch
 
 import hybrid
-from hybrid.cli import console, main
-from hybrid.cli.console import json_line
+from hybrid import console
+from hybrid.cli import main
+from hybrid.console import json_line
 from hybrid.eval.tasks import Sort
 
 TASK = Sort(Sort.Config(length=3))
@@ -74,6 +76,40 @@ def test_every_format_that_trains_is_solved_and_gives_the_same_answers(head, tmp
     for name in ("a.jsonl", "A.JSONL", "a.ndjson", "mark.jsonl", "a.json", "a.csv", "a.CSV.gz", "a.tsv", "a.parquet"):
         code, out, _ = solved(capsys, head, "--file", write(tmp_path / name, rows), "--batch_size", "3")
         assert (code, out) == (0, expected), name
+
+
+def test_a_folder_of_save_to_disk_is_solved_as_it_is_trained_on(head, tmp_path, capsys):
+    import datasets
+
+    datasets.Dataset.from_list([{"prompt": prompt} for prompt in PROMPTS]).save_to_disk(tmp_path / "set [1]")
+    expected = [solution.text for solution in hybrid.HybridModel.from_pretrained(head).solve(PROMPTS)]
+    assert solved(capsys, head, "--file", str(tmp_path / "set [1]"))[:2] == (0, expected)
+    code, out, err = solved(capsys, head, "--file", str(tmp_path))
+    assert (code, out, len(err)) == (2, [], 1) and f"{tmp_path} cannot be read: " in err[0]
+
+
+@pytest.mark.parametrize("name", ["a.txt.gz", "a.GZ", "a.txt.xz", "a.txt.zst"])
+def test_a_packed_text_is_a_prompt_too(head, tmp_path, capsys, name):
+    import pyarrow
+
+    packers = {"gz": gzip.compress, "xz": lzma.compress, "zst": pyarrow.Codec("zstd").compress}
+    packed = bytes(packers[name.rpartition(".")[2].lower()](PROMPTS[0].encode() + b"\r\n"))
+    (tmp_path / name).write_bytes(packed)
+    assert solved(capsys, head, "--file", str(tmp_path / name))[:2] == solved(capsys, head, PROMPTS[0])[:2]
+    (tmp_path / name).write_bytes(packed[:-9])
+    code, out, err = solved(capsys, head, "--file", str(tmp_path / name))
+    assert (code, out, len(err)) == (2, [], 1) and "cannot be read: " in err[0]
+
+
+def test_a_prompt_is_shown_as_it_is_and_nothing_in_it_is_a_style(reader, capsys):
+    prompt = "[bold]3[/] :smile: [/x] [link=a]"
+    assert main(["inspect", "--model", reader, prompt, "--num_steps", "1"]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == prompt
+
+
+def test_fewer_than_no_retries_are_refused(head, capsys):
+    code, _, err = solved(capsys, head, PROMPTS[0], "--retry", "-1")
+    assert code == 2 and err == ["hybrid: retry is -1; give at least 0"]
 
 
 def test_prompts_stand_in_the_column_of_the_head_or_in_prompt(reader, tmp_path, capsys):

@@ -73,3 +73,21 @@ def test_a_file_of_ones_own_needs_no_folder_of_the_hub(tmp_path, processes):
         env={"HF_HOME": str(tmp_path / "file" / "no"), "HF_DATASETS_CACHE": str(tmp_path / "file" / "no")},
     )
     assert ended.code == 0 and "odd?" in ended.out, ended.err
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ("--encoder", "words", "--encoder.path_at_words", "true"),
+        ("--encoder", "words", "--encoder.num_thoughts", "0"),
+        ("--encoder", "cross_attention"),
+        ("--encoder", "segments"),
+        ("--task.item", "[0-9]"),
+    ],
+)
+def test_worked_steps_that_no_encoder_can_be_taught_are_refused(processes, tiny_folder, tmp_path, more):
+    rows = [{"prompt": f"Sort: {a} 5", "answer": f"5 {a}", "steps": "five then"} for a in range(9)]
+    (tmp_path / "own.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    teach = ("--task.trace_column", "steps", "--task.teach_trace", "true", "--dry_run")
+    ended = processes.run(*own_data(tiny_folder, tmp_path / "own.jsonl", tmp_path / "run", *teach, *more))
+    assert ended.code == 2 and "task.teach_trace teaches worked steps to thoughts" in ended.err, ended

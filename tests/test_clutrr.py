@@ -78,9 +78,18 @@ def test_a_fact_that_no_rule_reaches_stays_unknown_and_the_answer_is_taught(offi
     ]
 
 
-def test_a_row_of_another_form_is_named(official):
+@pytest.mark.parametrize(
+    "other",
+    [
+        *({"query": query} for query in ("Ann", "(" * 3000, "('Ann',)", "('Zoe', 'Eve')")),
+        *({"proof_state": proof} for proof in ("[3]", "3", "[{3: 4}]")),
+        *({"story_edges": edges} for edges in ("[(0, 9), (1, 2), (2, 3)]", "[(0, 1), (1, 2), (2, -1)]")),
+        *({"story": " "}, {"target": ""}, {"genders": "Ann"}, {"task_name": "x"}),
+    ],
+)
+def test_a_row_of_another_form_is_named(official, other):
     with pytest.raises(DataError, match=r"row 2 .*no row of CLUTRR.*give an official file"):
-        stories(official(ROW, ROW | {"query": "Ann"}))
+        stories(official(ROW, ROW | other))
 
 
 def test_the_command_writes_a_table(official, tmp_path, monkeypatch, capsys):

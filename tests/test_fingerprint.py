@@ -133,3 +133,23 @@ def test_the_active_adapter_belongs_to_what_a_head_was_made_for(new_llama, new_t
     assert len({cached_a, cached_b, cached_none}) == 3
     with pytest.raises(BackboneError, match=r"active_adapters: \[\] instead of \['a'\]"):
         check_backbone(beside_a, beside_none, "owner/name")
+
+
+def test_an_adapter_that_is_switched_or_scaled_later_counts_as_it_is_then(new_llama, new_tokenizer):
+    import peft
+
+    tokenizer = new_tokenizer()
+    model = peft.get_peft_model(new_llama(len(tokenizer)), peft.LoraConfig(r=2, target_modules=["q_proj"]), adapter_name="a")
+    model.add_adapter("b", peft.LoraConfig(r=2, target_modules=["q_proj"]))
+    backbone = Backbone(model, tokenizer, "owner/name", (0, 2))
+    beside_a = backbone.fingerprint
+    model.set_adapter("b")
+    with pytest.raises(BackboneError, match=r"active_adapters: \['b'\] instead of \['a'\]"):
+        check_backbone(beside_a, backbone.fingerprint, "owner/name")
+    model.set_adapter("a")
+    check_backbone(beside_a, backbone.fingerprint, "owner/name")
+    for layer in model.modules():
+        if isinstance(getattr(layer, "scaling", None), dict):
+            layer.scaling["a"] *= 2
+    with pytest.raises(BackboneError, match="adapter_scaling"):
+        check_backbone(beside_a, backbone.fingerprint, "owner/name")

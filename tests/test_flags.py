@@ -104,6 +104,84 @@ def test_wrong_flags_are_refused_in_one_line(words, message):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("words", "hints"),
+    [
+        (("--pen.shape.radius", "2", "--width", "3"), ["the whole name of --width is --pen.width"]),
+        (("--radius", "3"), ["the whole name of --radius is --shape.radius or --pen.shape.radius"]),
+        (("--shape.side=3", "--width", "3"), ["side is a field of the shape square: give --shape square too", "--pen.width"]),
+        (("--side", "3"), ["side is a field of the shape square: give --shape square too, and --shape.side"]),
+        (("--outptu", "3"), ["did you mean --output?"]),
+        (("--what", "3"), ["what stands without a name: give its value alone"]),
+        (("--pen.widht", "3"), ["did you mean --pen.width?"]),
+    ],
+)
+def test_an_unknown_flag_is_told_what_it_may_stand_for(tmp_path, words, hints):
+    with pytest.raises(ConfigError) as caught:
+        draw(*words)
+    assert all(hint in str(caught.value) for hint in hints), caught.value
+
+
+def test_an_unknown_field_of_a_file_is_told_what_it_may_stand_for(tmp_path):
+    (tmp_path / "draw.yaml").write_text("width: 3\n")
+    with pytest.raises(ConfigError, match="the whole name of width is pen.width"):
+        draw("--config", str(tmp_path / "draw.yaml"))
+
+
+def test_the_commands_of_a_stranger_are_told_the_whole_names():
+    from hybrid.cli.train import TrainCommand
+
+    wrong = ["--task", "sort", "--output", "x", "--block", "mlp", "--core.num_latent_steps", "2", "--num_steps", "3"]
+    with pytest.raises(ConfigError) as caught:
+        parse(TrainCommand, wrong, "hybrid train")
+    for whole in ("--reasoner.block", "--reasoner.core.num_latent_steps", "--train.num_steps"):
+        assert f"is {whole}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--pen.width", "thick"), "pen.width is thick; give a whole number; see"),
+        (("--mode", "quick"), "mode is quick; give one of: fast, slow; see"),
+        (("--limit", "x"), "limit is x; give a number, or null for none; see"),
+        (("--layers", "x"), r"layers is \['x'\]; give a list, each a whole number, or null for none; see"),
+        (("--pen.width", ""), "pen.width is empty; give a whole number; see"),
+        (("--shape=",), 'shape "" is unknown; choose one of: circle, square'),
+    ],
+)
+def test_a_value_of_another_type_is_told_which_values_the_field_takes(words, message):
+    with pytest.raises(ConfigError, match=message):
+        draw(*words)
+
+
+def test_a_file_is_read_as_flags_are_also_where_it_says_none_or_writes_dashes(tmp_path):
+    file = tmp_path / "draw.yaml"
+    for text in ("extra: null", "extra: ", "extra: {}"):
+        file.write_text(text)
+        assert draw("--config", str(file)) == Draw("x")
+
+    @dataclass(frozen=True)
+    class Paint:
+        num_coats: int = 1
+        pen: Pen = field(default_factory=Pen)
+
+    file.write_text("num-coats: 2\npen: {width: 3}\n")
+    assert parse(Paint, ["--config", str(file)], "paint") == Paint(2, Pen(3))
+
+
+@pytest.mark.parametrize("text", ["a: &a [*a]", "a: &a {b: *a}", "a: " + "[" * 9999], ids=["list", "mapping", "deep"])
+def test_a_file_that_holds_itself_is_refused(tmp_path, text):
+    (tmp_path / "draw.yaml").write_text(text)
+    with pytest.raises(InputError, match="as YAML"):
+        draw("--config", str(tmp_path / "draw.yaml"))
+
+
+def test_a_field_at_the_top_is_called_by_its_name_alone(tmp_path):
+    (tmp_path / "draw.yaml").write_text("loud: maybe")
+    with pytest.raises(ConfigError, match=r"^loud is 'maybe'; it must be of type bool"):
+        draw("--config", str(tmp_path / "draw.yaml"))
+
+
 def test_a_missing_field_is_named():
     with pytest.raises(ConfigError, match="--output is missing; see `hybrid draw --help`"):
         parse(Draw, [], "hybrid draw")
@@ -116,6 +194,27 @@ def test_a_flag_wins_over_the_file_and_the_file_over_the_default(tmp_path):
     assert found == Draw("from-file", mode="slow", shape=Square.Config(9), pen=Pen(8), extra=Square.Config())
     assert parse(Draw, ["--shape", "circle", "--config", str(file)], "hybrid draw").shape == Circle.Config()
     assert parse(Draw, ["--shape.side", "4", "--config", str(file)], "hybrid draw").shape == Square.Config(4)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "shape.kind: square\nshape.side: 9\npen.width: 3\npen.shape.kind: square",
+        "shape: square\nshape.side: 9\npen: {width: 3, shape: square}",
+        "shape.side: 9\nshape: square\npen: {shape.kind: square}\npen.width: 3",
+        "shape: {kind: square}\nshape.side: 9\npen.shape: square\npen.width: 3",
+    ],
+)
+def test_a_name_with_dots_in_a_file_is_the_field_that_the_flag_is(tmp_path, text):
+    (tmp_path / "draw.yaml").write_text(text)
+    assert draw("--config", str(tmp_path / "draw.yaml")) == Draw("x", shape=Square.Config(9), pen=Pen(3, Square.Config()))
+
+
+@pytest.mark.parametrize("text", ["pen.width: 3\npen: {width: 4}", "pen: 3\npen.width: 3", "shape: square\nshape.kind: circle"])
+def test_a_field_that_a_file_gives_twice_is_refused(tmp_path, text):
+    (tmp_path / "draw.yaml").write_text(text)
+    with pytest.raises(ConfigError, match="is given twice; keep one of them|pen is 3"):
+        draw("--config", str(tmp_path / "draw.yaml"))
 
 
 def test_numbers_in_yaml_keep_their_type(tmp_path):
@@ -214,6 +313,13 @@ def test_a_name_that_begins_with_a_tilde_is_a_name_where_it_is_there_or_no_ones_
     (tmp_path / "~" / "x").write_text("")
     found = parse(Journey, ["~/x", "--output=~nobody at all/x"], "hybrid go")
     assert (found.start, found.output) == ("~/x", "~nobody at all/x")
+
+
+@pytest.mark.parametrize("words", [["s", "--output="], ["s", "--output", ""], [""], ["s", "--model", "a", "--model="]])
+def test_an_empty_path_is_refused_as_it_would_be_this_folder(words):
+    with pytest.raises(ConfigError, match="is empty; give a path"):
+        parse(Journey, words, "hybrid go")
+    assert parse(Journey, ["s", "--table.train="], "hybrid go").table.train == ""  # As it is where nothing is said.
 
 
 def test_every_path_of_every_command_is_marked_as_one():

@@ -243,7 +243,22 @@ class Evil:
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"no pickle at all", {"a": 3}, [torch.zeros(1)], {"model": {"a": 3}}, {"weights": {"a": torch.zeros(1)}}, Evil()],
+    [
+        b"",
+        b"no pickle at all",
+        b".",
+        b"(.",
+        b"tt",
+        b"\x80\x02u",
+        b"\x80\x02J.",
+        b"]0.",
+        {"a": 3},
+        [torch.zeros(1)],
+        {"model": {"a": 3}},
+        {"weights": {"a": torch.zeros(1)}},
+        {1: torch.zeros(1)},
+        Evil(),
+    ],
 )
 def test_what_is_no_plain_state_dict_is_refused_and_runs_no_code(tmp_path, capsys, content):
     file = tmp_path / "model.pt"

@@ -27,3 +27,8 @@ def test_the_time_left_is_the_nearer_of_both_limits():
         assert bar.progress.tasks[0].fields["eta"] == "1:10"
         bar.show(999, 20.0, {})
         assert bar.progress.tasks[0].fields["eta"] == "0:00"
+
+
+def test_a_folder_that_looks_like_a_style_is_told_as_it_is(capsys):
+    ProgressBar(3, show=True).say("features: 1 MB in /a/[/b] :smile:")
+    assert capsys.readouterr().err == "features: 1 MB in /a/[/b] :smile:\n"

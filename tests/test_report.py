@@ -238,7 +238,7 @@ def test_the_same_folder_gives_the_same_bytes(suite_folder, page, capsys):
 
 def test_a_folder_that_is_no_suite_ends_with_one_line(tmp_path, capsys):
     assert main([str(tmp_path)]) == 2
-    assert re.fullmatch(r"error: cannot read .*suite\.json: .*\n", capsys.readouterr().err)
+    assert re.fullmatch(r"hybrid: cannot read .*suite\.json: .*\n", capsys.readouterr().err)
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,12 @@
 """The folder of a run: one run each, whole checkpoints, metrics that can be rewound."""
 
+import dataclasses
 import json
 
 import pytest
 
 from hybrid.errors import ConfigError, StorageError
-from hybrid.train.run_folder import KEEP, RunFolder
+from hybrid.train.run_folder import BOOKKEEPING, KEEP, RunFolder
 
 RECORD = {"model": {"width": 1}, "train": {"steps": (1, 2)}}
 
@@ -47,6 +48,7 @@ def changed(part, **fields):
     [
         changed("train", save_every_seconds=1.0, cache=False),
         changed("model", task=LONG["model"]["task"] | {"train": "./own.csv"}),
+        changed("model", task=LONG["model"]["task"] | {"file": "./own.csv", "trace_column": "cot", "duplicates": "drop"}),
         changed("model", backbone={"name": "/models/llm"}),
         changed("train", num_steps=200),
         changed("train", num_steps=101, max_seconds=None),
@@ -76,6 +78,14 @@ def test_what_changes_the_result_is_named_with_both_values(tmp_path, again, mess
     checkpoint(made, 1)
     with pytest.raises(ConfigError, match=message):
         made.open(again)
+
+
+def test_where_the_rows_of_a_task_come_from_is_bookkeeping_as_their_content_is_compared():
+    from hybrid.eval.tasks import TASKS
+
+    every = [field for kind in TASKS for field in dataclasses.fields(TASKS[kind].Config)]
+    named = {field.name for field in every if field.metadata.get("path") or field.name.endswith("_column")}
+    assert len(named) >= 8 and {f"model.task.{name}" for name in named} <= BOOKKEEPING
 
 
 def test_a_run_that_has_ended_takes_more_steps_where_its_last_state_was_kept(tmp_path):

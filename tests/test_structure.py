@@ -22,8 +22,8 @@ PACKAGES = {
 LAYERS = [
     # The foundation: knows no adapter and no model.
     "hybrid.errors",
-    "hybrid.problem hybrid.paths hybrid.rows hybrid.fingerprint hybrid.product hybrid.device hybrid.solution",
-    "hybrid.symmetry hybrid.placing",
+    "hybrid.problem hybrid.paths hybrid.console hybrid.rows hybrid.fingerprint hybrid.product hybrid.device hybrid.solution",
+    "hybrid.symmetry hybrid.placing hybrid.flag_errors",
     "hybrid.taps hybrid.offsets hybrid.words hybrid.prefix hybrid.sight hybrid.quantization hybrid.workspace hybrid.reader",
     "hybrid.recursion hybrid.scalars hybrid.kinds hybrid.default_backbone hybrid.loading hybrid.checkpoint",
     "hybrid.layout hybrid.block hybrid.losses hybrid.halting hybrid.flags hybrid.carry hybrid.codec hybrid.writing",
@@ -74,6 +74,8 @@ COVERED = {
     "hybrid/writing.py": "test_soft_prompt.py",
     "adapters/__init__.py": "test_structure.py",
     "adapters/learned.py": "test_latent_thoughts.py",
+    "hybrid/flag_errors.py": "test_flags.py",
+    "hybrid/console.py": "test_cli_files.py",
     "hybrid/paths.py": "test_flags.py",
     "hybrid/placing.py": "test_offsets.py",
     "hybrid/reader.py": "test_codes.py",

@@ -1,6 +1,9 @@
 """One table, spelled in many ways: names of files with odd signs, blanks that count, JSON of other makers, long cells."""
 
+import bz2
+import gzip
 import json
+import lzma
 
 import pytest
 
@@ -43,6 +46,20 @@ def test_a_file_with_odd_signs_in_its_name_is_itself_and_no_pattern(tmp_path, ki
     for folder in ("data[1]", "own*", "own?", "b  c é ñ", "~", "a::b", "file:x"):
         assert read(write(tmp_path / folder / f"own.{kind}")) == ROWS, folder
     assert len(read(tmp_path / "data[1]" / f"o*.{kind}")) == len(ROWS)
+
+
+@pytest.mark.parametrize("name", ["a.jsonl.gz", "a.jsonl.XZ", "a.ndjson.bz2", "a.jsonl.zst", "a.jsonl.ZST"])
+def test_packed_files_are_read_without_a_further_package(tmp_path, name):
+    import pyarrow
+
+    text = "".join(json.dumps(row) + "\n" for row in ROWS).encode()
+    packers = {"gz": gzip.compress, "xz": lzma.compress, "bz2": bz2.compress, "zst": pyarrow.Codec("zstd").compress}
+    packed = bytes(packers[name.rpartition(".")[2].lower()](text))
+    (tmp_path / name).write_bytes(packed)
+    assert read(tmp_path / name) == ROWS
+    (tmp_path / name).write_bytes(b"nonsense" * 9)
+    with pytest.raises(InputError, match="cannot be read: "):
+        read(tmp_path / name)
 
 
 def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
@@ -120,3 +137,46 @@ def test_json_that_is_no_table_is_refused_in_one_line(tmp_path, text, message):
 def test_a_cell_may_be_longer_than_the_csv_module_likes(tmp_path):
     rows = [{"prompt": "word " * 40_000 + str(i), "answer": "no"} for i in range(2)]
     assert read(write(tmp_path / "a.csv", rows)) == rows
+
+
+@pytest.mark.parametrize("form", [json.dumps, lambda rows: json.dumps(rows, indent=1), lambda rows: f"\n{json.dumps(rows)}\n"])
+def test_an_array_is_read_in_a_file_that_is_called_one_of_lines(tmp_path, form):
+    (tmp_path / "a.jsonl").write_text(form(ROWS))
+    assert read(tmp_path / "a.jsonl") == ROWS
+
+
+def test_an_object_over_several_lines_is_refused_in_one_line(tmp_path):
+    (tmp_path / "a.jsonl").write_text("\n".join(json.dumps(row, indent=1) for row in ROWS))
+    with pytest.raises(InputError, match="a.jsonl spreads an object over several lines; give one object a line"):
+        read(tmp_path / "a.jsonl")
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json"])
+def test_a_name_that_stands_twice_in_an_object_is_a_fault_as_a_column_that_does_is(tmp_path, name):
+    rows = "".join(f'{{"prompt": "a", "answer": "1", "prompt": "{place}"}}\n' for place in range(3))
+    (tmp_path / name).write_text(rows)
+    with pytest.raises(DataError, match='row 1 .*"prompt" stands twice'):
+        Table(Table.Config(str(tmp_path / name))).problems("train")
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl", "a.json"])
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32"])
+def test_a_file_in_another_encoding_is_refused_in_one_line_that_says_so(tmp_path, name, encoding):
+    text = json.dumps(ROWS) if "json" in name else "prompt,answer\na,1\n"
+    (tmp_path / name).write_bytes(text.encode(encoding))
+    with pytest.raises(InputError, match="is no UTF-8 text, maybe UTF-16"):
+        read(tmp_path / name)
+
+
+def test_a_list_without_steps_is_called_empty(tmp_path):
+    rows = [row | {"steps": []} for row in ROWS]
+    with pytest.raises(DataError, match='"steps" is empty; write the steps, or drop the row'):
+        Table(Table.Config(write(tmp_path / "a.jsonl", rows), trace_column="steps")).problems("train")
+
+
+def test_a_json_file_that_is_one_object_over_several_lines_is_one_row(tmp_path):
+    (tmp_path / "a.json").write_text(json.dumps(ROWS[0], indent=1))
+    assert read(tmp_path / "a.json") == ROWS[:1]
+    (tmp_path / "a.json").write_text(json.dumps({"size": 3, "names": ["a", "b"]}, indent=1))
+    (record,) = records(str(tmp_path / "a.json"), ("prompt",))
+    assert record.fault == 'has no "prompt"; it has: size, names'

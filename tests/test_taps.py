@@ -130,3 +130,12 @@ def test_states_that_overflow_are_refused_by_layer_and_precision_and_nothing_is_
         cached_features(reader, readings, folder=tmp_path)
     assert list(tmp_path.iterdir()) == []
     assert all(bool(rows.isfinite().all()) for rows in reader.reading((0, 1)).read(readings))
+
+
+def test_states_that_are_not_finite_in_full_precision_are_no_matter_of_precision(new_llama, new_tokenizer):
+    tokenizer = new_tokenizer()
+    model = new_llama(len(tokenizer))
+    model.model.layers[1].mlp.down_proj.weight.data.fill_(float("nan"))
+    reader = hybrid.Backbone(model, tokenizer, "tiny", (0, 2))
+    with pytest.raises(BackboneError, match="not finite in float32: its weights may be damaged, get the model anew, or read"):
+        reader.read(reader.prepare(["Sort: 3 1 2"], None))

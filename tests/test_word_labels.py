@@ -107,6 +107,18 @@ def test_a_path_is_taught_at_the_words_where_the_layout_s_context_stands(new_mod
         Dataset(out, [problem], cache=False)
 
 
+def test_a_path_at_words_is_refused_where_no_context_says_at_which(new_model):
+    parts = {"symbols": ("left", "right", "self"), "encoder": Words.Config(max_answers=2, path_at_words=True)}
+    problem = Problem(PROMPT, ("left",), path=("right", "self"))
+    bare = new_model(layout=LayoutConfig(num_answers=1), **parts)
+    with pytest.raises(ConfigError, match="this layout has none; leave it out, and encoder.num_thoughts has room"):
+        Dataset(bare, [problem], cache=False)
+    Dataset(bare, [replace(problem, path=())], cache=False)
+    nowhere = new_model(layout=LayoutConfig(num_answers=1, context=SpanPattern(r"(?s).+", "Zoe")), **parts)
+    with pytest.raises(DataError, match="2 path symbols where the workspace has room for 0"):
+        Dataset(nowhere, [problem], cache=False)
+
+
 def test_other_encoders_have_no_words_to_teach(new_model, problems):
     with pytest.raises(DataError, match="labels of words need the encoder words"):
         Dataset(new_model(), [replace(problems(1)[0], word_labels=((("Sort", "1"),),))], cache=False)

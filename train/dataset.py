@@ -18,6 +18,7 @@ from torch import Tensor
 from hybrid import words
 from hybrid.adapters import ENCODERS, Features, Targets
 from hybrid.errors import Faults, InputError
+from hybrid.kinds import require
 from hybrid.losses import IGNORE
 from hybrid.model import HybridModel
 from hybrid.problem import Problem
@@ -208,7 +209,7 @@ def _row(model: HybridModel, problem: Problem, prepared: Any, places: int, worke
     path: list[int] = []
     spots = _spots(model, problem, prepared) if getattr(encoder, "path_at_words", False) else None
     room = kind.path_room(encoder, len(prepared), places) if spots is None else len(spots)
-    if room and problem.path:
+    if problem.path and (room or spots is not None):
         fits = len(problem.path) <= room if kind.reads == "words" and spots is None else len(problem.path) == room
         if not fits:
             raise InputError(f"there are {len(problem.path)} path symbols where the workspace has room for {room}")
@@ -245,11 +246,16 @@ def _lines(model: HybridModel, problem: Problem, places: int, path: list[int]) -
 
 def _spots(model: HybridModel, problem: Problem, prepared: Any) -> list[int]:
     """Return the workspace position of the word at each context span of the layout."""
-    encoder = model.config.encoder
+    encoder, layout = model.config.encoder, model.config.layout
+    require(
+        layout.context is not None or not problem.path,
+        "encoder.path_at_words teaches a path at the words of the layout's context, and this layout has none; leave it out, and "
+        "encoder.num_thoughts has room for the path",
+    )
     first, positions = model.head.encoder.word_positions(encoder, prepared.links)
     begins = [start for start, _ in words.spans(problem.prompt)]
     place = {begins[word]: first + number for number, word in enumerate(positions)}
-    _, context = model.config.layout.spans(problem.prompt, problem.spans)
+    _, context = layout.spans(problem.prompt, problem.spans)
     lost = [problem.prompt[start:end] for start, end in context if start not in place]
     if lost:
         raise InputError(

@@ -14,7 +14,7 @@ class ProgressBar:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
         self.max_seconds = max_seconds
-        self.console = Console(stderr=True, quiet=not show)
+        self.console = Console(stderr=True, quiet=not show, markup=False, emoji=False)
         columns = (
             TextColumn("[bold]{task.description}"),
             BarColumn(bar_width=24),

@@ -24,11 +24,12 @@ KEEP = 2
 """Checkpoints kept: the newest and one before it."""
 
 
-SOURCES = ("train", "dev", "test", "source", "prompt_column", "answer_column")
+SOURCES = ("train", "dev", "test", "source", "file", "duplicates")
+COLUMNS = ("prompt", "question", "answer", "spans", "trace", "labels", "difficulty")
 BOOKKEEPING = {
     *("train.save_every_seconds", "train.cache", "train.trackers"),
     *("model.backbone.name", "model.backbone.revision", "model.backbone.device_map"),
-    *(f"model.task.{name}" for name in SOURCES),
+    *(f"model.task.{name}" for name in (*SOURCES, *(f"{column}_column" for column in COLUMNS))),
 }
 """What changes no result: how often is saved, and where data and language model lie, whose content is compared instead."""
 MAY_GROW = {"train.num_steps", "train.max_seconds", "train.patience"}

@@ -7,7 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from hybrid.errors import HybridError
+from hybrid.console import ending
+from hybrid.eval import program
 from hybrid.eval.report import write_suite_report
 
 
@@ -17,15 +18,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="python -m hybrid.eval.report",
         description="Write report.html, report.md and results.csv of benchmarks, finished or not.",
     )
-    parser.add_argument("folders", metavar="FOLDER", nargs="+", type=Path, help="output folder of a benchmark")
-    for folder in parser.parse_args(argv).folders:
-        try:
-            write_suite_report(folder)
-        except HybridError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 2
+    parser.add_argument("folders", metavar="FOLDER", nargs="+", type=program.path, help="output folder of a benchmark")
+    folders = parser.parse_args(argv).folders
+    return ending(lambda: _write(folders))
+
+
+def _write(folders: Sequence[Path]) -> None:
+    for folder in folders:
+        write_suite_report(folder)
         print(f"wrote {folder}/report.html, report.md and results.csv")
-    return 0
 
 
 if __name__ == "__main__":

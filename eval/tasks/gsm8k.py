@@ -18,7 +18,7 @@ from typing import ClassVar, Literal
 from hybrid.errors import Faults, InputError
 from hybrid.eval.answers import MAX_CHARACTERS, final_part
 from hybrid.eval.tasks.table import TOKEN_SLOTS
-from hybrid.eval.tasks.table_files import opened
+from hybrid.eval.tasks.table_files import opened, readable
 from hybrid.eval.tasks.table_row import key_of
 from hybrid.eval.tasks.table_source import kind_of, records
 from hybrid.eval.tasks.task import TASKS, Split, Task, Wording, check_arguments
@@ -164,17 +164,13 @@ def _records(source: str, faults: Faults) -> Iterator[tuple[str, str, str]]:
 
 
 def _lines(source: str, faults: Faults) -> Iterator[tuple[str, str, str]]:
-    try:
-        with opened(source) as packed:
-            for place, line in enumerate(io.TextIOWrapper(packed, encoding="utf-8-sig"), 1):
-                question, between, answer = line.rpartition("||")
-                if between:
-                    yield f"row {place}", question, answer
-                elif line.strip():
-                    faults.add(f'{source} row {place}: no "||" parts a question from its steps; mend the line')
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)[:100]
-        raise InputError(f"{source} cannot be read: {reason}; give a text file in UTF-8") from None
+    with readable(source), opened(source) as packed:
+        for place, line in enumerate(io.TextIOWrapper(packed, encoding="utf-8-sig"), 1):
+            question, between, answer = line.rpartition("||")
+            if between:
+                yield f"row {place}", question, answer
+            elif line.strip():
+                faults.add(f'{source} row {place}: no "||" parts a question from its steps; mend the line')
 
 
 def number(text: str) -> str | None:

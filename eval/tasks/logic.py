@@ -17,13 +17,12 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Any, ClassVar
 
-import fsspec
-
 from hybrid.errors import InputError
 from hybrid.eval.answers import final_part, read_assignment, read_sequence
 from hybrid.eval.tasks.graph import graph_key, hops, way
 from hybrid.eval.tasks.logic_maker import CONCEPTS, Edge, Family, draw_family
 from hybrid.eval.tasks.show import Cell, Picture
+from hybrid.eval.tasks.table_files import opened, readable
 from hybrid.eval.tasks.task import TASKS, Task, changes
 from hybrid.kinds import A_PATH, require
 from hybrid.layout import LayoutConfig, SpanPattern
@@ -132,7 +131,12 @@ class Logic(Task):
 
     def _parts(self, prompt: str) -> tuple[list[Edge], str, list[str]]:
         """Return the rules and facts, the name asked about and the options, as the prompt says them."""
-        (name, *options), told = ([prompt[start:end] for start, end in spans] for spans in self.layout.spans(prompt))
+        try:
+            found = self.layout.spans(prompt)
+        except InputError:
+            form = "Every apus is a bpus. Tom is a apus. Is Tom a bpus or cpus?"
+            raise InputError(f"{prompt[-60:]!r} ends with no question that is known; give one such as: {form}") from None
+        (name, *options), told = ([prompt[start:end] for start, end in spans] for spans in found)
         if len(told) % 2 == 1:
             raise InputError(f"the prompt names {len(told)} ends of rules before its question; give pairs")
         return list(zip(told[::2], told[1::2], strict=True)), name, options
@@ -200,14 +204,13 @@ def read_families(source: str, parts: Callable[[str], tuple[list[Edge], str, lis
 
 
 def _rows(source: str) -> list[Any]:
+    with readable(source), opened(source) as file:
+        data = file.read()
     try:
-        with fsspec.open(source, "rt", encoding="utf-8-sig", compression="infer") as file:
-            text = file.read()
+        text = data.decode("utf-8-sig")
         return list(json.loads(text) if text.lstrip().startswith("[") else map(json.loads, filter(str.strip, text.split("\n"))))
     except (ValueError, RecursionError) as error:
         raise InputError(f"{source} is no JSON in UTF-8: {str(error)[:100]}") from None
-    except Exception as error:  # Every kind of packed file raises its own class.
-        raise InputError(f"{source} cannot be read: {getattr(error, 'strerror', None) or error}; give a readable file") from None
 
 
 def _family(row: Any, parts: Callable[[str], tuple[list[Edge], str, list[str]]]) -> Family:

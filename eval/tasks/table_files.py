@@ -8,10 +8,12 @@ from __future__ import annotations
 import glob
 import io
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from hybrid.errors import InputError
+from hybrid.paths import from_home
 
 
 def opened(file: str) -> Any:
@@ -20,25 +22,53 @@ def opened(file: str) -> Any:
     from fsspec.compression import compr
     from fsspec.utils import infer_compression
 
-    packed = infer_compression(file)
-    if packed not in compr:
-        raise InputError(f"{file} is packed by {packed}, which needs a package: pip install zstandard, or unpack it")
-    if "://" in file and not Path(file).exists():
+    packed, place = infer_compression(file), from_home(file)
+    away = "://" in file and not place.exists()
+    if file.lower().endswith(".zst"):  # fsspec knows these with a further package alone.
+        import pyarrow
+
+        stream = fsspec.open(file, "rb").open() if away else place.open("rb")
+        return io.BufferedReader(pyarrow.CompressedInputStream(stream, "zstd"))
+    if away:
         return fsspec.open(file, "rb", compression=packed).open()
-    handle = Path(file).open("rb")  # noqa: SIM115 - whoever asks closes it
+    handle = place.open("rb")
     return compr[packed](handle, mode="rb") if packed else handle
 
 
 def lines(file: str) -> Iterator[str]:
     """Yield lines with their ends; a byte that is no UTF-8 becomes U+FFFD, so that its row can be named."""
     with opened(file) as handle:
-        yield from io.TextIOWrapper(handle, encoding="utf-8-sig", errors="replace")
+        for number, line in enumerate(io.TextIOWrapper(handle, encoding="utf-8-sig", errors="replace")):
+            if number == 0 and (line.startswith("\ufffd\ufffd") or "\x00" in line):
+                raise InputError(f"{file} is no UTF-8 text, maybe UTF-16 or packed; save it as UTF-8, or unpack it")
+            yield line
+
+
+@contextmanager
+def readable(source: str) -> Iterator[None]:
+    """Let whatever reading a file raises be an InputError that names `source`."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:  # Every kind of packed file raises classes of its own.
+        raise InputError(f"{source} cannot be read: {reason(error)}; check the file and its name") from None
+
+
+def reason(error: Exception) -> str:
+    """Return why a file cannot be read, in a few words."""
+    told = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
+    return str(told).splitlines()[0][:200]
 
 
 def files(source: str) -> list[str]:
-    """Return the files that a path with `*` stands for, in the order of their names; a file called so is itself."""
+    """Return the files that a path with `*` stands for, in the order of their names; a file called so is itself.
+
+    A `~` in front is the home folder.
+    """
     import fsspec
 
+    source = str(from_home(source)) if source.startswith("~") else source
     if "*" not in source or Path(source).exists():
         return [source]
     if "://" in source:

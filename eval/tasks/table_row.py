@@ -5,7 +5,6 @@ Holds the settings and the judgement of single rows; what only shows when rows a
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import blake2b
@@ -13,7 +12,7 @@ from typing import Any, Literal
 
 from hybrid import words
 from hybrid.errors import InputError
-from hybrid.eval.tasks.table_source import Record
+from hybrid.eval.tasks.table_source import Record, parsed
 from hybrid.kinds import A_PATH, ADDED, require
 from hybrid.layout import END, SpanPattern
 from hybrid.problem import Problem, Span
@@ -299,14 +298,14 @@ def _json(value: Any, name: str | None, example: str) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        return json.loads(value)
+        return parsed(value)
     except (ValueError, RecursionError):
         raise InputError(f'"{name}" is {value[:40]!r}; give JSON such as {example}') from None
 
 
 def _lines(value: Any, name: str) -> str:
     """Return worked steps as one text."""
-    lines = value if isinstance(value, list) and value else [value]
+    lines = (value or [""]) if isinstance(value, list) else [value]
     return "\n".join(_text(line, name, "the steps") for line in lines)
 
 

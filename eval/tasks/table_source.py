@@ -12,18 +12,18 @@ import csv
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from hybrid.errors import InputError
-from hybrid.eval.tasks.table_files import files, lines, opened
+from hybrid.eval.tasks.table_files import files, lines, opened, reason
 from hybrid.paths import from_home
 
 HUB = "hub:"
-_PACKED = (".gz", ".xz", ".bz2", ".zst")
+PACKED = (".gz", ".xz", ".bz2", ".zst")
 _ROWS_AT_ONCE = 1000
 _PAGE_BYTES = 1 << 20
 
@@ -74,20 +74,19 @@ def records(source: str, columns: Sequence[str], optional: Sequence[str] = ()) -
     except InputError:
         raise
     except Exception as error:  # datasets, pyarrow, fsspec and zlib raise dozens of unrelated classes.
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         after = f" behind row {done}" if done else ""
-        raise InputError(f"{source} cannot be read{after}: {reason[:200]}; check the file and its name") from None
+        raise InputError(f"{source} cannot be read{after}: {reason(error)}; check the file and its name") from None
 
 
 def kind_of(source: str) -> str:
     """Return the suffix that says what a file holds, in small letters: `.csv` for `A.CSV.gz`."""
-    suffixes = [suffix.lower() for suffix in Path(source).suffixes if suffix.lower() not in _PACKED]
+    suffixes = [suffix.lower() for suffix in Path(source).suffixes if suffix.lower() not in PACKED]
     return suffixes[-1] if suffixes else ""
 
 
 def is_table(source: str) -> bool:
     """Say whether `records` reads what has this name."""
-    return source.startswith(HUB) or kind_of(source) in _READERS
+    return source.startswith(HUB) or kind_of(source) in _READERS or from_home(source).is_dir()
 
 
 def _open(source: str, columns: Sequence[str], optional: Sequence[str]) -> Iterator[Record]:
@@ -158,7 +157,7 @@ def _json(source: str, columns: Sequence[str], optional: Sequence[str]) -> Itera
     number = 0
     for file in files(source):
         named = "" if file == source else f"{Path(file).name} "
-        rows = _array(file, columns) if kind_of(file) == ".json" else None
+        rows = _array(file, columns) if kind_of(file) == ".json" else _array_of_lines(file)
         for values in rows or ():
             number += 1
             yield _json_record(number, named.strip(), values, columns)
@@ -166,7 +165,7 @@ def _json(source: str, columns: Sequence[str], optional: Sequence[str]) -> Itera
             if text.strip():
                 number += 1
                 try:
-                    yield _json_record(number, f"{named}line {line}", json.loads(text), columns)
+                    yield _json_record(number, f"{named}line {line}", parsed(text), columns)
                 except (ValueError, RecursionError) as error:
                     yield Record(number, f"{named}line {line}", fault=f"is no JSON ({str(error)[:80]}); give one object a line")
 
@@ -177,7 +176,7 @@ def _array(file: str, columns: Sequence[str]) -> list[Any] | None:
     if len(some) == 2 and some[0][0] == "{" and some[0][-1] == "}":
         return None
     try:
-        value = json.loads("".join(lines(file)))
+        value = parsed("".join(lines(file)))
     except (ValueError, RecursionError) as error:
         raise InputError(f"{file} is no JSON ({str(error)[:80]}); mend it, or give one object a line") from None
     if isinstance(value, dict) and not all(column in value for column in columns):
@@ -185,7 +184,32 @@ def _array(file: str, columns: Sequence[str]) -> list[Any] | None:
         if len(arrays) > 1:
             raise InputError(f"{file} holds several tables: {', '.join(arrays)}; write one to a file of its own")
         value = value[arrays[0]] if arrays else value
-    return value if isinstance(value, list) else None
+    return value if isinstance(value, list) else [value] if len(some) == 2 else None
+
+
+def _array_of_lines(file: str) -> list[Any] | None:
+    """Return the rows of a file that is called one of lines and is one array; None where it holds one object a line."""
+    first = next((text.strip() for text in lines(file) if text.strip()), "")
+    if first == "{":
+        raise InputError(f"{file} spreads an object over several lines; give one object a line (jq -c . FILE), or one array")
+    if first.startswith("["):
+        with suppress(ValueError, RecursionError):
+            value = parsed("".join(lines(file)))
+            return value if isinstance(value, list) and all(isinstance(row, dict) for row in value) else None
+    return None
+
+
+def parsed(text: str) -> Any:
+    """Return a value of JSON; raise ValueError where it is none, or an object has a name twice."""
+    return json.loads(text, object_pairs_hook=_each_once)
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f'"{next(name for name in names if names.count(name) > 1)}" stands twice')
+    return found
 
 
 def _json_record(number: int, line: str, values: Any, columns: Sequence[str]) -> Record:

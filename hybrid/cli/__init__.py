@@ -1,20 +1,16 @@
 """The command line: hybrid train | solve | score | serve | bench | inspect | tasks | layers | doctor and others.
 
 Every config field is a flag, and `--config FILE` takes the same as YAML. A user's mistake is one line on standard
-error (faults of data: one line each) and exit code 2. Holds the list of commands and the exit codes; each command is a
-dataclass in its own file.
+error (faults of data: one line each) and exit code 2. Holds the list of commands; each command is a dataclass in its own
+file.
 """
 
 from __future__ import annotations
 
-import os
 import sys
-import time
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from hybrid.cli import console
 from hybrid.cli.bench import BenchCommand
 from hybrid.cli.completion import CompletionCommand
 from hybrid.cli.doctor import DoctorCommand, version
@@ -26,7 +22,8 @@ from hybrid.cli.show import InspectCommand
 from hybrid.cli.solve import SolveCommand
 from hybrid.cli.tasks import TasksCommand
 from hybrid.cli.train import TrainCommand
-from hybrid.errors import ConfigError, DataError, HybridError
+from hybrid.console import ending
+from hybrid.errors import ConfigError
 from hybrid.flags import parse
 
 COMMANDS: dict[str, Any] = {
@@ -42,62 +39,29 @@ COMMANDS: dict[str, Any] = {
     "doctor": DoctorCommand,
     "completion": CompletionCommand,
 }
-PATIENCE_SECONDS = 3.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return 0, or 2 after one line on standard error for a user's mistake."""
     words = list(sys.argv[1:] if argv is None else argv)
-    console.prepare()
-    try:
-        if words and words[0] in ("--version", "-V"):
-            print(f"hybrid {version()}")
-            return 0
-        if not words or words[0] in ("-h", "--help"):
-            print(f"usage: hybrid {{{','.join(COMMANDS)}}} ...\n")
-            for name, command in COMMANDS.items():
-                print(f"  {name:<20}{command.__doc__.splitlines()[0]}")
-            print(
-                "\nFirst: hybrid solve '...'; then hybrid train --task table --task.train my.csv --output runs/mine; hybrid serve"
-            )
-            print("`hybrid COMMAND --help` lists the flags of a command.")
-            return 0 if words else 2
-        if words[0] not in COMMANDS:
-            raise ConfigError(f'command "{words[0]}" is unknown; choose one of: {", ".join(COMMANDS)}')
-        with warnings.catch_warnings():
-            warnings.showwarning = _tell
-            parse(COMMANDS[words[0]], words[1:], f"hybrid {words[0]}").run()
-    except HybridError as error:
-        # Faults of data stand one a line; any other message is one line.
-        lines = str(error).splitlines() if isinstance(error, DataError) else [str(error)]
-        _complain(*(" ".join(line.split()) for line in lines))
-        return 2
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except KeyboardInterrupt:
-        _complain("interrupted; the same command resumes")
-        return 130
-    finally:
-        if console.lost():
-            _complain(str(console.lost()))
+    return ending(lambda: _run(words))
+
+
+def _run(words: list[str]) -> int:
+    if words and words[0] in ("--version", "-V"):
+        print(f"hybrid {version()}")
+        return 0
+    if not words or words[0] in ("-h", "--help"):
+        print(f"usage: hybrid {{{','.join(COMMANDS)}}} ...\n")
+        for name, command in COMMANDS.items():
+            print(f"  {name:<20}{command.__doc__.splitlines()[0]}")
+        print("\nFirst: hybrid solve '...'; then hybrid train --task table --task.train my.csv --output runs/mine; hybrid serve")
+        print("`hybrid COMMAND --help` lists the flags of a command.")
+        return 0 if words else 2
+    if words[0] not in COMMANDS:
+        raise ConfigError(f'command "{words[0]}" is unknown; choose one of: {", ".join(COMMANDS)}')
+    parse(COMMANDS[words[0]], words[1:], f"hybrid {words[0]}").run()
     return 0
-
-
-def _tell(message: Warning | str, category: type[Warning], *place: Any, **rest: Any) -> None:
-    """Print a warning as one line, without the line of code that gave it."""
-    print(f"hybrid: {' '.join(str(message).split())}", file=sys.stderr)
-
-
-def _complain(*lines: str) -> None:
-    """Print lines on standard error; of many processes, the main one alone where all make the same mistake.
-
-    The others wait: a launcher ends them as soon as the main one has ended, and only a mistake of their own is then told.
-    """
-    rank = int(os.environ.get("RANK", "0"))
-    if rank:
-        time.sleep(PATIENCE_SECONDS)
-    for line in lines:
-        print(f"hybrid: {f'process {rank}: ' if rank else ''}{line}", file=sys.stderr)
 
 
 def entry() -> None:

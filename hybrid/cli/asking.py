@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hybrid.errors import DataError, InputError
+from hybrid.eval.tasks.table_files import lines, readable
 from hybrid.eval.tasks.table_row import RowReader, TableConfig, check_text
-from hybrid.eval.tasks.table_source import is_table, records
+from hybrid.eval.tasks.table_source import PACKED, is_table, records
 from hybrid.flags import read_text
 from hybrid.halting import HALTING
 from hybrid.kinds import A_PATH, require
@@ -56,7 +57,7 @@ class Asking:
             require(self.file is None, "give a prompt or --file, not both")
             yield Asked(Problem(_plain(self.prompt.replace("\\n", "\n"), "the prompt"), ()))
         elif self.file is None or not is_table(self.file):
-            yield Asked(Problem(_plain(read_text(self.file), self.file or "standard input"), ()))
+            yield Asked(Problem(_plain(_text(self.file), self.file or "standard input"), ()))
         else:
             yield from _rows(self.file, model.config.task or {})
 
@@ -83,6 +84,14 @@ def check_all(failed: int, count: int) -> None:
     """Raise DataError where some of several prompts got no answer."""
     if failed:
         raise DataError(f"{failed:,} of {count:,} prompts got no answer, for the reasons above; mend them and ask again")
+
+
+def _text(file: str | None) -> str:
+    """Return the text of a file, packed or not, or of standard input for None."""
+    if file is None or not file.lower().endswith(PACKED):
+        return read_text(file)
+    with readable(file):
+        return "".join(lines(file))
 
 
 def _plain(text: str, name: str) -> str:

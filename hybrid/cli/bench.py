@@ -117,7 +117,7 @@ class BenchCommand:
         from hybrid.eval.suites import suite
 
         chosen = suite(name, self.task, seconds=self.seconds, seeds=self.seeds)
-        console, table = Console(stderr=True), Console()
+        console, table = Console(stderr=True, markup=False, emoji=False), Console()
         backbone = Backbone.load(self.backbone)
         records = run_suite(
             chosen,
@@ -154,7 +154,7 @@ class BenchCommand:
         wording: Wording = "held_out" if self.held_out_wording else "train"
         plan = Plan(self.num_problems, self.num_text_problems, self.num_latency, seed=self.seed, wording=wording)
         command = shlex.join(["hybrid", *sys.argv[1:]])
-        console = Console(stderr=True)
+        console = Console(stderr=True, markup=False, emoji=False)
         records = compare(model, task, methods, Path(self.output), plan, command=command, say=console.print)
         table = Console()
         table.print(results_table(records, width=table.width))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from hybrid.cli.asking import SHIPPED, Precision
-from hybrid.cli.console import json_line
+from hybrid.console import json_line
 from hybrid.errors import Faults
 from hybrid.eval.tasks import TASKS
 from hybrid.eval.tasks.table_row import TableConfig

@@ -82,7 +82,7 @@ class InspectCommand(Asking):
         table = Table("word", *[f"step {number}" for number in range(1, len(said[0][1]) + 1 if said else 1)], box=None)
         for word, steps in said:
             table.add_row(word, *steps)
-        Console().print(table)
+        Console(markup=False, emoji=False).print(table)
 
     def _draw(self, model: HybridModel, task: Task, prompt: str, solution: Solution) -> None:
         from hybrid.eval.thinking import course, draw_course, draw_path
@@ -98,19 +98,19 @@ def _show(task: Task, prompt: str, solution: Solution) -> None:
     from rich.console import Console
     from rich.panel import Panel
 
-    console = Console()
+    console = Console(markup=False, emoji=False)  # What a prompt or an answer says is no style.
     before: Sequence[tuple[str, ...] | None] = (None, *solution.trajectory)
     panels = [
         Panel(task.show(prompt, symbols, last), title=f"step {number}", subtitle=f"{moved:.2f}", expand=False)
         for number, (symbols, last, moved) in enumerate(zip(solution.trajectory, before, solution.motion, strict=False), 1)
     ]
-    console.print(prompt.strip(), highlight=False, markup=False)
+    console.print(prompt.strip(), highlight=False)
     console.print(Columns(panels))
     console.print(
         "Coloured: changed in that step. Below each: how far the latent state moved, relative to its size.", style="dim"
     )
     for number, thought in enumerate(solution.thoughts, 1):
-        console.print(f"thoughts at step {number}: {' '.join(thought)}", highlight=False, markup=False)
+        console.print(f"thoughts at step {number}: {' '.join(thought)}", highlight=False)
     stop = "halted by itself" if solution.halted else "took every step allowed"
     checked = {True: "; it follows the rules", False: "; it breaks a rule", None: ""}[solution.verified]
     sure = f"probability of being right {solution.confidence:.3f}{checked}"

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from hybrid.cli.asking import Asked, Asking, check_all
-from hybrid.cli.console import json_line
+from hybrid.console import json_line
 from hybrid.errors import InputError
 from hybrid.kinds import require
 from hybrid.problem import Problem
@@ -49,6 +49,7 @@ class SolveCommand(Asking):
         from hybrid.eval.checked import known_task
 
         require(self.batch_size >= 1, f"batch_size is {self.batch_size}; give at least 1")
+        require(self.retry >= 0, f"retry is {self.retry}; give at least 0")
         model = self.load()
         task, asked, failed, count = known_task(model), self.asked(model), 0, 0
         while batch := list(islice(asked, self.batch_size)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from hybrid.cli.console import json_line
+from hybrid.console import json_line
 from hybrid.eval.tasks import TASKS
 from hybrid.kinds import require
 

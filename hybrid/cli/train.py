@@ -121,6 +121,12 @@ class TrainCommand:
             backbone=replace(self.backbone, codec=recipe.codec) if rounds else self.backbone,
         )
 
+    def _teaches_path(self, layout: LayoutConfig) -> bool:
+        """Say whether the encoder has places at which worked steps can be taught."""
+        kind = ENCODERS[ENCODERS.name_of(self.encoder)]
+        at_context = kind.reads == "spans" or getattr(self.encoder, "path_at_words", False)
+        return layout.context is not None if at_context else kind.path_room(self.encoder, 0, 0) > 0
+
     def run(self) -> None:
         """Train and print the outcome."""
         import torch
@@ -137,6 +143,11 @@ class TrainCommand:
         own = self._preset()._fitted(task, problems[0])._filled(task.layout, problems[0])
         if not task.symbols and not any(name.startswith("decoder") for name in self.named):
             own = replace(own, decoder=Tokens.Config(whole=True))  # Any text: the language model's own tokens write it.
+        require(
+            not getattr(self.task, "teach_trace", False) or own._teaches_path(task.layout),
+            f"task.teach_trace teaches worked steps to thoughts, and this encoder {ENCODERS.name_of(own.encoder)} has no place "
+            "for them; set --encoder words alone, which takes as many thoughts as there are steps, or leave task.teach_trace out",
+        )
         parts, recipe = (own.backbone, own.encoder, own.reasoner, own.decoder), own.train
         config = HybridConfig(task.layout, task.symbols, *parts, named, self.tuner)
         take_device(spread=self.backbone.device_map is not None)

@@ -1,4 +1,7 @@
-"""What a console can show: marks for what it cannot, and JSON that any reader takes. Holds no command."""
+"""What a console shows: marks for what it cannot, JSON that any reader takes, and one line for a user's mistake.
+
+Holds no command: those of hybrid/cli and the programs of eval/ end as `ending` says.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,19 @@ import codecs
 import contextlib
 import json
 import math
+import os
 import sys
-from collections.abc import Mapping
+import time
+import warnings
+from collections.abc import Callable, Mapping
 from typing import Any
+
+from hybrid.errors import DataError, HybridError
 
 MARKS = "hybrid-marks"
 LINE_ENDS = {ord(sign): f"\\u{ord(sign):04x}" for sign in "\x85\u2028\u2029"}
 """What JSON leaves as it is, and readers of lines may take for a line's end."""
+PATIENCE_SECONDS = 3.0
 _lost: list[str] = []
 
 
@@ -54,3 +63,43 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(each) for each in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def ending(work: Callable[[], Any]) -> int:
+    """Do the work of a command; return its code, 0 for none, or 2 after one line on standard error for a user's mistake."""
+    prepare()
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = _tell
+            return int(work() or 0)
+    except HybridError as error:
+        # Faults of data stand one a line; any other message is one line.
+        lines = str(error).splitlines() if isinstance(error, DataError) else [str(error)]
+        _complain(*(" ".join(line.split()) for line in lines))
+        return 2
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:
+        _complain("interrupted; the same command resumes")
+        return 130
+    finally:
+        if said := lost():
+            _complain(said)
+    return 0
+
+
+def _tell(message: Warning | str, category: type[Warning], *place: Any, **rest: Any) -> None:
+    """Print a warning as one line, without the line of code that gave it."""
+    print(f"hybrid: {' '.join(str(message).split())}", file=sys.stderr)
+
+
+def _complain(*lines: str) -> None:
+    """Print lines on standard error; of many processes, the main one alone where all make the same mistake.
+
+    The others wait: a launcher ends them as soon as the main one has ended, and only a mistake of their own is then told.
+    """
+    rank = int(os.environ.get("RANK", "0"))
+    if rank:
+        time.sleep(PATIENCE_SECONDS)
+    for line in lines:
+        print(f"hybrid: {f'process {rank}: ' if rank else ''}{line}", file=sys.stderr)
