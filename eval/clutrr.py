@@ -216,9 +216,7 @@ def main() -> None:
     parser.add_argument("--rows", required=True, help="official files (.csv; `*` for several)")
     parser.add_argument("--renamed", choices=("true", "false"), default="false", help="give every story other names of the file")
     parser.add_argument("--seed", type=int, default=0, help="of the names")
-    parser.add_argument(
-        "--questions", type=program.positive, default=1, help="asked of each story: its own and others"
-    )
+    parser.add_argument("--questions", type=program.positive, default=1, help="asked of each story: its own and others")
     parser.add_argument("--output", required=True, type=program.path, help="table to write (.jsonl)")
     given = parser.parse_args()
     table = list(rows(stories(given.rows), given.renamed == "true", given.seed, given.questions))
