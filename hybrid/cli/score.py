@@ -82,11 +82,11 @@ class ScoreCommand:
             own = TASKS.to_dict(task_of(model).config) | settings  # type: ignore[attr-defined]
             problems = TASKS.build(TASKS.from_dict(own)).problems(self.split, self.num_problems, wording=self.wording)
         found = score(model, problems, self.num_steps, batch_size=self.batch_size)
-        for line in found.lines(self.by or "difficulty"):
-            print(line)
         if self.output is not None:
             asked = {"model": self.model, "problems": self.file or self.split, "device": device_name(model.device)}
             write_text(Path(self.output), json_line(asked | asdict(found)) + "\n")
+        for line in found.lines(self.by or "difficulty"):
+            print(line)
 
 
 def _answered_rows(file: str, model: HybridModel, by: str | None) -> list[Problem]:
