@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from hybrid.eval import checked
 from hybrid.eval.results import read_results
 from hybrid.model import HybridModel
 
@@ -86,13 +87,23 @@ def test_an_adapter_of_ones_own_is_trained_saved_and_loaded(processes, folder, t
     assert json.loads((tmp_path / "own" / "config.json").read_text())["config"]["encoder"]["kind"] == "per_layer"
 
 
-def test_the_trained_head_is_small_and_names_its_task():
-    head = EXAMPLES / "sudoku4"
+@pytest.mark.parametrize("size", [4, 6, 9])
+def test_a_trained_head_is_small_and_names_its_task(size):
+    head = EXAMPLES / f"sudoku{size}"
     if not head.is_dir():
         pytest.skip("no trained head is there")
     config = json.loads((head / "config.json").read_text())["config"]
-    assert config["task"]["kind"] == "sudoku" and config["symbols"] == ["1", "2", "3", "4"]
+    assert config["task"]["kind"] == "sudoku" and config["symbols"] == [str(digit + 1) for digit in range(size)]
     assert (head / "head.safetensors").stat().st_size < 10e6
+
+
+def test_the_head_that_reads_symbols_alone_solves_its_readmes_puzzle():
+    head = EXAMPLES / "sudoku6"
+    if not head.is_dir():
+        pytest.skip("no trained head is there")
+    model = HybridModel.from_pretrained(head)
+    (solution,) = checked.solve(model, ["..5..4/4.216./....42/5.4.13/..3..1/25...6"], task=checked.task_of(model))
+    assert solution.verified and solution.text.startswith("165324") and solution.confidence > 0.9
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU: run the example itself")

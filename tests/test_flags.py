@@ -270,7 +270,7 @@ def test_a_shortened_flag_is_refused_and_repeated_ones_come_from_flags_or_a_file
         file.write_text(f"model: {written}\nport: 90\n")
         assert parse(ServeCommand, ["--config", str(file)], "hybrid serve").model == expected
         assert parse(ServeCommand, ["--config", str(file), "--model", "c", "--model", "d"], "hybrid serve").model == ["c", "d"]
-    assert parse(ServeCommand, [], "hybrid serve").model == ["examples/sudoku4"]
+    assert parse(ServeCommand, [], "hybrid serve").model == ["examples/sudoku9"]
 
 
 @TABLES.register("table")

@@ -8,6 +8,7 @@ import torch
 
 import hybrid
 from hybrid.default_backbone import PACKAGED
+from hybrid.eval import checked
 from hybrid.eval.cost import count_flops, text_cost
 from hybrid.eval.generation import chat_text, generate
 from hybrid.eval.tasks import Sudoku
@@ -109,6 +110,16 @@ def test_a_prefill_costs_what_the_models_size_says(smollm):
     assert found.linear * tokens + found.quadratic * tokens**2 == pytest.approx(expected, rel=0.02)
     counted = count_flops(lambda: smollm.model(input_ids=ids, logits_to_keep=1))
     assert found.flops(tokens, 1) == pytest.approx(counted, rel=1e-6)
+
+
+def test_the_head_of_the_examples_solves_a_newspapers_sudoku(smollm):
+    head = Path(__file__).parents[1] / "examples" / "sudoku9"
+    if not head.is_dir():
+        pytest.skip("no trained head is there")
+    model = hybrid.HybridModel.from_pretrained(head, backbone=smollm)
+    puzzle = "53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79"
+    (solution,) = checked.solve(model, [puzzle], task=checked.task_of(model))
+    assert solution.verified and solution.text.startswith("534678912\n672195348") and solution.confidence > 0.5
 
 
 def test_the_trained_head_of_the_examples_solves_the_readmes_puzzle(smollm):
