@@ -148,8 +148,8 @@ def lines(
     return replace(block, **{name: each for name, each in found.items() if f"reasoner.block.{name}" not in named})
 
 
-def vocabulary(problems: Sequence[Problem], layout: LayoutConfig) -> tuple[str, ...]:
-    """Return the symbols that stand at the places of the first prompts, sorted.
+def vocabulary(problems: Sequence[Problem], layout: LayoutConfig, further: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return the symbols that stand at the places of the first prompts, and `further` ones, sorted.
 
     Example:
         >>> from hybrid.layout import SpanPattern
@@ -157,7 +157,7 @@ def vocabulary(problems: Sequence[Problem], layout: LayoutConfig) -> tuple[str, 
         ('0', '1', '2')
     """
     found = ((problem.prompt, layout.spans(problem.prompt, problem.spans)) for problem in problems[:LOOKED_AT])
-    return tuple(sorted({prompt[start:end] for prompt, spans in found for start, end in (*spans[0], *spans[1])}))
+    return tuple(sorted({*further, *(prompt[start:end] for prompt, spans in found for start, end in (*spans[0], *spans[1]))}))
 
 
 def fill(own: Any, recipe: Any, named: Collection[str], prefix: str) -> Any:
