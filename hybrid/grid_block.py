@@ -37,6 +37,7 @@ class GridBlock(AttentionBlock):
             box_heads: heads that look at its own box.
             beside_heads: heads that look at the four cells beside it.
             across_heads: heads that look at the same place of every box: of the grids of a stack, where each is a box.
+                Without boxes, at everything.
             num_heads: all heads; those that are left look everywhere. The width must be a multiple.
             expansion: inner width of SwiGLU over width, before the factor 2/3.
             multiple_of: inner width is rounded up to a multiple of this.
@@ -65,8 +66,8 @@ class GridBlock(AttentionBlock):
             )
             sizes = (self.box_height, self.box_width)
             require(
-                min(sizes) >= 0 and (min(sizes) >= 1 or not self.box_heads + self.across_heads),
-                f"block.box_height and box_width are {sizes[0]} and {sizes[1]}; heads of boxes and across them need at least 1",
+                min(sizes) >= 0 and (min(sizes) >= 1 or not self.box_heads),
+                f"block.box_height and box_width are {sizes[0]} and {sizes[1]}; heads of boxes need at least 1",
             )
             require(self.expansion > 0, f"block.expansion is {self.expansion}; give a positive number")
 

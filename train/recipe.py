@@ -128,7 +128,12 @@ def plain_language(problems: Sequence[Problem], num_answers: int, *, path_at_wor
 
 
 def lines(
-    block: GridBlock.Config, row_length: int | None, box: tuple[int, int] | None, named: Collection[str]
+    block: GridBlock.Config,
+    row_length: int | None,
+    box: tuple[int, int] | None,
+    named: Collection[str],
+    *,
+    stacked: bool = False,
 ) -> GridBlock.Config:
     """Return the grid block with the lines of a task's grid, where its own were not named.
 
@@ -137,6 +142,7 @@ def lines(
         row_length: cells a row; None for no grid.
         box: rows and columns of a box; None for none, then a head looks at the cells beside.
         named: dotted names of fields that were given, such as "reasoner.block.row_length".
+        stacked: whether each box is a grid of its own; then a head looks across them in place of one inside.
 
     Example:
         >>> lines(GridBlock.Config(), 6, (2, 3), ()).box_width
@@ -144,6 +150,7 @@ def lines(
     """
     height, width = box or (0, 0)
     found = {"box_height": height, "box_width": width, "box_heads": int(box is not None), "beside_heads": int(box is None)}
+    found |= {"box_heads": 0, "across_heads": 1} if stacked else {}
     found |= {"row_length": row_length} if row_length else {}
     return replace(block, **{name: each for name, each in found.items() if f"reasoner.block.{name}" not in named})
 

@@ -41,7 +41,7 @@ class Instance(NamedTuple):
 
 @TASKS.register("arc")
 class Arc(Task):
-    """Find the rule of pairs of grids and apply it. Tasks are one where they share a pair, turned or with other colours."""
+    """Find the rule of pairs of grids and apply it. Tasks are one where they share two pairs, turned or recoloured."""
 
     @dataclass(frozen=True)
     class Config:

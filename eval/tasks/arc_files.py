@@ -9,6 +9,7 @@ import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,12 @@ class ArcTask:
 
     @cached_property
     def keys(self) -> frozenset[str]:
-        """Names of its pairs under the symmetries: tasks that share one are the same."""
-        return frozenset(map(pair_key, (*self.shown, *self.tests)))
+        """Names of every two of its pairs under the symmetries: tasks that share one are the same.
+
+        One pair alone proves nothing: different rules may do the same to a small grid.
+        """
+        pairs = sorted({pair_key(pair) for pair in (*self.shown, *self.tests)})
+        return frozenset(map(" ".join, combinations(pairs, 2))) or frozenset(pairs)
 
 
 def read_tasks(source: str, solutions: str | None = None) -> list[ArcTask]:
@@ -66,7 +71,7 @@ def read_tasks(source: str, solutions: str | None = None) -> list[ArcTask]:
 
 
 def same_tasks(some: Sequence[ArcTask], others: Sequence[ArcTask]) -> list[tuple[str, str]]:
-    """Return the names (one of `some`, one of `others`) of tasks that are in both: by name, or by a pair under the symmetries."""
+    """Return the names (one of `some`, one of `others`) of tasks that are in both: by name, or by two pairs under the symmetries."""
     owner: dict[str, str] = {}
     for task in others:
         for key in (f"name {task.name}", *task.keys):
@@ -76,7 +81,7 @@ def same_tasks(some: Sequence[ArcTask], others: Sequence[ArcTask]) -> list[tuple
 
 
 def classes(tasks: Sequence[ArcTask]) -> list[str]:
-    """Return the name of each task's class: tasks that share a pair under the symmetries, or a task that shares with both, are one."""
+    """Return the name of each task's class: tasks that share two pairs under the symmetries are one, and all that are one with one."""
     root = {key: key for task in tasks for key in task.keys}
 
     def found(key: str) -> str:

@@ -95,7 +95,8 @@ class TrainCommand:
             further = task.symmetry.symbols if task.symmetry is not None else ()
             own = replace(own, encoder=replace(own.encoder, vocabulary=vocabulary(problems, layout, further)))
         if isinstance(block := own.reasoner.block, GridBlock.Config):
-            fitting = lines(block, layout.row_length, task.box, self.named)
+            stacked = layout.context is not None and task.box is not None
+            fitting = lines(block, layout.row_length, task.box, self.named, stacked=stacked)
             own = replace(own, reasoner=replace(own.reasoner, block=fitting))
         return own
 
