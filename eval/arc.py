@@ -101,17 +101,15 @@ def measure(
         InputError: a file cannot be read, they have a task in common, or no task fits.
     """
     began = time.perf_counter()
+    if not drop:
+        task.refuse_twins(trained)
     twins = {name for name, _ in same_tasks(task.every, trained.every)}
-    if twins and not drop:
-        shown = f"{', '.join(sorted(twins)[:5])}{', ...' if len(twins) > 5 else ''}"
-        raise InputError(
-            f"{task.config.file} holds {len(twins):,} tasks of {trained.config.file}, which the head was trained on: {shown}; "
-            "score it on a file without them, or leave them out with --overlap drop"
-        )
     inputs = sum(len(each.tests) for each in task.every if each.name not in twins)
     asked = [problem for name, problem in task.tests() if name not in twins]
     if not asked:
-        raise InputError(f"{task.config.file} has no task that the head was not trained on and whose grids fit {task.config.size}")
+        raise InputError(
+            f"{task.config.file} has no task that the head was not trained on and whose grids fit {task.config.size}"
+        )
     side = task.config.side
     found = vote(
         model,

@@ -57,7 +57,9 @@ class Change(NamedTuple):
         """
         places = self.places[:count]
         if len(places) < count or max(places, default=0) >= count:
-            raise InputError(f"a symmetry of {len(self.places)} places does not fit a problem of {count}; take problems of one size")
+            raise InputError(
+                f"a symmetry of {len(self.places)} places does not fit a problem of {count}; take problems of one size"
+            )
         return Change(places, self.names)
 
 

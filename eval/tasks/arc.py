@@ -76,12 +76,12 @@ class Arc(Task):
 
     wordings: ClassVar = {
         "train": (
-            "Every input grid becomes its output grid by one rule. Digits are colours, 0 is black, a dot is outside the grid.\n{pairs}",
-            "Find the rule that turns each input into its output, and apply it to the last input. Dots are no part of a grid.\n{pairs}",
+            "Every input becomes its output by one rule. Digits are colours, 0 is black, a dot is outside the grid.\n{pairs}",
+            "Find the rule that turns inputs into outputs, and apply it to the last input. Dots are no part of a grid.\n{pairs}",
             "Grids of colours 0 to 9, with dots around them. What is the last output?\n{pairs}",
         ),
         "held_out": (
-            "Look at these pairs of grids (dots: nothing there). They all follow the same pattern. Finish the last pair.\n{pairs}",
+            "Look at these pairs of grids (dots: nothing there). All follow the same pattern. Finish the last pair.\n{pairs}",
         ),
     }
 
@@ -147,8 +147,8 @@ class Arc(Task):
         lost = len(self.every) - len(self.fitting)
         short = sum(len(task.shown) > own.shown for task, _ in self.fitting.values())
         return (
-            f"{own.file}: {lost:,} of {len(self.every):,} tasks are left out, as they have a grid of over {own.size} cells a side "
-            f"(arc.size); {short:,} of the others show {own.shown} of their more demonstrations (arc.shown)"
+            f"{own.file}: {lost:,} of {len(self.every):,} tasks are left out, as they have a grid of over {own.size} cells "
+            f"a side (arc.size); {short:,} of the others show {own.shown} of their more demonstrations (arc.shown)"
         )
 
     def _instances(self, rng: random.Random) -> Iterator[Instance]:
@@ -180,19 +180,26 @@ class Arc(Task):
         most = sum(len(task.shown) + len(task.tests) for task, _ in self.fitting.values())
         found = self._some(split, most, seed, wording)
         if not found:
-            raise InputError(f"{self.config.file} has no {split} problem that fits; raise arc.size, or give a file with more tasks")
+            raise InputError(
+                f"{self.config.file} has no {split} problem that fits; raise arc.size, or give a file with more tasks"
+            )
         return found
 
     def apart(self, trained: Task) -> None:
         """See Task.apart: a file holds a task that another file, which was trained on, holds too."""
         if not isinstance(trained, Arc) or self.config.file == trained.config.file:
             return
+        self.refuse_twins(trained)
+
+    def refuse_twins(self, trained: Arc) -> None:
+        """Raise InputError where the file holds tasks that the other's file holds too; the message names some."""
         twins = same_tasks(self.every, trained.every)
         if twins:
             shown = ", ".join(name if name == other else f"{name} (there {other})" for name, other in twins[:5])
             raise InputError(
                 f"{self.config.file} holds {len(twins):,} tasks of {trained.config.file}, which the head was trained on: {shown}"
-                f"{', ...' if len(twins) > 5 else ''}; score it on a file without them"
+                f"{', ...' if len(twins) > 5 else ''}; give a file without them, or let python -m hybrid.eval.arc --overlap drop "
+                "leave them out"
             )
 
     def _key(self, instance: Instance) -> str:

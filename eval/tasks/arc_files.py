@@ -71,7 +71,7 @@ def read_tasks(source: str, solutions: str | None = None) -> list[ArcTask]:
 
 
 def same_tasks(some: Sequence[ArcTask], others: Sequence[ArcTask]) -> list[tuple[str, str]]:
-    """Return the names (one of `some`, one of `others`) of tasks that are in both: by name, or by two pairs under the symmetries."""
+    """Return the names (one of `some`, one of `others`) of tasks that are in both: by name, or by two pairs, maybe disguised."""
     owner: dict[str, str] = {}
     for task in others:
         for key in (f"name {task.name}", *task.keys):
@@ -81,7 +81,7 @@ def same_tasks(some: Sequence[ArcTask], others: Sequence[ArcTask]) -> list[tuple
 
 
 def classes(tasks: Sequence[ArcTask]) -> list[str]:
-    """Return the name of each task's class: tasks that share two pairs under the symmetries are one, and all that are one with one."""
+    """Return the name of each task's class: tasks that share two pairs under the symmetries are in one."""
     root = {key: key for task in tasks for key in task.keys}
 
     def found(key: str) -> str:
@@ -135,7 +135,9 @@ def _value(file: str) -> Any:
 def _task(name: str, task: Any, answers: dict[str, Any]) -> ArcTask:
     if not isinstance(task, dict) or not all(isinstance(task.get(part), list) and task[part] for part in ("train", "test")):
         raise InputError('give "train" and "test", each a list with at least one pair')
-    shown = tuple((_grid(each, "input", place), _grid(each, "output", place)) for place, each in _numbered(task["train"], "train"))
+    shown = tuple(
+        (_grid(each, "input", place), _grid(each, "output", place)) for place, each in _numbered(task["train"], "train")
+    )
     outputs = answers.get(name, [])
     if len(outputs) not in (0, len(task["test"])):
         raise InputError(f"there are {len(outputs)} solutions of {len(task['test'])} test inputs; give one for each")
