@@ -25,11 +25,9 @@ from hybrid.train.optimizer import AdamW
 
 @pytest.fixture
 def files(arc, tmp_path):
-    """Two files without a common task."""
-    return [
-        str(arc.write_kaggle(tmp_path, _named(arc.recolouring(count, seed, size=6), name), name))
-        for name, count, seed in (("one", 40, 1), ("two", 9, 2))
-    ]
+    """Two files without a common task; some tasks of the second have long sides."""
+    one, two = arc.recolouring(40, 1, size=6), arc.recolouring(6, 2, size=5) | _named(arc.recolouring(3, 3, size=9), "long")
+    return [str(arc.write_kaggle(tmp_path, _named(tasks, name), name)) for name, tasks in (("one", one), ("two", two))]
 
 
 def _named(tasks, name):
@@ -73,7 +71,7 @@ def test_a_file_with_a_trained_task_is_refused_by_name_or_its_tasks_dropped(file
     tasks = arc.recolouring(5, 9, size=6)
     known = json.loads((tmp_path / "one_challenges.json").read_text())["onetask3"]
     solved = json.loads((tmp_path / "one_solutions.json").read_text())["onetask3"]
-    turned = lambda grid: [[9 - c if c else 0 for c in row[::-1]] for row in grid]  # noqa: E731
+    turned = lambda grid: [[10 - c if c else 0 for c in row[::-1]] for row in grid]  # noqa: E731
     tasks["disguised"] = {
         "train": [{side: turned(grid) for side, grid in pair.items()} for pair in known["train"]],
         "test": [{"input": turned(known["test"][0]["input"]), "output": turned(solved[0])}],
@@ -93,7 +91,7 @@ def test_a_file_with_a_trained_task_is_refused_by_name_or_its_tasks_dropped(file
 
 
 def test_the_program_prints_and_writes_and_score_refuses_too(files, tmp_path, capsys, monkeypatch):
-    task = Arc(Arc.Config(file=files[0], size=6, shown=2))
+    task = Arc(Arc.Config(file=files[0], size=9, shown=2))
     attached(task).save_pretrained(tmp_path / "head")
     out = tmp_path / "found.json"
 
