@@ -124,9 +124,9 @@ def measure(
     rights = [[task.right(each.symbols, problem) for each in own[:TRIES]] for own, problem in zip(found, asked, strict=True)]
     counts = sum(own[:1] == [True] for own in rights), sum(map(any, rights))
     solved = [_name(problem) for problem, own in zip(asked, rights, strict=True) if any(own)]
-    shares = ([(count / n, *wilson(count, n)) for count in counts] for n in (len(asked), inputs))
+    of_fitting, of_all = ([(count / n, *wilson(count, n)) for count in counts] for n in (len(asked), inputs))
     seconds = round(time.perf_counter() - began, 1)
-    return Figures(inputs, len(asked), len(twins), votes, seconds, counts, *shares, solved)
+    return Figures(inputs, len(asked), len(twins), votes, seconds, counts, of_fitting, of_all, solved)
 
 
 def _name(problem: Problem) -> str:

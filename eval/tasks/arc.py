@@ -74,6 +74,7 @@ class Arc(Task):
             """Cells of a side of the canvas."""
             return self.size + self.shift
 
+    symmetry: ArcSymmetry
     wordings: ClassVar = {
         "train": (
             "Every input becomes its output by one rule. Digits are colours, 0 is black, a dot is outside the grid.\n{pairs}",
