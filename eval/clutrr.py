@@ -82,13 +82,14 @@ def stories(source: str) -> list[Story]:
     return found
 
 
-def rows(told: Sequence[Story], renamed: bool = False, seed: int = 0) -> Iterator[Row]:
-    """Yield a table's row for each story.
+def rows(told: Sequence[Story], renamed: bool = False, seed: int = 0, questions: int = 1) -> Iterator[Row]:
+    """Yield a table's rows for each story.
 
     Args:
         told: stories, whose proofs give the rules too.
         renamed: give each story names of all stories, drawn anew, a woman's to a woman.
         seed: of the draws.
+        questions: asked of a story: its own, and up to so many less one of other pairs whose relation the proofs give.
     """
     rules = {pair: made for story in told for pair, made in story.rules.items()}
     pools: dict[str, set[str]] = {}
@@ -96,15 +97,36 @@ def rows(told: Sequence[Story], renamed: bool = False, seed: int = 0) -> Iterato
         for name, gender in story.genders.items():
             pools.setdefault(gender, set()).add(name)
     given, rng = {gender: sorted(names) for gender, names in pools.items()}, random.Random(seed)
+    others = random.Random(seed)
     for story in told:
         names = _names(story, given, rng) if renamed else {each: each for each in story.genders}
-        prompt = f"{story.text} How is [{story.query[1]}] related to [{story.query[0]}]?"
-        yield {
-            "prompt": re.sub(r"(?<=\[)\w+(?=\])", partial(_new, names), prompt),
-            "answer": story.target,
-            "labels": [{names[who]: label for who, label in line.items()} for line in labels(story, rules)],
-            "relations": story.relations,
-        }
+        more = _asked(story, rules) if questions > 1 else []
+        for each in (story, *others.sample(more, min(questions - 1, len(more)))):
+            prompt = f"{story.text} How is [{each.query[1]}] related to [{each.query[0]}]?"
+            yield {
+                "prompt": re.sub(r"(?<=\[)\w+(?=\])", partial(_new, names), prompt),
+                "answer": each.target,
+                "labels": [{names[who]: label for who, label in line.items()} for line in labels(each, rules)],
+                "relations": each.relations,
+            }
+
+
+def _asked(story: Story, rules: Rules) -> list[Story]:
+    """Return the story with each other question that the facts and the rules answer."""
+    known = _related(story.facts, rules)
+    return [
+        story._replace(query=pair, target=relation, relations=_distance(story, *pair))
+        for pair, relation in known.items()
+        if pair != story.query
+    ]
+
+
+def _distance(story: Story, person: str, holder: str) -> int:
+    """Return how many facts lead from a person to the holder of a relation."""
+    reached, count = {person}, 0
+    while holder not in reached:
+        reached, count = reached | {other for one, _, other in story.facts if one in reached}, count + 1
+    return count
 
 
 def labels(story: Story, rules: Rules) -> list[dict[str, str]]:
@@ -194,11 +216,12 @@ def main() -> None:
     parser.add_argument("--rows", required=True, help="official files (.csv; `*` for several)")
     parser.add_argument("--renamed", choices=("true", "false"), default="false", help="give every story other names of the file")
     parser.add_argument("--seed", type=int, default=0, help="of the names")
+    parser.add_argument("--questions", type=program.positive, default=1, help="asked of each story: its own and others")
     parser.add_argument("--output", required=True, type=program.path, help="table to write (.jsonl)")
     given = parser.parse_args()
-    table = list(rows(stories(given.rows), given.renamed == "true", given.seed))
+    table = list(rows(stories(given.rows), given.renamed == "true", given.seed, given.questions))
     write_lines(given.output, table)
-    print(f"{given.output}: {len(table):,} stories; train with --task.labels_column labels --task.duplicates drop")
+    print(f"{given.output}: {len(table):,} rows; train with --task.labels_column labels --task.duplicates drop")
 
 
 if __name__ == "__main__":

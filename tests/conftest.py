@@ -383,9 +383,9 @@ def serving(shared_backbone, config):
 
     running = []
 
-    def serve(**bounds):
+    def serve(model=None, **bounds):
         torch.manual_seed(0)
-        batcher = Batcher({"sorter": hybrid.attach(shared_backbone, config)}, {"sorter": None})
+        batcher = Batcher({"sorter": model or hybrid.attach(shared_backbone, config)}, {"sorter": None})
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]

@@ -12,6 +12,7 @@ pytest.importorskip("uvicorn")
 import httpx
 
 import hybrid
+from hybrid.adapters import Structured
 from hybrid.errors import InputError
 from hybrid.eval.generation import generate
 from hybrid.eval.tasks import TASKS
@@ -90,6 +91,16 @@ def test_it_is_streamed_and_ends_with_what_it_answers(served):
 def test_a_mistake_is_told_before_anything_is_written(served, changes, status):
     reply = httpx.post(f"{served[0]}/v1/chain_of_thought", json=BODY | changes)
     assert reply.status_code == status == reply.json()["error"]["code"]
+
+
+def test_a_head_without_a_language_model_writes_none(serving):
+    task = TASKS.build(Sort.Config(length=3))
+    parts = {"backbone": hybrid.BackboneConfig("none"), "encoder": Structured.Config(tuple("0123456789"))}
+    config = hybrid.HybridConfig(task.layout, task.symbols, reasoner=hybrid.ReasonerConfig(width=16), **parts)
+    served = serving(hybrid.attach(None, config), examples={}, chain_tokens=100)
+    reply = httpx.post(f"{served[0]}/v1/chain_of_thought", json=BODY)
+    assert reply.status_code == 400 and "there is no language model to write" in reply.json()["error"]["message"]
+    assert httpx.get(f"{served[0]}/v1/models").json()["data"][0]["chain_tokens"] == 0
 
 
 def test_a_fault_in_the_middle_is_told_in_the_stream(served, monkeypatch):

@@ -69,6 +69,19 @@ def test_a_renamed_story_is_the_same_story_of_others_of_the_same_genders(officia
         assert back == same and [list(line.values()) for line in row["labels"]][-1] == ["self", "brother", "nephew", "niece"]
 
 
+def test_a_story_is_asked_for_other_persons_too_by_the_same_rules(official):
+    told = stories(official(ROW))
+    own, asked = list(rows(told)), list(rows(told, questions=9))
+    assert [row for row in asked if row in own] == own and len(asked) > len(own)
+    found = {(row["prompt"].removeprefix(ROW["story"]), row["answer"], row["relations"]) for row in asked}
+    assert (" How is [Tim] related to [Ann]?", "nephew", 2) in found and (
+        " How is [Bob] related to [Ann]?",
+        "brother",
+        1,
+    ) in found
+    assert len(list(rows(told, questions=2))) == len(own) + len(told)
+
+
 def test_a_fact_that_no_rule_reaches_stays_unknown_and_the_answer_is_taught(official):
     (row,) = rows(stories(official(ROW | {"proof_state": "[]"})))
     assert [list(line.values()) for line in row["labels"]] == [
@@ -95,4 +108,4 @@ def test_a_row_of_another_form_is_named(official, other):
 def test_the_command_writes_a_table(official, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["clutrr", "--rows", official(ROW), "--output", str(tmp_path / "own.jsonl")])
     main()
-    assert json.loads((tmp_path / "own.jsonl").read_text())["answer"] == "niece" and "1 stories" in capsys.readouterr().out
+    assert json.loads((tmp_path / "own.jsonl").read_text())["answer"] == "niece" and "1 rows" in capsys.readouterr().out

@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -10,6 +11,9 @@ pytest.importorskip("fastapi")
 pytest.importorskip("httpx")
 from fastapi.testclient import TestClient
 
+import hybrid
+from hybrid.adapters import Structured
+from hybrid.cli.serve import ServeCommand
 from hybrid.errors import EngineError, InputError
 from hybrid.eval.engines import Engine
 from hybrid.eval.generation import Generated
@@ -248,3 +252,17 @@ def test_a_request_is_bounded_before_it_is_put_together(client):
         "/v1/solve", content=b'{"prompt": "Sort: 2 1", "model": "\\u00e9\\ud83d"}', headers={"content-type": "application/json"}
     )
     assert 400 <= other.status_code < 500
+
+
+def test_heads_with_and_without_a_language_model_are_served_together(new_model, tmp_path):
+    """Each finds its own: those of one language model share it, a head of symbols alone takes none of them."""
+    config = new_model().config
+    alone = replace(config, backbone=hybrid.BackboneConfig("none"), encoder=Structured.Config(tuple("0123456789")))
+    for name, own in (("first", alone), ("second", config), ("third", alone), ("fourth", config)):
+        model = hybrid.attach(None, own) if own is alone else new_model()
+        model.save_pretrained(tmp_path / name)
+    heads = ServeCommand(model=[str(tmp_path / name) for name in ("first", "second", "third", "fourth")]).heads()
+    assert [model.backbone.runs for model in heads.values()] == [False, True, False, True]
+    assert heads["fourth"].backbone.model is heads["second"].backbone.model
+    for model in heads.values():
+        assert len(model.solve(["Sort: 3 1 2"])[0].symbols) == 3

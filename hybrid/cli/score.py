@@ -30,6 +30,7 @@ class ScoreCommand:
             Without it, problems of the head's own task.
         settings: other settings of that task, as JSON, such as {"max_blanks": 12}.
         split: which of its problems: dev or test.
+        wording: the wordings that training prompts have, or those that none has.
         num_problems: of the task, none takes 300 of dev and 500 of test; of a file the first ones, none takes all.
         by: column of whole numbers that the file's rows are grouped by; none takes the words of the prompt.
         num_steps: most supervision steps; none takes the trained number.
@@ -42,6 +43,7 @@ class ScoreCommand:
     file: str | None = field(default=None, metadata=A_PATH)
     settings: str = "{}"
     split: Literal["dev", "test"] = "test"
+    wording: Literal["train", "held_out"] = "train"
     num_problems: int | None = None
     by: str | None = None
     num_steps: int | None = None
@@ -80,13 +82,13 @@ class ScoreCommand:
             known = task_of(model)
             task = TASKS.build(TASKS.from_dict(TASKS.to_dict(known.config) | settings))  # type: ignore[attr-defined]
             task.apart(known)
-            problems = task.problems(self.split, self.num_problems)
+            problems = task.problems(self.split, self.num_problems, wording=self.wording)
         found = score(model, problems, self.num_steps, batch_size=self.batch_size)
-        for line in found.lines(self.by or "difficulty"):
-            print(line)
         if self.output is not None:
             asked = {"model": self.model, "problems": self.file or self.split, "device": device_name(model.device)}
             write_text(Path(self.output), json_line(asked | asdict(found)) + "\n")
+        for line in found.lines(self.by or "difficulty"):
+            print(line)
 
 
 def _answered_rows(file: str, model: HybridModel, by: str | None) -> list[Problem]:

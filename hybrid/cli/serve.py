@@ -70,7 +70,7 @@ class ServeCommand:
         from hybrid.serve.batcher import Batcher
 
         heads = self.heads()
-        first = next(iter(heads.values()))
+        first = next((model for model in heads.values() if model.backbone.runs), next(iter(heads.values())))
         fallback: Any = None if self.fallback is None else ENGINES.build(self.fallback, first.backbone)
         batcher = Batcher(
             heads,
@@ -89,7 +89,9 @@ class ServeCommand:
         uvicorn.run(build(server), host=self.host, port=self.port, log_level="warning", timeout_graceful_shutdown=grace)
 
     def heads(self) -> dict[str, Any]:
-        """Return the heads by the names of their folders; those for one language model share it."""
+        """Return the heads by the names of their folders; those for one language model share it, and some have none."""
+        from hybrid import checkpoint
+        from hybrid.codes import NO_BACKBONE
         from hybrid.device import usual_device
         from hybrid.errors import BackboneError
         from hybrid.model import HybridModel
@@ -98,8 +100,8 @@ class ServeCommand:
         for folder in self.model:
             name = Path(folder).name
             require(name not in heads, f"two heads are named {name}; rename a folder")
-            model = None
-            for other in heads.values():
+            model, alone = None, checkpoint.load(folder).config["backbone"]["name"] == NO_BACKBONE
+            for other in (each for each in heads.values() if each.backbone.runs and not alone):
                 try:
                     model = HybridModel.from_pretrained(folder, backbone=other.backbone, precision=self.precision)
                     break

@@ -31,8 +31,10 @@ async def metrics(server: TheServer) -> str:
 @router.get("/v1/models")
 async def models(server: TheServer) -> dict[str, Any]:
     """List the heads as OpenAI lists models."""
-    own = {"object": "model", "created": server.began, "owned_by": "hybrid", "chain_tokens": server.chain_tokens}
-    return {"object": "list", "data": [{"id": name, **own} for name in server.batcher.heads]}
+    own = {"object": "model", "created": server.began, "owned_by": "hybrid"}
+    heads = server.batcher.heads.items()
+    chains = {name: server.chain_tokens if head.backbone.runs else 0 for name, head in heads}
+    return {"object": "list", "data": [{"id": name, **own, "chain_tokens": most} for name, most in chains.items()]}
 
 
 @router.get("/v1/examples")

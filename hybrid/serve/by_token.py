@@ -21,6 +21,8 @@ READ_TOGETHER = 128
 
 def check_writes(backbone: Backbone) -> None:
     """Raise InputError where a model does not write token by token."""
+    if not backbone.runs:
+        raise InputError("this head reads symbols alone: there is no language model to write; ask a head that stands beside one")
     model = backbone.model
     whole = getattr(model.config, "is_encoder_decoder", False) or not model.can_generate()
     if backbone.tokenizer is None or whole:

@@ -5,7 +5,7 @@ import { made } from "./draw.js";
 import { watch } from "./steps.js";
 
 const at = id => document.getElementById(id);
-let examples = {}, aloud = false, last = null;
+let examples = {}, writes = {}, last = null;
 
 async function get(path, body) {
   const headers = { "content-type": "application/json" };
@@ -15,7 +15,9 @@ async function get(path, body) {
   return data;
 }
 
+// Shows what the chosen head has: examples, and a language model that can think aloud beside it.
 function offer() {
+  at("aloud-label").hidden = at("chain").hidden = !writes[at("model").value];
   at("examples").replaceChildren(...(examples[at("model").value] || []).map((text, index) => {
     const button = made("button", `Example ${index + 1}`);
     button.type = "button";
@@ -55,7 +57,7 @@ at("form").onsubmit = async event => {
     mine.head = head;
     tell(head);
     say("");
-    if (aloud && at("aloud").checked) listen(asked, head);
+    if (writes[asked.model] && at("aloud").checked) listen(asked, head);
   } catch (error) {
     if (mine !== last) return;
     say(error.message, true);
@@ -72,8 +74,7 @@ try {
   examples = await get("v1/examples");
   const models = (await get("v1/models")).data;
   at("model").replaceChildren(...models.map(each => new Option(each.id, each.id)));
-  aloud = models.some(each => each.chain_tokens > 0);
-  at("aloud-label").hidden = at("chain").hidden = !aloud;
+  writes = Object.fromEntries(models.map(each => [each.id, each.chain_tokens > 0]));
   offer();
 } catch (error) {
   say(error.message, true);
