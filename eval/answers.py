@@ -254,6 +254,29 @@ def read_drawing(text: str, size: int, symbols: Collection[str], mark: str) -> t
     return tuple(drawn.pop()) if len(drawn) == 1 else None
 
 
+def read_colours(text: str) -> tuple[str, ...] | None:
+    """Return the rows of the one rectangle of digits in the final part of `text`, behind its last "Output:" if there is one.
+
+    Rows may be written with blanks, bars, commas, brackets or a label, also in one line as nested lists; dots are no cells.
+
+    Example:
+        >>> read_colours("Input:\\n1 2\\nOutput:\\n2 1 .\\n0 0 .\\n. . .")
+        ('21', '00')
+        >>> read_colours("Answer: [[2, 1], [0, 0]]")
+        ('21', '00')
+    """
+    part = re.split(r"(?i)\boutput[ \t]*:", final_part(text))[-1]
+    groups: list[list[str]] = [[]]
+    for line in re.sub(r"\][ \t]*,", "\n", part).splitlines():
+        row = _GRID_MARKS.sub("", _ROW_LABEL.sub("", line))
+        if row.isascii() and row.isdecimal():
+            groups[-1].append(row)
+        elif groups[-1]:
+            groups.append([])
+    grids = {tuple(group) for group in groups if group and len(set(map(len, group))) == 1}
+    return grids.pop() if len(grids) == 1 else None
+
+
 def read_assignment(text: str, names: Sequence[str], symbols: Collection[str]) -> tuple[str, ...] | None:
     """Return the symbol given to each name in the final part of `text`, in the order of `names`.
 

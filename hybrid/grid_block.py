@@ -10,13 +10,13 @@ Shapes: b batch, l positions, n heads.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from hybrid.block import BLOCKS, AttentionBlock
-from hybrid.kinds import require
+from hybrid.kinds import ADDED, require
 from hybrid.sight import or_all
 
 
@@ -36,6 +36,8 @@ class GridBlock(AttentionBlock):
             column_heads: heads that look at its own column.
             box_heads: heads that look at its own box.
             beside_heads: heads that look at the four cells beside it.
+            across_heads: heads that look at the same place of every box: of the grids of a stack, where each is a box.
+                Without boxes, at everything.
             num_heads: all heads; those that are left look everywhere. The width must be a multiple.
             expansion: inner width of SwiGLU over width, before the factor 2/3.
             multiple_of: inner width is rounded up to a multiple of this.
@@ -51,15 +53,16 @@ class GridBlock(AttentionBlock):
         num_heads: int = 4
         expansion: float = 4.0
         multiple_of: int = 32
+        across_heads: int = field(default=0, metadata=ADDED)
 
         def __post_init__(self) -> None:
             for name in ("row_length", "num_heads", "multiple_of"):
                 require(getattr(self, name) >= 1, f"block.{name} is {getattr(self, name)}; give at least 1")
-            heads = (self.row_heads, self.column_heads, self.box_heads, self.beside_heads)
+            heads = (self.row_heads, self.column_heads, self.box_heads, self.beside_heads, self.across_heads)
             require(
                 min(heads) >= 0 and sum(heads) <= self.num_heads,
-                f"block's heads of rows, columns, boxes and cells beside are {', '.join(map(str, heads))} of {self.num_heads}; "
-                "give fewer, or more num_heads",
+                f"block's heads of rows, columns, boxes, cells beside and across boxes are {', '.join(map(str, heads))} of "
+                f"{self.num_heads}; give fewer, or more num_heads",
             )
             sizes = (self.box_height, self.box_width)
             require(
@@ -100,11 +103,13 @@ def lines(config: GridBlock.Config, length: int, device: torch.device | None = N
     """
     place = torch.arange(length, device=device)
     row, column = place // config.row_length, place % config.row_length
-    box = row // max(config.box_height, 1) * config.row_length + column // max(config.box_width, 1)
+    high, wide = max(config.box_height, 1), max(config.box_width, 1)
+    box, inside = row // high * config.row_length + column // wide, row % high * config.row_length + column % wide
     itself_ll = torch.eye(length, dtype=torch.bool, device=device)
     far_ll = (row[:, None] - row).abs() + (column[:, None] - column).abs()
-    like = [(each[:, None] == each) & ~itself_ll for each in (row, column, box)] + [far_ll == 1]
-    counts = (config.row_heads, config.column_heads, config.box_heads, config.beside_heads)
+    like = [(each[:, None] == each) & ~itself_ll for each in (row, column, box, inside)]
+    like.insert(3, far_ll == 1)
+    counts = (config.row_heads, config.column_heads, config.box_heads, config.beside_heads, config.across_heads)
     everywhere_ll = torch.ones_like(itself_ll)
     heads = [seen_ll for seen_ll, count in zip(like, counts, strict=True) for _ in range(count)]
     return or_all(torch.stack([*heads, *[everywhere_ll] * (config.num_heads - sum(counts))]), everywhere_ll)

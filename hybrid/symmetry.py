@@ -11,6 +11,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from hybrid.errors import InputError
+
 
 class Change(NamedTuple):
     """A permutation of places and a renaming of symbols.
@@ -43,9 +45,35 @@ class Change(NamedTuple):
         places = sorted(range(len(self.places)), key=self.places.__getitem__)
         return Change(tuple(places), {new: old for old, new in self.names.items()})
 
+    def first(self, count: int) -> Change:
+        """Return the change of the first `count` places alone.
+
+        Raises:
+            InputError: they are too many, or do not keep to themselves.
+
+        Example:
+            >>> Change((1, 0, 3, 2), {}).first(2)
+            Change(places=(1, 0), names={})
+        """
+        places = self.places[:count]
+        if len(places) < count or max(places, default=0) >= count:
+            raise InputError(
+                f"a symmetry of {len(self.places)} places does not fit a problem of {count}; take problems of one size"
+            )
+        return Change(places, self.names)
+
 
 class Symmetry(ABC):
-    """Base: the symmetries of a task whose problems have one place for each symbol of prompt and answer."""
+    """Base: the symmetries of a task whose problems have one place for each symbol of the prompt.
+
+    The answer's symbols have the first places. A problem may have fewer places than a change, where the change keeps them to
+    themselves.
+
+    Attributes:
+        symbols: that a change may write, where a few prompts may lack some.
+    """
+
+    symbols: Sequence[str] = ()
 
     @abstractmethod
     def draw(self, rng: random.Random) -> Change:

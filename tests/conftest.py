@@ -334,6 +334,12 @@ def processes(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def arc():
+    """What is in arc_tasks.py: makes files of easy ARC tasks."""
+    return SimpleNamespace(**runpy.run_path(str(ROOT / "tests" / "arc_tasks.py")))
+
+
+@pytest.fixture(scope="session")
 def synthetic():
     """What is in synthetic_suite.py: makes suites' folders without running anything."""
     return SimpleNamespace(**runpy.run_path(str(ROOT / "tests" / "synthetic_suite.py")))

@@ -26,6 +26,12 @@ def test_heads_look_at_row_column_and_box_and_the_last_everywhere():
     assert everywhere.all()
 
 
+def test_a_head_across_boxes_looks_at_the_same_place_of_the_grids_of_a_stack():
+    stack = GridBlock.Config(row_length=2, box_height=2, box_width=2, row_heads=0, column_heads=0, across_heads=1, num_heads=2)
+    across, everywhere = lines(stack, 12)
+    assert across[1].nonzero()[:, 0].tolist() == [5, 9] and across[10].nonzero()[:, 0].tolist() == [2, 6] and everywhere.all()
+
+
 def test_the_rules_of_a_grid_are_the_same_for_every_cell():
     """Rows of a band exchanged, and bands, stacks and the grid turned: the states are those of before, in their new places."""
     block, x = GridBlock(SUDOKU, 16).double(), torch.randn(2, 16, 16, dtype=torch.float64)
@@ -45,7 +51,7 @@ def test_padding_is_never_read_and_a_cell_with_no_line_looks_everywhere():
 
 @pytest.mark.parametrize(
     ("fields", "named"),
-    [({"row_heads": 9}, "9, 1, 0, 0 of 4"), ({"box_heads": 1}, "box_height"), ({"row_length": 0}, r"block\.row_length is 0")],
+    [({"row_heads": 9}, "9, 1, 0, 0, 0 of 4"), ({"box_heads": 1}, "box_height"), ({"row_length": 0}, r"block\.row_length is 0")],
 )
 def test_sizes_that_do_not_fit_are_refused(fields, named):
     with pytest.raises(ConfigError, match=named):
@@ -71,5 +77,8 @@ def test_the_lines_and_symbols_of_a_task_are_found():
     assert (found.row_length, found.box_heads, found.beside_heads) == (5, 0, 1)
     own = dataclasses.replace(GridBlock.Config(), beside_heads=2)
     assert recipe.lines(own, 5, None, {"reasoner.block.beside_heads"}).beside_heads == 2
+    found = recipe.lines(GridBlock.Config(), 5, (5, 5), (), stacked=True)
+    assert (found.box_height, found.box_heads, found.beside_heads, found.across_heads) == (5, 0, 0, 1)
     problem = Problem("Solve:\n0123\n0000\n4000\n0000\n", ("1",) * 16)
     assert recipe.vocabulary([problem], TASKS.build(Sudoku.Config(size=4)).layout) == ("0", "1", "2", "3", "4")
+    assert recipe.vocabulary([problem], TASKS.build(Sudoku.Config(size=4)).layout, ("9",)) == ("0", "1", "2", "3", "4", "9")

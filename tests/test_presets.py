@@ -6,6 +6,7 @@ from hybrid.adapters import Aligned
 from hybrid.cli import main
 from hybrid.cli.train import TrainCommand
 from hybrid.eval.tasks import TASKS
+from hybrid.eval.tasks.arc import Arc
 from hybrid.eval.tasks.maze import Maze
 from hybrid.eval.tasks.sudoku import Sudoku
 from hybrid.flags import parse
@@ -24,6 +25,14 @@ def test_ours_finds_lines_and_symbols_in_the_task():
     assert own.reasoner.block == GridBlock.Config(6, 2, 3, box_heads=1) and own.train.batch_size == 8
     own = filled(TASKS.build(Maze.Config(size=5)), "--preset", "grid", "--reasoner.width", "32")
     assert own.encoder.vocabulary == tuple("#.GS") and own.reasoner.block.beside_heads == 1 and own.reasoner.width == 32
+
+
+def test_ours_looks_across_the_canvases_of_arc_and_knows_every_colour(arc, tmp_path):
+    file = arc.write_kaggle(tmp_path, arc.recolouring(30))
+    task = TASKS.build(Arc.Config(file=str(file), size=3))
+    own = filled(task, "--task.file", str(file), "--task.size", "3", "--preset", "grid")
+    assert own.encoder.vocabulary == tuple(".0123456789") and own.train.symmetries
+    assert own.reasoner.block == GridBlock.Config(4, 4, 4, across_heads=1)
 
 
 def test_ours_goes_beside_a_language_model():

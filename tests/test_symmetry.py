@@ -1,6 +1,7 @@
 """Symmetries: what they leave true, what undoes them, and training under them."""
 
 import random
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,12 +9,16 @@ import torch
 import hybrid
 from hybrid.adapters import Structured
 from hybrid.backbone import BackboneConfig
-from hybrid.errors import ConfigError
+from hybrid.errors import ConfigError, InputError
 from hybrid.eval.tasks import TASKS
+from hybrid.eval.tasks.arc import Arc
+from hybrid.eval.tasks.arc_grid import COLOURS
 from hybrid.eval.tasks.sudoku import Sudoku
 from hybrid.eval.tasks.sudoku_solver import shape, solve
 from hybrid.eval.tasks.sudoku_symmetry import GridSymmetry, puzzle_key
+from hybrid.eval.voting import disguised
 from hybrid.problem import Problem
+from hybrid.symmetry import Change
 from hybrid.train import TrainConfig, train
 from hybrid.train.dataset import Dataset
 from hybrid.train.disguise import Disguises
@@ -61,6 +66,43 @@ def test_tensors_wear_the_disguise_that_symbols_do(tmp_path):
         labels = [model.head.decoder.index(symbol) for symbol in change.of(problem.answer)]
         assert changed.targets.answer[row].tolist() == labels
         assert ((changed.targets.labels[row, 0] < 0) | (changed.targets.labels[row, 0] == torch.tensor(labels))).all()
+
+
+def test_problems_of_few_demonstrations_wear_their_part_of_a_disguise(arc, tmp_path):
+    """As if the disguised prompt had been read, beside a longer problem in the same batch."""
+    tasks = arc.recolouring(30)
+    for task in list(tasks.values())[::2]:
+        task["train"].append(task["test"][0])
+    task = TASKS.build(Arc.Config(file=str(arc.write_kaggle(tmp_path, tasks)), size=3, shown=3, turns=False))
+    encoder = Structured.Config((".", *COLOURS))
+    config = hybrid.HybridConfig(task.layout, task.symbols, BackboneConfig("none"), encoder, hybrid.ReasonerConfig(width=16))
+    model, problems = hybrid.attach(None, config), task.problems("train", 12)
+    changed = Disguises(task.symmetry, model, seed=3)(Dataset(model, problems).batch(range(12)), range(7, 19))
+    lengths = set()
+    for row, (problem, turn) in enumerate(zip(problems, range(7, 19), strict=True)):
+        change, (own, context) = task.symmetry.draw(random.Random(f"3 {turn}")), task.layout.spans(problem.prompt)
+        worn = replace(disguised(problem, (*own, *context), change), answer=change.first(16).of(problem.answer))
+        read, places = Dataset(model, [worn]).batch([0]), len(own) + len(context)
+        lengths.add(places)
+        assert torch.equal(changed.features.states[row, :places], read.features.states[0])
+        assert torch.equal(changed.targets.answer[row], read.targets.answer[0])
+    assert lengths == {5 * 16, 7 * 16}
+
+
+def test_a_change_of_the_first_places_needs_them_to_keep_to_themselves():
+    change = Change((1, 0, 3, 2), {"a": "b"})
+    assert change.first(2).of("ax") == ("x", "b") and change.first(4) == change
+    for count in (3, 5):
+        with pytest.raises(InputError, match=f"a symmetry of 4 places does not fit a problem of {count}"):
+            change.first(count)
+
+
+def test_a_symbol_that_a_disguise_may_write_and_no_problem_shows_is_named(arc, tmp_path):
+    task = TASKS.build(Arc.Config(file=str(arc.write_kaggle(tmp_path, arc.recolouring(9))), size=3))
+    encoder = Structured.Config((".", *COLOURS[:9]))
+    model = hybrid.attach(None, hybrid.HybridConfig(task.layout, task.symbols, BackboneConfig("none"), encoder))
+    with pytest.raises(ConfigError, match='encoder.vocabulary lacks "9"'):
+        Disguises(task.symmetry, model, 0)
 
 
 def test_states_of_the_embedding_layer_wear_the_disguise_too(backbone):

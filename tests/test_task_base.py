@@ -16,7 +16,7 @@ each_task = pytest.mark.parametrize("task", [TASKS.build(config) for config in C
 
 
 def test_the_registry_holds_the_tasks_and_rebuilds_their_configs():
-    assert sorted(TASKS) == sorted([*MADE, "gsm8k", "reasoning_gym", "table"])
+    assert sorted(TASKS) == sorted([*MADE, "arc", "gsm8k", "reasoning_gym", "table"])
     for config in CONFIGS:
         assert TASKS.from_dict(TASKS.to_dict(config)) == config
     with pytest.raises(ConfigError, match="sudoko"):

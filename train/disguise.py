@@ -9,7 +9,7 @@ Shapes: b batch, p places, v numbers of symbols, k layers, c channels, n lines o
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +48,8 @@ class Disguises:
         assert symmetry is not None
         self.symmetry, self.seed, self.layout = symmetry, seed, model.config.layout
         self.codes: dict[str, int] | None = None if reader.runs else reader.numbers
+        if self.codes is not None:
+            self._check(self.codes, "encoder.vocabulary lacks")
         self.states_vkc: Tensor | None = None
         self.labels = {symbol: model.head.decoder.index(symbol) for symbol in model.config.symbols}
 
@@ -67,23 +69,33 @@ class Disguises:
             for symbol, state_kc in zip(symbols, states_pkc, strict=True):
                 same = torch.equal(known.setdefault(symbol, state_kc), state_kc)
                 require(same, f'train.symmetries: "{symbol}" is not one token wherever it stands; leave it out')
+        self._check(known, f"the first {LOOKED_AT} problems lack")
         self.codes = {symbol: number for number, symbol in enumerate(sorted(known))}
         self.states_vkc = torch.stack([known[symbol] for symbol in sorted(known)])
 
+    def _check(self, known: Collection[str], lack: str) -> None:
+        missing = [symbol for symbol in self.symmetry.symbols if symbol not in known]
+        require(not missing, f'train.symmetries: {lack} "{"".join(missing[:1])}", which a disguise may write; leave it out')
+
     def __call__(self, batch: Batch, turns: Sequence[int]) -> Batch:
-        """Return the batch in the disguises of these turns, one a row; rows keep their number of places."""
+        """Return the batch in the disguises of these turns, one a row; rows keep their number of places.
+
+        Raises:
+            InputError: the symmetry does not fit the number of places.
+        """
         assert self.codes is not None, "learn"
         changes = [self.symmetry.draw(random.Random(f"{self.seed} {turn}")) for turn in turns]
         features, targets = batch.features, batch.targets
-        device, places = features.states.device, features.states.shape[1]
+        device, labelled = features.states.device, targets.labels.shape[2]
+        changes = [change.first(features.states.shape[1]) for change in changes]
         places_bp = torch.tensor([change.places for change in changes], device=device)
-        require(places_bp.shape[1] == places, "train.symmetries needs problems of one size; leave it out")
+        places_bo = torch.tensor([change.first(labelled).places for change in changes], device=device)
         codes_bv, labels_bv = (_renaming(changes, numbers).to(device) for numbers in (self.codes, self.labels))
         renamed_bp = codes_bv.gather(1, self._numbers(features.states).gather(1, places_bp))
-        labels_bno = targets.labels.to(device).gather(2, places_bp[:, None].expand(-1, targets.labels.shape[1], -1))
+        labels_bno = targets.labels.to(device).gather(2, places_bo[:, None].expand(-1, targets.labels.shape[1], -1))
         renamed_bno = labels_bv.gather(1, labels_bno.clamp(min=0).flatten(1)).view_as(labels_bno)
         labels_bno = torch.where(labels_bno < 0, labels_bno, renamed_bno.to(labels_bno.dtype))
-        weights_bo = targets.weights.to(device).gather(1, places_bp)
+        weights_bo = targets.weights.to(device).gather(1, places_bo)
         return replace(
             batch,
             features=replace(features, states=self._states(renamed_bp, features.states)),

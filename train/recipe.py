@@ -128,7 +128,12 @@ def plain_language(problems: Sequence[Problem], num_answers: int, *, path_at_wor
 
 
 def lines(
-    block: GridBlock.Config, row_length: int | None, box: tuple[int, int] | None, named: Collection[str]
+    block: GridBlock.Config,
+    row_length: int | None,
+    box: tuple[int, int] | None,
+    named: Collection[str],
+    *,
+    stacked: bool = False,
 ) -> GridBlock.Config:
     """Return the grid block with the lines of a task's grid, where its own were not named.
 
@@ -137,6 +142,7 @@ def lines(
         row_length: cells a row; None for no grid.
         box: rows and columns of a box; None for none, then a head looks at the cells beside.
         named: dotted names of fields that were given, such as "reasoner.block.row_length".
+        stacked: whether each box is a grid of its own; then a head looks across them in place of one inside.
 
     Example:
         >>> lines(GridBlock.Config(), 6, (2, 3), ()).box_width
@@ -144,12 +150,13 @@ def lines(
     """
     height, width = box or (0, 0)
     found = {"box_height": height, "box_width": width, "box_heads": int(box is not None), "beside_heads": int(box is None)}
+    found |= {"box_heads": 0, "across_heads": 1} if stacked else {}
     found |= {"row_length": row_length} if row_length else {}
     return replace(block, **{name: each for name, each in found.items() if f"reasoner.block.{name}" not in named})
 
 
-def vocabulary(problems: Sequence[Problem], layout: LayoutConfig) -> tuple[str, ...]:
-    """Return the symbols that stand at the places of the first prompts, sorted.
+def vocabulary(problems: Sequence[Problem], layout: LayoutConfig, further: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return the symbols that stand at the places of the first prompts, and `further` ones, sorted.
 
     Example:
         >>> from hybrid.layout import SpanPattern
@@ -157,7 +164,7 @@ def vocabulary(problems: Sequence[Problem], layout: LayoutConfig) -> tuple[str, 
         ('0', '1', '2')
     """
     found = ((problem.prompt, layout.spans(problem.prompt, problem.spans)) for problem in problems[:LOOKED_AT])
-    return tuple(sorted({prompt[start:end] for prompt, spans in found for start, end in (*spans[0], *spans[1])}))
+    return tuple(sorted({*further, *(prompt[start:end] for prompt, spans in found for start, end in (*spans[0], *spans[1]))}))
 
 
 def fill(own: Any, recipe: Any, named: Collection[str], prefix: str) -> Any:

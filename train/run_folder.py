@@ -24,7 +24,7 @@ KEEP = 2
 """Checkpoints kept: the newest and one before it."""
 
 
-SOURCES = ("train", "dev", "test", "source", "file", "duplicates")
+SOURCES = ("train", "dev", "test", "source", "file", "solutions", "duplicates")
 COLUMNS = ("prompt", "question", "answer", "spans", "trace", "labels", "difficulty")
 BOOKKEEPING = {
     *("train.save_every_seconds", "train.cache", "train.trackers"),

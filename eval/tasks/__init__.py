@@ -1,8 +1,9 @@
-"""The tasks: Sudoku, sorting, state tracking, reasoning-gym, GSM8K and a table of one's own, each in a file of its own.
+"""The tasks: Sudoku, ARC, sorting, state tracking, reasoning-gym, GSM8K and a table of one's own, each in a file of its own.
 
 Holds the registry with all its members; a new task is a new file, one decorator and one line here.
 """
 
+from hybrid.eval.tasks.arc import Arc as Arc
 from hybrid.eval.tasks.arithmetic import Arithmetic as Arithmetic
 from hybrid.eval.tasks.gsm8k import GSM8K as GSM8K
 from hybrid.eval.tasks.gym import Gym as Gym

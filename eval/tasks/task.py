@@ -87,6 +87,17 @@ class Task(ABC):
         """
         return self.read(text, problem)
 
+    @property
+    def left_out(self) -> str:
+        """What of the task's data is left out, in words; empty for nothing. Here: nothing."""
+        return ""
+
+    def apart(self, trained: Task) -> None:  # noqa: B027
+        """Raise InputError where problems of this task are those that another one trains on.
+
+        Here: never, as a hash of its class decides a problem's split whatever the settings.
+        """
+
     @abstractmethod
     def _instances(self, rng: random.Random) -> Iterator[Any]:
         """Yield hashable problems without words, in any split; may end."""

@@ -79,8 +79,10 @@ class ScoreCommand:
         if self.file is not None:
             problems = _answered_rows(self.file, model, self.by)[: self.num_problems]
         else:
-            own = TASKS.to_dict(task_of(model).config) | settings  # type: ignore[attr-defined]
-            problems = TASKS.build(TASKS.from_dict(own)).problems(self.split, self.num_problems, wording=self.wording)
+            known = task_of(model)
+            task = TASKS.build(TASKS.from_dict(TASKS.to_dict(known.config) | settings))  # type: ignore[attr-defined]
+            task.apart(known)
+            problems = task.problems(self.split, self.num_problems, wording=self.wording)
         found = score(model, problems, self.num_steps, batch_size=self.batch_size)
         if self.output is not None:
             asked = {"model": self.model, "problems": self.file or self.split, "device": device_name(model.device)}

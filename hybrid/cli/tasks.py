@@ -38,6 +38,8 @@ class TasksCommand:
                 print(f"{name:<16}{(TASKS[name].__doc__ or '').strip().splitlines()[0]}")
             return
         task = TASKS.build(chosen)
+        if task.left_out and not self.json:
+            print(task.left_out, end="\n\n")
         for problem in task.problems(self.split, self.num_problems):  # type: ignore[arg-type]
             if self.json:
                 print(json_line({name: getattr(problem, name) for name in problem.__slots__}))

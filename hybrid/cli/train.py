@@ -92,9 +92,11 @@ class TrainCommand:
 
         own, layout = self, task.layout
         if isinstance(own.encoder, Structured.Config) and "encoder.vocabulary" not in self.named and layout.aligned:
-            own = replace(own, encoder=replace(own.encoder, vocabulary=vocabulary(problems, layout)))
+            further = task.symmetry.symbols if task.symmetry is not None else ()
+            own = replace(own, encoder=replace(own.encoder, vocabulary=vocabulary(problems, layout, further)))
         if isinstance(block := own.reasoner.block, GridBlock.Config):
-            fitting = lines(block, layout.row_length, task.box, self.named)
+            stacked = layout.context is not None and task.box is not None
+            fitting = lines(block, layout.row_length, task.box, self.named, stacked=stacked)
             own = replace(own, reasoner=replace(own.reasoner, block=fitting))
         return own
 
@@ -140,6 +142,8 @@ class TrainCommand:
         task = TASKS.build(self.task)
         named = TASKS.to_dict(getattr(task, "config", self.task))  # With what a table found in its rows.
         problems = task.problems("train", self.num_train), task.problems("dev", self.num_dev)
+        if task.left_out and Team.current().main and not self.quiet:
+            print(task.left_out)
         own = self._preset()._fitted(task, problems[0])._filled(task.layout, problems[0])
         if not task.symbols and not any(name.startswith("decoder") for name in self.named):
             own = replace(own, decoder=Tokens.Config(whole=True))  # Any text: the language model's own tokens write it.
