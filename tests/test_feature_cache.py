@@ -237,7 +237,7 @@ class TestKey:
 
     def test_is_that_of_the_settings_of_a_quantisation_alone(self, backbone, readings):
         other = Backbone(backbone.model, backbone.tokenizer, "tiny", backbone.layers)
-        other.__dict__["fingerprint"] = backbone.fingerprint | {"quantization": "nf4 (bnb_4bit_use_double_quant: True)"}
+        other.__dict__["_digests"] = backbone._digests | {"quantization": "nf4 (bnb_4bit_use_double_quant: True)"}
         assert self.key(other, readings) != self.key(backbone, readings)
 
     def test_changes_with_prompt_and_spans(self, backbone, readings, problems):
