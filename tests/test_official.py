@@ -228,17 +228,17 @@ def test_a_prefix_that_leaves_no_place_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("ndim", "flags", "prefix"),
-    [(8, ("--sizes.puzzle_emb_len", "0"), 1), (10, ("--sizes.puzzle_emb_len", "0"), 2), (0, ("--sizes.puzzle_emb_len", "0"), 0)]
-    + [(8, (), 16), (8, ("--sizes.puzzle_emb_len", "3"), 3), (0, (), 0)],
+    ("ndim", "asked", "prefix"),
+    [(8, "0", 1), (10, "0", 2), (0, "0", 0), (8, "3", 3), (8, None, 16), (0, None, 0)],
 )
-def test_the_command_derives_the_prefix_as_the_papers_config_does(ndim, flags, prefix, tmp_path, capsys):
+def test_the_command_derives_the_prefix_as_the_papers_config_does(ndim, asked, prefix, tmp_path, capsys):
     """puzzle_emb_len: 0 stands there for ceil(puzzle_emb_ndim / hidden_size)."""
     weights = {name: torch.randn(shape) for name, shape in LAYER.items()}
     weights |= {name: torch.randn(tensor.shape) for name, tensor in shapes(width=8).items() if "puzzle" not in name}
     weights |= {"puzzle_emb.weights": torch.randn(2, ndim)} if ndim else {}
     torch.save({f"_orig_mod.model.inner.{name}": tensor for name, tensor in weights.items()}, tmp_path / "step_20")
-    assert main(["import-checkpoint", str(tmp_path / "step_20"), str(tmp_path / "own"), "--sizes.num_heads", "2", *flags]) == 0
+    flags = ["--sizes.num_heads", "2", *([] if asked is None else ["--sizes.puzzle_emb_len", asked])]
+    assert main(["import-checkpoint", str(tmp_path / "step_20"), str(tmp_path / "own"), *flags]) == 0
     said = capsys.readouterr().out
     assert (f"puzzle_emb_len {prefix}" in said) is bool(ndim) and "num_cycles 3, num_latent_steps 6" in said
     again = HybridModel.from_pretrained(tmp_path / "own")
