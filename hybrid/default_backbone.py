@@ -11,6 +11,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -62,6 +63,19 @@ def full_name(name: str) -> str:
     """Return the whole path of a folder or file, which stays right from another folder; any other name as it is."""
     path = from_home(name)
     return os.path.abspath(path) if path.exists() else name
+
+
+def hub_id(name: str) -> tuple[str, str | None]:
+    """Return how others find a backbone: the hub id and commit of a folder in the hub's cache, the package's, or the name itself.
+
+    Example:
+        >>> hub_id("/home/me/hub/models--owner--name/snapshots/0a1b"), hub_id("owner/name")
+        (('owner/name', '0a1b'), ('owner/name', None))
+    """
+    if name == PACKAGED:
+        return DEFAULT_BACKBONE, None
+    cached = re.search(r"(?:^|[\\/])models--([^\\/]+)[\\/]snapshots[\\/]([^\\/]+)[\\/]?$", name)
+    return (cached[1].replace("--", "/", 1), cached[2]) if cached else (name, None)
 
 
 def find_backbone(name: str, revision: str | None = None) -> tuple[str, Path]:

@@ -108,7 +108,7 @@ class HybridModel(Answering):
         """Write `head`, which has this model's config, as `save_pretrained` writes the own one."""
         learned = {READER + name: tensor for name, tensor in self.backbone.codec.learned.items()}
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in (head.state_dict() | learned).items()}
-        further = tuner.files(self.backbone) if self.backbone.tuned else {}
+        further = tuner.files(self.backbone, self.config.backbone.revision) if self.backbone.tuned else {}
         checkpoint.save(Path(folder), self.config.to_dict(), self.backbone.fingerprint, tensors, further)
 
     @classmethod

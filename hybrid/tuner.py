@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from hybrid.backbone import Backbone
-from hybrid.default_backbone import DEFAULT_BACKBONE, PACKAGED
+from hybrid.default_backbone import hub_id
 from hybrid.errors import ConfigError
 from hybrid.kinds import Kinds, require
 
@@ -185,12 +185,16 @@ def _put_in(backbone: Backbone, wrapped: Callable[[Any], Any], *, whole: bool = 
         layer.requires_grad_(False)
 
 
-def files(backbone: Backbone) -> dict[str, bytes]:
-    """Return the tuner's files, named and written as PEFT does; the base model is called as others find it, by its hub id."""
+def files(backbone: Backbone, revision: str | None = None) -> dict[str, bytes]:
+    """Return the tuner's files, named and written as PEFT does; the base model is called as others find it.
+
+    That is by its hub id and, where it was asked for or its folder tells, its `revision`, which PEFT loads then.
+    """
     with tempfile.TemporaryDirectory() as folder:
         backbone.model.save_pretrained(folder)
         written = json.loads(Path(folder, SETTINGS).read_text(encoding="utf-8"))
-        written["base_model_name_or_path"] = DEFAULT_BACKBONE if backbone.name == PACKAGED else backbone.name
+        name, commit = hub_id(backbone.name)
+        written |= {"base_model_name_or_path": name, "revision": revision or commit}
         return {WEIGHTS: Path(folder, WEIGHTS).read_bytes(), SETTINGS: json.dumps(written, indent=2).encode()}
 
 

@@ -51,11 +51,22 @@ def test_head_and_tuner_are_saved_and_loaded_with_equal_bits(tuned, tmp_path):
     assert torch.equal(tuned.logits(PROMPTS), again.logits(PROMPTS)) and again.config == tuned.config
 
 
-@pytest.mark.parametrize(("name", "said"), [("owner/name", "owner/name"), (PACKAGED, DEFAULT_BACKBONE)])
+CACHED = "/home/me/.cache/huggingface/hub/models--owner--na--me/snapshots/0a1b"
+
+
+@pytest.mark.parametrize(("name", "said"), [("owner/name", "owner/name"), (PACKAGED, DEFAULT_BACKBONE), (CACHED, "owner/na--me")])
 def test_the_tuner_names_its_base_by_the_hub_id_and_no_folder_of_this_machine(tuned, tmp_path, name, said):
     tuned.backbone.name = name  # As it is found; its files lie in a folder of the hub's cache.
     tuned.save_pretrained(tmp_path)
-    assert json.loads((tmp_path / tuner.SETTINGS).read_text())["base_model_name_or_path"] == said
+    written = json.loads((tmp_path / tuner.SETTINGS).read_text())
+    assert (written["base_model_name_or_path"], written["revision"]) == (said, "0a1b" if name == CACHED else None)
+
+
+def test_the_tuner_names_the_revision_of_its_base(tuned, tmp_path):
+    """PEFT loads it; without, the weights would go beside the hub's newest."""
+    tuned.config = replace(tuned.config, backbone=replace(tuned.config.backbone, revision="v1"))
+    tuned.save_pretrained(tmp_path)
+    assert json.loads((tmp_path / tuner.SETTINGS).read_text())["revision"] == "v1"
 
 
 def test_peft_alone_loads_the_tuner(tuned, tmp_path, new_llama, tiny_folder):
