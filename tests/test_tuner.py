@@ -144,6 +144,22 @@ def test_what_cannot_be_trained_is_refused_in_words(config, tiny_folder):
         hybrid.attach(None, first)
 
 
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"peft_type": "LORA", "init_lora_weights": "pissa_niter_4"}, "rewrites the language model's own weights, which are not"),
+        ({"peft_type": "LORA", "init_lora_weights": "olora"}, "rewrites the language model's own weights, which are not"),
+        ({"peft_type": "POLY"}, r"POLY with these settings cannot tune .*: task_ids should not be None"),
+        ({"peft_type": "IA3"}, r"IA3 with these settings cannot tune .*: `feedforward_modules` should be a subset"),
+        ({"peft_type": "TRAINABLE_TOKENS"}, "TRAINABLE_TOKENS with these settings cannot tune"),
+    ],
+)
+def test_what_would_not_come_back_from_its_files_or_cannot_be_called_is_refused(config, settings, said):
+    kind = AnyTuner.Config({"target_modules": ["q_proj"], **settings})
+    with pytest.raises(ConfigError, match=said):
+        hybrid.attach(None, replace(config, tuner=kind))
+
+
 def test_configs_of_peft_become_plain_data():
     found = as_config(peft.LoraConfig(r=3, target_modules={"b", "a"}))
     assert isinstance(found, AnyTuner.Config) and found.settings["target_modules"] == ["a", "b"] and found.settings["r"] == 3
