@@ -104,6 +104,8 @@ def find_backbone(name: str, revision: str | None = None) -> tuple[str, Path]:
         return full_name(name), Path(full_name(name))
     if name == PACKAGED:
         return PACKAGED, converted(packaged_gguf())
+    if path.is_file():
+        raise BackboneError(f"{name} is a file, and no .gguf file; give the folder in which the language model lies")
     if name.startswith((".", "/", "~")):
         raise BackboneError(
             f"{os.path.abspath(path)} is not there; give the folder where the language model lies now "

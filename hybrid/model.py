@@ -27,7 +27,7 @@ from hybrid.fingerprint import weights_digest
 from hybrid.halting import HALTING
 from hybrid.head import Head
 from hybrid.kinds import require
-from hybrid.matching import as_trained, check_precision, find, in_precision, is_name
+from hybrid.matching import as_trained, beside, check_precision, find, in_precision, is_name
 from hybrid.quantization import NAMES, num_weights
 from hybrid.tuner import tune
 
@@ -130,7 +130,9 @@ class HybridModel(Answering):
         """
         saved = checkpoint.load(folder)
         config = HybridConfig.from_dict(saved.config)
-        if backbone is not None:  # The saved revision is the saved name's.
+        if backbone is None:
+            config = beside(config, saved.folder)
+        else:  # The saved revision is the saved name's.
             config = replace(config, backbone=replace(config.backbone, revision=None))
         wanted = as_trained(config, saved.fingerprint)
         if precision is not None and is_name(backbone):

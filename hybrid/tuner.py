@@ -140,7 +140,8 @@ def tune(backbone: Backbone, config: Any, *, whole: bool = False) -> None:
     _check_free(backbone)
     wanted = TUNERS.build(config).peft_config()
     require(
-        not wanted.is_prompt_learning, f"{wanted.peft_type.value} adds tokens, not weights; choose LoRA or another that tunes layers"
+        not wanted.is_prompt_learning,
+        f"{wanted.peft_type.value} adds tokens, not weights; choose LoRA or another that tunes layers",
     )
 
     start = str(getattr(wanted, "init_lora_weights", ""))
