@@ -139,10 +139,8 @@ def tune(backbone: Backbone, config: Any, *, whole: bool = False) -> None:
 
     _check_free(backbone)
     wanted = TUNERS.build(config).peft_config()
-    require(
-        not wanted.is_prompt_learning,
-        f"{wanted.peft_type.value} adds tokens, not weights; choose LoRA or another that tunes layers",
-    )
+    kind = getattr(wanted.peft_type, "value", wanted.peft_type)
+    require(not wanted.is_prompt_learning, f"{kind} adds tokens, not weights; choose LoRA or another that tunes layers")
 
     start = str(getattr(wanted, "init_lora_weights", ""))
     require(
@@ -160,7 +158,7 @@ def tune(backbone: Backbone, config: Any, *, whole: bool = False) -> None:
     _put_in(backbone, wrapped, whole=whole)
     require(
         bool(tuned_parameters(backbone)),
-        f"{wanted.peft_type.value} gives {backbone.name} nothing to train up to layer {max(backbone.layers)}, the deepest read; "
+        f"{kind} gives {backbone.name} nothing to train up to layer {max(backbone.layers)}, the deepest read; "
         "read a deeper one (backbone.layers), or choose another tuner",
     )
     _try_out(backbone)
