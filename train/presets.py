@@ -6,8 +6,8 @@ language model, and a puzzle prefix. They are meant for one GPU and many hours. 
 
 With the same weights and batch their losses are those of the papers' code, step by step (tests/test_reference_losses.py).
 These things differ: we classify over the answer's symbols, they over the prompt's and one for padding; the first weights of
-their layers are 1.14 times as large; disguises are drawn at each turn, there a thousand (mazes: eight) are drawn once; our average
-of the weights follows faster in its first thousands of steps; a halted slot takes the next problem, there the one in its
+their layers are 1.14 times as large; disguises are drawn at each turn, there a thousand (mazes: eight) are drawn once; our
+average of the weights follows faster in its first thousands of steps; a halted slot takes the next problem, there the one in its
 place of the next batch; at inference a head may halt, there all 16 steps are taken.
 """
 
