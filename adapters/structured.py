@@ -39,7 +39,7 @@ class Structured(Encoder):
             vocabulary: the symbols that a prompt's spans may hold, in the order of the embedding's rows.
             num_prefix: prefix positions.
             num_puzzles: rows of the puzzle table, 0 for none (the prefix is then zero).
-            puzzle_width: width of a row; it is padded with zeros to num_prefix * width.
+            puzzle_width: width of a row, 0 for that of the model; it is padded with zeros to num_prefix * width.
             max_positions: learned positions for prefix and symbols together; 0 for none.
         """
 
@@ -56,10 +56,14 @@ class Structured(Encoder):
 
     def __init__(self, config: Config, num_layers: int, backbone_width: int, width: int) -> None:
         super().__init__()
-        require(config.puzzle_width <= config.num_prefix * width, "encoder.puzzle_width is over num_prefix * width; raise it")
+        puzzle_width, room = config.puzzle_width or (width if config.num_puzzles else 0), config.num_prefix * width
+        require(
+            puzzle_width <= room,
+            f"encoder.puzzle_width is {puzzle_width}, over num_prefix * width, which is {room}; raise encoder.num_prefix",
+        )
         self.num_prefix, self.width = config.num_prefix, width
         self.embedding = nn.Parameter(torch.randn(len(config.vocabulary), width) / math.sqrt(width))
-        self.puzzles = nn.Parameter(torch.zeros(config.num_puzzles, config.puzzle_width)) if config.num_puzzles else None
+        self.puzzles = nn.Parameter(torch.zeros(config.num_puzzles, puzzle_width)) if config.num_puzzles else None
         positions = torch.randn(config.max_positions, width) / math.sqrt(width)
         self.positions = nn.Parameter(positions) if config.max_positions else None
 

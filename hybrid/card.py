@@ -12,6 +12,7 @@ from hybrid.adapters import DECODERS, ENCODERS
 from hybrid.backbone import Backbone
 from hybrid.config import HybridConfig
 from hybrid.cores import CORES
+from hybrid.default_backbone import hub_id
 from hybrid.fingerprint import precision
 from hybrid.halting import HALTING
 from hybrid.kinds import Kinds, to_dict
@@ -70,9 +71,10 @@ def model_card(
         figures: what was measured, by name; nothing is made up where none are given.
         license: the hub's short name of a licence, such as apache-2.0; None leaves it out.
     """
-    reasoner, name = config.reasoner, backbone.name
+    reasoner, name = config.reasoner, hub_id(backbone.name)[0]
+    name = Path(name).name if Path(name).is_absolute() else name  # A folder of this machine is nobody else's business.
     header = {"library_name": "hybrid", "tags": ["hybrid", "recursive-reasoning", "trm"]}
-    header |= {"base_model": name} if "/" in name and not name.startswith(("/", ".", "~")) else {}
+    header |= {"base_model": name} if "/" in name and not name.startswith((".", "~")) else {}
     header |= {"license": license} if license else {}
     layers, steps = ", ".join(map(str, backbone.layers)), reasoner.num_supervision_steps
     facts = {

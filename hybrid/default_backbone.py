@@ -11,6 +11,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -64,6 +65,19 @@ def full_name(name: str) -> str:
     return os.path.abspath(path) if path.exists() else name
 
 
+def hub_id(name: str) -> tuple[str, str | None]:
+    """Return how others find a backbone: the hub id and commit of a folder in the hub's cache, the package's, or the name itself.
+
+    Example:
+        >>> hub_id("/home/me/hub/models--owner--name/snapshots/0a1b"), hub_id("owner/name")
+        (('owner/name', '0a1b'), ('owner/name', None))
+    """
+    if name == PACKAGED:
+        return DEFAULT_BACKBONE, None
+    cached = re.search(r"(?:^|[\\/])models--([^\\/]+)[\\/]snapshots[\\/]([^\\/]+)[\\/]?$", name)
+    return (cached[1].replace("--", "/", 1), cached[2]) if cached else (name, None)
+
+
 def find_backbone(name: str, revision: str | None = None) -> tuple[str, Path]:
     """Return (name under which it was found, folder) of a backbone.
 
@@ -90,6 +104,8 @@ def find_backbone(name: str, revision: str | None = None) -> tuple[str, Path]:
         return full_name(name), Path(full_name(name))
     if name == PACKAGED:
         return PACKAGED, converted(packaged_gguf())
+    if path.is_file():
+        raise BackboneError(f"{name} is a file, and no .gguf file; give the folder in which the language model lies")
     if name.startswith((".", "/", "~")):
         raise BackboneError(
             f"{os.path.abspath(path)} is not there; give the folder where the language model lies now "

@@ -17,6 +17,12 @@ from torch.nn import functional as F
 from hybrid.kinds import Kinds, require
 
 
+def _cross_entropy(logits_b: Tensor, target_b: Tensor) -> Tensor:
+    """Return the binary cross-entropy of each row, in at least float32."""
+    wide = torch.promote_types(logits_b.dtype, torch.float32)
+    return F.binary_cross_entropy_with_logits(logits_b.to(wide), target_b.to(wide), reduction="none")
+
+
 class Halting:
     """Base of the family; `num_logits` is what the reasoner's halt head must give."""
 
@@ -25,7 +31,7 @@ class Halting:
     threshold: float = math.inf
 
     def loss(self, halt_bk: Tensor, correct_b: Tensor, next_bk: Tensor | None = None, last_b: Tensor | None = None) -> Tensor:
-        """Return the loss of the halt logits (b, num_logits), one a row, float32.
+        """Return the loss of the halt logits (b, num_logits), one a row, in at least float32.
 
         Args:
             halt_bk: halt logits.
@@ -33,7 +39,7 @@ class Halting:
             next_bk: halt logits one supervision step later, for a rule that `looks_ahead`.
             last_b: whether this step is the last one allowed, (b,) bool.
         """
-        return F.binary_cross_entropy_with_logits(halt_bk[:, 0].float(), correct_b.float(), reduction="none")
+        return _cross_entropy(halt_bk[:, 0], correct_b)
 
     def train_stop(self, halt_bk: Tensor, steps_b: Tensor, draw_b: Tensor, num_supervision_steps: int) -> Tensor:
         """Return which slots (b,) bool stop in training after `steps_b` steps.
@@ -182,7 +188,7 @@ class QLearning(Learned):
         if next_bk is None or last_b is None:
             return loss_b
         target_b = torch.where(last_b, next_bk[:, 0], next_bk.amax(-1)).sigmoid()
-        return loss_b + F.binary_cross_entropy_with_logits(halt_bk[:, 1].float(), target_b.float(), reduction="none")
+        return loss_b + _cross_entropy(halt_bk[:, 1], target_b)
 
     def train_stop(self, halt_bk: Tensor, steps_b: Tensor, draw_b: Tensor, num_supervision_steps: int) -> Tensor:
         """Stop when halting is worth more than going on, unless exploration asked for a random minimum in 2..N."""

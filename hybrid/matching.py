@@ -44,6 +44,19 @@ def is_name(backbone: Any) -> bool:
     return backbone is None or isinstance(backbone, str | Path)
 
 
+def beside(config: HybridConfig, folder: Path) -> HybridConfig:
+    """Return `config` with the language model that lies in or beside the head's `folder`, where its saved place is empty.
+
+    So a head and its language model may be moved together; that it is the same one is checked as ever.
+    """
+    saved = Path(config.backbone.name)
+    if not saved.is_absolute() or saved.exists():
+        return config
+    home = folder.resolve()
+    found = next((place for place in (home / saved.name, home.parent / saved.name) if place.exists()), saved)
+    return replace(config, backbone=replace(config.backbone, name=str(found)))
+
+
 def as_trained(config: HybridConfig, fingerprint: Mapping[str, str]) -> HybridConfig:
     """Return `config` with the precision of the language model that the head was trained on in place of "auto"."""
     known: Any = fingerprint.get("dtype")

@@ -27,7 +27,7 @@ from hybrid.fingerprint import weights_digest
 from hybrid.halting import HALTING
 from hybrid.head import Head
 from hybrid.kinds import require
-from hybrid.matching import as_trained, check_precision, find, in_precision, is_name
+from hybrid.matching import as_trained, beside, check_precision, find, in_precision, is_name
 from hybrid.quantization import NAMES, num_weights
 from hybrid.tuner import tune
 
@@ -108,7 +108,7 @@ class HybridModel(Answering):
         """Write `head`, which has this model's config, as `save_pretrained` writes the own one."""
         learned = {READER + name: tensor for name, tensor in self.backbone.codec.learned.items()}
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in (head.state_dict() | learned).items()}
-        further = tuner.files(self.backbone) if self.backbone.tuned else {}
+        further = tuner.files(self.backbone, self.config.backbone.revision) if self.backbone.tuned else {}
         checkpoint.save(Path(folder), self.config.to_dict(), self.backbone.fingerprint, tensors, further)
 
     @classmethod
@@ -130,7 +130,9 @@ class HybridModel(Answering):
         """
         saved = checkpoint.load(folder)
         config = HybridConfig.from_dict(saved.config)
-        if backbone is not None:  # The saved revision is the saved name's.
+        if backbone is None:
+            config = beside(config, saved.folder)
+        else:  # The saved revision is the saved name's.
             config = replace(config, backbone=replace(config.backbone, revision=None))
         wanted = as_trained(config, saved.fingerprint)
         if precision is not None and is_name(backbone):

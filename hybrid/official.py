@@ -181,6 +181,9 @@ def own_name(name: str, *, hrm: bool) -> str:
 def import_checkpoint(file: str | Path, sizes: OfficialSizes) -> HybridModel:
     """Return a model without LLM that computes what the official checkpoint computes.
 
+    Where the file has no puzzle table, the answers are the official ones and the halt logits are not: there is no prefix whose
+    first position the halt head could read, and it reads the mean over the answer instead of the first symbol.
+
     Raises:
         CheckpointError: the file cannot be read, or tensors are missing or surplus; the message lists them.
     """

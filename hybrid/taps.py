@@ -100,7 +100,7 @@ def _check_finite(body: Any, layers: Sequence[int], states: Sequence[Tensor], ma
     for layer, state in zip(layers, states, strict=True):
         if not bool(state.isfinite().all(-1)[mask].all()):
             dtype = str(state.dtype).removeprefix("torch.")
-            half = "load the language model in bfloat16 or float32 (--backbone.dtype)"
+            half = "load the language model in bfloat16 or float32 (--backbone.dtype, or --precision of a trained head)"
             raise BackboneError(
                 f"the states of layer {layer} of {type(body).__name__} are not finite in {dtype}: "
                 f"{'its weights may be damaged, get the model anew' if dtype == 'float32' else half}, or read layers before it "

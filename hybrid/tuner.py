@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from hybrid.backbone import Backbone
-from hybrid.default_backbone import DEFAULT_BACKBONE, PACKAGED
+from hybrid.default_backbone import hub_id
 from hybrid.errors import ConfigError
 from hybrid.kinds import Kinds, require
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 WEIGHTS, SETTINGS = "adapter_model.safetensors", "adapter_config.json"
 """PEFT's own file names."""
+REWRITES = ("pissa", "olora", "loftq", "corda")
+"""Ways of LoRA to begin that change the weights beside the update, some by random numbers."""
 
 
 class Tuner:
@@ -100,7 +102,7 @@ class AnyTuner(Tuner):
                 warnings.simplefilter("error", UserWarning)  # PEFT only warns of settings that it does not know.
                 config: PeftConfig = PeftConfig.from_peft_type(**self.config.settings)  # type: ignore[no-untyped-call]
             return config
-        except (TypeError, ValueError, KeyError, UserWarning) as error:
+        except (TypeError, ValueError, KeyError, UserWarning, ImportError) as error:
             raise ConfigError(f"PEFT refuses tuner.settings: {error}") from None
 
 
@@ -130,14 +132,21 @@ def tune(backbone: Backbone, config: Any, *, whole: bool = False) -> None:
         whole: train behind the deepest layer that is read too, for a model that writes text.
 
     Raises:
-        ConfigError: PEFT refuses the config, or the method adds no weights to the model's layers.
+        ConfigError: PEFT refuses the config, or the method adds no weights to the model's layers, changes the model's own, cannot
+            be saved, or cannot be called with tokens alone.
     """
     from peft import get_peft_model
 
     _check_free(backbone)
     wanted = TUNERS.build(config).peft_config()
+    kind = getattr(wanted.peft_type, "value", wanted.peft_type)
+    require(not wanted.is_prompt_learning, f"{kind} adds tokens, not weights; choose LoRA or another that tunes layers")
+
+    start = str(getattr(wanted, "init_lora_weights", ""))
     require(
-        not wanted.is_prompt_learning, f"{wanted.peft_type} adds tokens, not weights; choose LoRA or another that tunes layers"
+        not start.startswith(REWRITES),
+        f"init_lora_weights {start} rewrites the language model's own weights, which are not saved with a head; give true, "
+        "gaussian or orthogonal",
     )
 
     def wrapped(model: Any) -> Any:
@@ -149,9 +158,23 @@ def tune(backbone: Backbone, config: Any, *, whole: bool = False) -> None:
     _put_in(backbone, wrapped, whole=whole)
     require(
         bool(tuned_parameters(backbone)),
-        f"{wanted.peft_type} gives {backbone.name} nothing to train up to layer {max(backbone.layers)}, the deepest read; "
+        f"{kind} gives {backbone.name} nothing to train up to layer {max(backbone.layers)}, the deepest read; "
         "read a deeper one (backbone.layers), or choose another tuner",
     )
+    _try_out(backbone)
+
+
+def _try_out(backbone: Backbone) -> None:
+    """Raise ConfigError where the tuned model cannot read a token, or its settings cannot be read back once they are saved."""
+    config = backbone.model.peft_config[backbone.model.active_adapter]
+    one = torch.ones(1, 1, dtype=torch.int64, device=backbone.device)
+    try:
+        type(config).from_peft_type(**{name: value for name, value in config.to_dict().items() if name != "auto_mapping"})
+        with torch.no_grad():
+            backbone.run(one, one.bool())
+    except (TypeError, ValueError, KeyError, RuntimeError) as error:
+        said = f"{config.peft_type.value} with these settings cannot tune {backbone.name}: {str(error).rstrip('.')}"
+        raise ConfigError(f"{said}; change tuner.settings") from None
 
 
 def load(backbone: Backbone, folder: Path) -> None:
@@ -185,12 +208,16 @@ def _put_in(backbone: Backbone, wrapped: Callable[[Any], Any], *, whole: bool = 
         layer.requires_grad_(False)
 
 
-def files(backbone: Backbone) -> dict[str, bytes]:
-    """Return the tuner's files, named and written as PEFT does; the base model is called as others find it, by its hub id."""
+def files(backbone: Backbone, revision: str | None = None) -> dict[str, bytes]:
+    """Return the tuner's files, named and written as PEFT does; the base model is called as others find it.
+
+    That is by its hub id and, where it was asked for or its folder tells, its `revision`, which PEFT loads then.
+    """
     with tempfile.TemporaryDirectory() as folder:
         backbone.model.save_pretrained(folder)
         written = json.loads(Path(folder, SETTINGS).read_text(encoding="utf-8"))
-        written["base_model_name_or_path"] = DEFAULT_BACKBONE if backbone.name == PACKAGED else backbone.name
+        name, commit = hub_id(backbone.name)
+        written |= {"base_model_name_or_path": name, "revision": revision or commit}
         return {WEIGHTS: Path(folder, WEIGHTS).read_bytes(), SETTINGS: json.dumps(written, indent=2).encode()}
 
 

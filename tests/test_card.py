@@ -35,6 +35,16 @@ def test_a_card_makes_nothing_up(model):
     assert "license" not in header(card) and "base_model" not in header(card) and "exact" not in card
 
 
+@pytest.mark.parametrize(
+    ("name", "said", "base"),
+    [("/home/me/models/own", "own", None), ("/x/hub/models--owner--name/snapshots/0a1b", "owner/name", "owner/name")],
+)
+def test_a_card_tells_no_folder_of_this_machine(model, monkeypatch, name, said, base):
+    monkeypatch.setattr(model.backbone, "name", name)
+    card = card_of(model)
+    assert f"| {said}, layers" in card and name not in card and header(card).get("base_model") == base
+
+
 @pytest.mark.parametrize("private", [None, True])
 def test_a_head_is_uploaded_with_its_card_and_without_the_language_model(model, monkeypatch, problems, private):
     calls = {}

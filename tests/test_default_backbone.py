@@ -1,5 +1,6 @@
 """Where backbones are found, without a network."""
 
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -21,6 +22,7 @@ def test_a_folder_with_a_config_is_found_as_it_is(tiny_folder):
         ("{tmp}", "holds no config.json"),
         ("{tmp}/none.gguf", "no file"),
         ("{tmp}/none", "{tmp}/none is not there; give the folder where the language model lies now"),
+        (__file__, "is a file, and no .gguf file; give the folder"),
         ("nonsense", "is neither a folder, a .gguf file nor a hub id"),
         ("./a/b", "/a/b is not there; give the folder"),
         ("~/no such folder", "/no such folder is not there; give the folder"),
@@ -41,6 +43,20 @@ def test_a_relative_path_is_kept_whole_and_goes_on_working_elsewhere(tiny_folder
     assert hybrid.HybridModel.from_pretrained("head").config.backbone.name == str(tiny_folder)
     loaded = hybrid.Backbone.load(config.backbone, model.backbone.model, model.backbone.tokenizer)
     assert loaded.name == str(tiny_folder)
+
+
+@pytest.mark.parametrize("home", ["", "head"])
+def test_a_head_and_its_language_model_may_be_moved_together(tiny_folder, config, tmp_path, home):
+    before, now = tmp_path / "before", tmp_path / "now"
+    shutil.copytree(tiny_folder, before / home / "llm")
+    hybrid.attach(None, replace(config, backbone=replace(config.backbone, name=str(before / home / "llm")))).save_pretrained(
+        before / "head"
+    )
+    before.rename(now)
+    assert hybrid.HybridModel.from_pretrained(now / "head").config.backbone.name == str(now / home / "llm")
+    shutil.rmtree(now / home / "llm")
+    with pytest.raises(BackboneError, match="before/.*llm is not there; give the folder where the language model lies now"):
+        hybrid.HybridModel.from_pretrained(now / "head")
 
 
 def test_a_folder_with_an_adapter_alone_says_how_it_is_merged(tmp_path):

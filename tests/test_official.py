@@ -11,7 +11,9 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch.nn import functional as F
 
+from hybrid import HybridModel
 from hybrid.adapters import Features
+from hybrid.cli import main
 from hybrid.errors import CheckpointError
 from hybrid.losses import Stablemax, whole_answer_right
 from hybrid.official import OfficialSizes, config_of, import_checkpoint, own_name, read_state_dict
@@ -195,6 +197,16 @@ def shapes(width=32, symbols=7, positions=0, hrm=False, mixing=0):
     return {name: torch.zeros(shape) for name, shape in names.items()}
 
 
+LAYER = {
+    "L_level.layers.0.self_attn.qkv_proj.weight": (24, 8),
+    "L_level.layers.0.self_attn.o_proj.weight": (8, 8),
+    "L_level.layers.0.mlp.gate_up_proj.weight": (512, 8),
+    "q_head.weight": (2, 8),
+    "q_head.bias": (2,),
+}
+"""What `shapes` leaves out of a model of width 8."""
+
+
 @pytest.mark.parametrize(("hrm", "expected"), [(False, (3, 6, 16)), (True, (2, 2, 1))])
 def test_what_nobody_says_is_as_in_the_papers_configs(hrm, expected):
     found = config_of(shapes(hrm=hrm), OfficialSizes())
@@ -213,6 +225,24 @@ def test_a_prefix_that_leaves_no_place_is_refused():
     assert config_of(shapes(mixing=13), OfficialSizes(puzzle_emb_len=0)).encoder.num_prefix == 1  # Derived, as there.
     with pytest.raises(CheckpointError, match="has 13 positions, which a prefix of 16 fills; give --sizes.puzzle_emb_len"):
         config_of(shapes(mixing=13), OfficialSizes())
+
+
+@pytest.mark.parametrize(
+    ("ndim", "asked", "prefix"),
+    [(8, "0", 1), (10, "0", 2), (0, "0", 0), (8, "3", 3), (8, None, 16), (0, None, 0)],
+)
+def test_the_command_derives_the_prefix_as_the_papers_config_does(ndim, asked, prefix, tmp_path, capsys):
+    """puzzle_emb_len: 0 stands there for ceil(puzzle_emb_ndim / hidden_size)."""
+    weights = {name: torch.randn(shape) for name, shape in LAYER.items()}
+    weights |= {name: torch.randn(tensor.shape) for name, tensor in shapes(width=8).items() if "puzzle" not in name}
+    weights |= {"puzzle_emb.weights": torch.randn(2, ndim)} if ndim else {}
+    torch.save({f"_orig_mod.model.inner.{name}": tensor for name, tensor in weights.items()}, tmp_path / "step_20")
+    flags = ["--sizes.num_heads", "2", *([] if asked is None else ["--sizes.puzzle_emb_len", asked])]
+    assert main(["import-checkpoint", str(tmp_path / "step_20"), str(tmp_path / "own"), *flags]) == 0
+    said = capsys.readouterr().out
+    assert (f"puzzle_emb_len {prefix}" in said) is bool(ndim) and "num_cycles 3, num_latent_steps 6" in said
+    again = HybridModel.from_pretrained(tmp_path / "own")
+    assert again.config.encoder.num_prefix == prefix and len(again.solve(["0 1 2 3"])[0].symbols) == 4
 
 
 def test_a_file_of_tensors_is_read_and_its_prefixes_taken_off(tmp_path):

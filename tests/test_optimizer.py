@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from hybrid.errors import ConfigError
-from hybrid.train.optimizer import OPTIMIZERS, AdamAtan2, Muon, OptimizerConfig
+from hybrid.train.optimizer import OPTIMIZERS, AdamAtan2, Muon, OptimizerConfig, clip
 
 
 def build_optimizer(config, module):
@@ -68,9 +68,38 @@ def test_atan2_equals_its_formula_over_three_steps():
         weight.grad = gradient.clone()
         optimizer.step()
         m, v = 0.9 * m + 0.1 * gradient, 0.95 * v + 0.05 * gradient**2
-        turn = torch.atan2(m / (1 - 0.9**step), (v / (1 - 0.95**step)).sqrt())
-        p = p * (1 - 0.1 * 0.5) - 0.1 * 4 / math.pi * turn
+        p = p * (1 - 0.1 * 0.5) - 0.1 / (1 - 0.9**step) * torch.atan2(m, (v / (1 - 0.95**step)).sqrt())
         torch.testing.assert_close(weight.detach(), p)
+
+
+class Tables(torch.nn.Module):
+    """A vector beside a puzzle table."""
+
+    def __init__(self):
+        super().__init__()
+        self.bias = torch.nn.Parameter(torch.ones(2))
+        self.puzzles = torch.nn.Parameter(torch.ones(2, 2, dtype=torch.float64))
+
+
+def test_atan2_decays_vectors_too_and_moves_the_rows_of_a_puzzle_table_that_are_read_by_sign():
+    module = Tables()
+    (optimizer,) = OPTIMIZERS.build(AdamAtan2.Config(learning_rate=0.1, weight_decay=0.5)).build(module)
+    module.bias.grad = torch.zeros(2)
+    module.puzzles.grad = torch.tensor([[1e-9, -4.0], [0.0, 0.0]], dtype=torch.float64)
+    optimizer.step()
+    assert torch.equal(module.bias.detach(), torch.full((2,), 1 - 0.1 * 0.5))
+    moved = [[1 - 0.1 * 0.5 - 0.1, 1 - 0.1 * 0.5 + 0.1], [1.0, 1.0]]
+    torch.testing.assert_close(module.puzzles.detach(), torch.tensor(moved, dtype=torch.float64), rtol=0, atol=1e-15)
+
+
+def test_gradients_are_clipped_to_a_norm_or_left():
+    weight = torch.nn.Parameter(torch.zeros(2))
+    weight.grad = torch.tensor([3.0, 4.0])
+    clip([weight], None)
+    assert weight.grad.norm() == 5
+    clip([weight], 1.0)
+    assert weight.grad.norm() == pytest.approx(1.0)
+    assert OptimizerConfig(max_norm=None).max_norm is None
 
 
 def test_muon_takes_the_matrices_of_the_core_and_nothing_else(model):

@@ -49,6 +49,19 @@ def test_the_papers_sizes(name, cycles, latent):
     assert reasoner.width == 512 and train.optimizer.weight_decay == 1.0 and train.loss == PRESETS["trm_sudoku"].train.loss
 
 
+@pytest.mark.parametrize(
+    ("name", "rounds", "batch", "rate", "decay"),
+    [("trm_sudoku", 50_000, 768, 1e-4, 0.999), ("trm_maze", 50_000, 768, 1e-4, 0.999), ("hrm_sudoku", 20_000, 384, 7e-5, 0.0)],
+)
+def test_the_papers_commands(name, rounds, batch, rate, decay):
+    """A thousand puzzles; ten evaluations, each after a tenth of the rounds, whose last batch is dropped if it is not full."""
+    train, optimizer, encoder = PRESETS[name].train, PRESETS[name].train.optimizer, PRESETS[name].encoder
+    assert train.eval_every_steps == rounds // 10 * 1000 // batch and train.num_steps == 10 * train.eval_every_steps
+    assert (train.batch_size, optimizer.learning_rate, train.ema_decay) == (batch, rate, decay)
+    assert (optimizer.warmup_steps, optimizer.schedule, optimizer.max_norm) == (2000, "constant", None)
+    assert (encoder.num_puzzles, encoder.num_prefix) == (1, 1 if name == "hrm_sudoku" else 16)
+
+
 @pytest.mark.parametrize("name", PRESETS)
 def test_each_takes_a_step_at_a_small_size(name, tmp_path, capsys):
     flags = [

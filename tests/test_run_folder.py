@@ -46,7 +46,7 @@ def changed(part, **fields):
 @pytest.mark.parametrize(
     "again",
     [
-        changed("train", save_every_seconds=1.0, cache=False),
+        changed("train", save_every_seconds=1.0, cache=False, gradient_checkpointing=True),
         changed("model", task=LONG["model"]["task"] | {"train": "./own.csv"}),
         changed("model", task=LONG["model"]["task"] | {"file": "./own.csv", "trace_column": "cot", "duplicates": "drop"}),
         changed("model", backbone={"name": "/models/llm"}),

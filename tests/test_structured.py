@@ -33,6 +33,10 @@ def test_learned_positions_keep_the_variance():
     torch.testing.assert_close(x[0], expected)
 
 
+def test_a_puzzle_table_is_as_wide_as_the_model_where_no_width_is_given():
+    assert build(num_prefix=2, num_puzzles=1).puzzles.shape == (1, 4) and build(num_prefix=2).puzzles is None
+
+
 def test_padding_is_masked_and_the_prefix_is_not():
     mask = build(num_prefix=1)(features([0, 1, 2], [1])).mask
     assert mask.tolist() == [[True] * 4, [True, True, False, False]]

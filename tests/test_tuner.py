@@ -51,11 +51,22 @@ def test_head_and_tuner_are_saved_and_loaded_with_equal_bits(tuned, tmp_path):
     assert torch.equal(tuned.logits(PROMPTS), again.logits(PROMPTS)) and again.config == tuned.config
 
 
-@pytest.mark.parametrize(("name", "said"), [("owner/name", "owner/name"), (PACKAGED, DEFAULT_BACKBONE)])
+CACHED = "/home/me/.cache/huggingface/hub/models--owner--na--me/snapshots/0a1b"
+
+
+@pytest.mark.parametrize(("name", "said"), [("owner/name", "owner/name"), (PACKAGED, DEFAULT_BACKBONE), (CACHED, "owner/na--me")])
 def test_the_tuner_names_its_base_by_the_hub_id_and_no_folder_of_this_machine(tuned, tmp_path, name, said):
     tuned.backbone.name = name  # As it is found; its files lie in a folder of the hub's cache.
     tuned.save_pretrained(tmp_path)
-    assert json.loads((tmp_path / tuner.SETTINGS).read_text())["base_model_name_or_path"] == said
+    written = json.loads((tmp_path / tuner.SETTINGS).read_text())
+    assert (written["base_model_name_or_path"], written["revision"]) == (said, "0a1b" if name == CACHED else None)
+
+
+def test_the_tuner_names_the_revision_of_its_base(tuned, tmp_path):
+    """PEFT loads it; without, the weights would go beside the hub's newest."""
+    tuned.config = replace(tuned.config, backbone=replace(tuned.config.backbone, revision="v1"))
+    tuned.save_pretrained(tmp_path)
+    assert json.loads((tmp_path / tuner.SETTINGS).read_text())["revision"] == "v1"
 
 
 def test_peft_alone_loads_the_tuner(tuned, tmp_path, new_llama, tiny_folder):
@@ -131,6 +142,22 @@ def test_what_cannot_be_trained_is_refused_in_words(config, tiny_folder):
     first = replace(config, backbone=replace(config.backbone, layers=(0,)), tuner=Lora.Config())
     with pytest.raises(ConfigError, match="nothing to train up to layer 0, the deepest read; read a deeper one"):
         hybrid.attach(None, first)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"peft_type": "LORA", "init_lora_weights": "pissa_niter_4"}, "rewrites the language model's own weights, which are not"),
+        ({"peft_type": "LORA", "init_lora_weights": "olora"}, "rewrites the language model's own weights, which are not"),
+        ({"peft_type": "POLY"}, r"POLY with these settings cannot tune .*: task_ids should not be None"),
+        ({"peft_type": "IA3"}, r"IA3 with these settings cannot tune .*: `feedforward_modules` should be a subset"),
+        ({"peft_type": "TRAINABLE_TOKENS"}, "TRAINABLE_TOKENS with these settings cannot tune"),
+    ],
+)
+def test_what_would_not_come_back_from_its_files_or_cannot_be_called_is_refused(config, settings, said):
+    kind = AnyTuner.Config({"target_modules": ["q_proj"], **settings})
+    with pytest.raises(ConfigError, match=said):
+        hybrid.attach(None, replace(config, tuner=kind))
 
 
 def test_configs_of_peft_become_plain_data():

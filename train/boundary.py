@@ -21,6 +21,7 @@ from hybrid.block import at_least_float32
 from hybrid.kinds import require
 from hybrid.train.config import TrainConfig
 from hybrid.train.dataset import Batch, Dataset
+from hybrid.train.optimizer import clip
 
 
 class Boundary:
@@ -63,12 +64,12 @@ class Boundary:
             self.output.backward(self.leaf.grad.to(self.output.dtype))  # type: ignore[no-untyped-call]
         self.output = self.leaf = torch.empty(0)
 
-    def learn(self, share: float, max_norm: float) -> None:
+    def learn(self, share: float, max_norm: float | None) -> None:
         """Go back with what the leaf has gathered and take a step.
 
         Args:
             share: of the learning rate that holds now, 0 to 1.
-            max_norm: gradients are clipped to this norm.
+            max_norm: gradients are clipped to this norm; None for not at all.
         """
         if self.leaf.grad is None:
             return
@@ -77,7 +78,7 @@ class Boundary:
             for parameter in self.parameters:
                 gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
                 parameter.grad = self.accelerator.reduce(gradient, "mean")
-        torch.nn.utils.clip_grad_norm_(self.parameters, max_norm)
+        clip(self.parameters, max_norm)
         for group in self.optimizer.param_groups:
             group["lr"] = share * self.learning_rate
         self.optimizer.step()

@@ -115,7 +115,7 @@ def new_accelerator(
     batch_size: int,
     *,
     mixed_precision: str = "no",
-    max_norm: float = 1.0,
+    max_norm: float | None = 1.0,
     trackers: Sequence[str] = (),
     folder: Path | None = None,
 ) -> Accelerator:
@@ -124,7 +124,7 @@ def new_accelerator(
     Args:
         batch_size: slots over all processes together.
         mixed_precision: no, bf16 or fp16.
-        max_norm: gradients are clipped to this norm; DeepSpeed does it itself.
+        max_norm: gradients are clipped to this norm, None for not at all; DeepSpeed does it itself.
         trackers: names of Accelerate trackers.
         folder: of the run, for the trackers.
 
@@ -166,7 +166,7 @@ def new_accelerator(
     if accelerator.distributed_type == DistributedType.DEEPSPEED:
         stage = accelerator.deepspeed_plugin.zero_stage
         require(stage <= 2, f"DeepSpeed's zero_stage {stage} is not supported; give 1 or 2, the head is small")
-        sizes = {"train_micro_batch_size_per_gpu": batch_size // ranks, "gradient_clipping": max_norm}
+        sizes = {"train_micro_batch_size_per_gpu": batch_size // ranks, "gradient_clipping": max_norm or 0.0}
         accelerator.deepspeed_plugin.deepspeed_config.update(sizes)
     return accelerator
 

@@ -27,11 +27,13 @@ KEEP = 2
 SOURCES = ("train", "dev", "test", "source", "file", "solutions", "duplicates")
 COLUMNS = ("prompt", "question", "answer", "spans", "trace", "labels", "difficulty")
 BOOKKEEPING = {
-    *("train.save_every_seconds", "train.cache", "train.trackers"),
+    *("train.save_every_seconds", "train.cache", "train.trackers", "train.gradient_checkpointing"),
     *("model.backbone.name", "model.backbone.revision", "model.backbone.device_map"),
     *(f"model.task.{name}" for name in (*SOURCES, *(f"{column}_column" for column in COLUMNS))),
 }
-"""What changes no result: how often is saved, and where data and language model lie, whose content is compared instead."""
+"""What changes no result: how often is saved, what is kept in memory or made again, and where data and language model lie, whose
+content is compared instead.
+"""
 MAY_GROW = {"train.num_steps", "train.max_seconds", "train.patience"}
 """What only says when a run ends: a greater one, or none, goes on with it, also after its end."""
 

@@ -284,7 +284,8 @@ class Trainer(Resumable):
         result = one_step.losses(out, self.objective, ahead, carry.steps)
         self.accelerator.backward(result.total)
         self.model.head.reasoner.gradient.penalty = None  # Its graph is gone.
-        self.accelerator.clip_grad_norm_(self.prepared.parameters(), self.config.optimizer.max_norm)
+        if (most := self.config.optimizer.max_norm) is not None:
+            self.accelerator.clip_grad_norm_(self.prepared.parameters(), most)
         for optimizer in self.optimizers:
             optimizer.step()
             optimizer.zero_grad()

@@ -29,7 +29,7 @@ from hybrid.train.boundary import Boundary
 from hybrid.train.config import TrainConfig
 from hybrid.train.dataset import Dataset
 from hybrid.train.feature_cache import LiveFeatures, missing_readings
-from hybrid.train.optimizer import OPTIMIZERS, trainable
+from hybrid.train.optimizer import OPTIMIZERS, clip, trainable
 from hybrid.train.processes import Team, new_accelerator
 from hybrid.train.run_folder import KEEP
 
@@ -69,7 +69,7 @@ class TrialStep:
             ahead = one_step.look_ahead(self.head, self.batch, out, self.objective.halting)
         result = one_step.losses(out, self.objective, ahead, self.carry.steps + 1)
         result.total.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.head.parameters(), self.config.optimizer.max_norm)
+        clip(self.head.parameters(), self.config.optimizer.max_norm)
         for optimizer in self.optimizers:
             optimizer.step()
             optimizer.zero_grad()

@@ -23,7 +23,7 @@ from hybrid.eval.tuning.reading import IGNORED
 from hybrid.kinds import family_field, require
 from hybrid.problem import Problem
 from hybrid.train import run_state
-from hybrid.train.optimizer import AdamW, OptimizerConfig
+from hybrid.train.optimizer import AdamW, OptimizerConfig, clip
 from hybrid.train.run_folder import RunFolder
 from hybrid.tuner import TUNERS, Lora
 
@@ -181,7 +181,7 @@ class Run:
             predicted = self.predict(problems, progress)
         loss = _cross_entropy(predicted).mean()
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.adapter.trainable.parameters(), self.config.optimizer.max_norm)
+        clip(self.adapter.trainable.parameters(), self.config.optimizer.max_norm)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         value = float(loss.detach())
