@@ -5,6 +5,7 @@ A prompt is first put as its task writes it, and refused where nothing can solve
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,23 @@ def task_of(model: HybridModel) -> Task:
     if model.config.task is None:
         raise InputError("this head does not name its task; give --task")
     return TASKS.build(TASKS.from_dict(model.config.task))
+
+
+def read_settings(text: str) -> dict[str, Any]:
+    """Return the settings of a task that a flag gives as a JSON object; raise InputError where it is none."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise InputError(f'settings is {text[:40]!r}; give a JSON object such as {{"max_blanks": 12}}')
+    return found
+
+
+def task_with(model: HybridModel, settings: dict[str, Any]) -> Task:
+    """Return the task that a head was trained on with some settings changed; raise InputError where it names none."""
+    own = TASKS.to_dict(task_of(model).config)  # type: ignore[attr-defined]
+    return TASKS.build(TASKS.from_dict(own | settings))
 
 
 def any_task(model: HybridModel) -> Task | None:

@@ -16,11 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from hybrid.checkpoint import write_text
-from hybrid.errors import InputError
 from hybrid.eval import program
 from hybrid.eval.benchmark import device_name
-from hybrid.eval.checked import answered, every_understood, task_of, think_again
-from hybrid.eval.tasks import TASKS
+from hybrid.eval.checked import answered, every_understood, read_settings, task_with, think_again
 from hybrid.flags import parse
 from hybrid.kinds import A_PATH, require
 
@@ -115,14 +113,9 @@ class ReliabilityCommand:
         from hybrid.model import HybridModel
 
         require(self.num_problems >= 1, f"num_problems is {self.num_problems}; give at least 1")
-        try:
-            settings = dict(json.loads(self.settings))
-        except (ValueError, TypeError, RecursionError):
-            raise InputError(f'settings is {self.settings[:40]!r}; give a JSON object such as {{"max_blanks": 12}}') from None
+        settings = read_settings(self.settings)
         model = HybridModel.from_pretrained(self.model).to(usual_device())
-        own = TASKS.to_dict(task_of(model).config)  # type: ignore[attr-defined]
-        task = TASKS.build(TASKS.from_dict(own | settings))
-        figures = asdict(measure(model, task, self.num_problems)) | {"model": self.model}
+        figures = asdict(measure(model, task_with(model, settings), self.num_problems)) | {"model": self.model}
         text = json.dumps(figures, indent=1)
         print(text)
         if self.output is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from hybrid.errors import InputError
@@ -61,6 +62,21 @@ class Change(NamedTuple):
                 f"a symmetry of {len(self.places)} places does not fit a problem of {count}; take problems of one size"
             )
         return Change(places, self.names)
+
+
+@lru_cache
+def square(side: int) -> tuple[tuple[int, ...], ...]:
+    """Return the places of the eight symmetries of a square of side * side cells: mirrored, then turned over and mirrored.
+
+    Example:
+        >>> square(2)[:2], square(2)[4]
+        (((0, 1, 2, 3), (1, 0, 3, 2)), (0, 2, 1, 3))
+    """
+    cells = range(side)
+    flips = [(rows, columns) for rows in (cells, cells[::-1]) for columns in (cells, cells[::-1])]
+    straight = [tuple(row * side + column for row in rows for column in columns) for rows, columns in flips]
+    turned = [tuple(column * side + row for row in rows for column in columns) for rows, columns in flips]
+    return (*straight, *turned)
 
 
 class Symmetry(ABC):

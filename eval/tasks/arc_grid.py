@@ -11,7 +11,7 @@ import random
 from collections.abc import Sequence
 from functools import lru_cache
 
-from hybrid.symmetry import Change, Symmetry
+from hybrid.symmetry import Change, Symmetry, square
 
 Grid = tuple[str, ...]
 Pair = tuple[Grid, Grid]
@@ -114,12 +114,6 @@ class ArcSymmetry(Symmetry):
 def _places(side: int, canvases: int, turn: int, down: int, right: int) -> tuple[int, ...]:
     """Return where each cell of all canvases takes its symbol from."""
     size = range(side)
-    shifted = [[(row - down) % side * side + (column - right) % side for column in size] for row in size]
-    if turn >= 4:
-        shifted = [list(column) for column in zip(*shifted, strict=True)]
-    if turn % 2:
-        shifted = [row[::-1] for row in shifted]
-    if turn % 4 >= 2:
-        shifted = shifted[::-1]
-    own = [cell for row in shifted for cell in row]
+    shifted = [(row - down) % side * side + (column - right) % side for row in size for column in size]
+    own = [shifted[cell] for cell in square(side)[turn]]
     return tuple(canvas * side * side + cell for canvas in range(canvases) for cell in own)

@@ -10,7 +10,7 @@ import random
 from collections.abc import Sequence
 from functools import lru_cache
 
-from hybrid.symmetry import Change, Symmetry
+from hybrid.symmetry import Change, Symmetry, square
 
 WALL, FREE, START, GOAL, PATH = "#", ".", "S", "G", "o"
 SYMBOLS = (WALL, FREE, START, GOAL, PATH)
@@ -90,16 +90,7 @@ def maze_key(size: int, maze: str) -> str:
         True
     """
     exchanged = maze.translate({ord(START): GOAL, ord(GOAL): START})
-    return min("".join([spelled[cell] for cell in order]) for spelled in (maze, exchanged) for order in _symmetries(size))
-
-
-@lru_cache
-def _symmetries(size: int) -> tuple[tuple[int, ...], ...]:
-    cells = range(size)
-    flips = [(rows, columns) for rows in (cells, cells[::-1]) for columns in (cells, cells[::-1])]
-    straight = [tuple(row * size + column for row in rows for column in columns) for rows, columns in flips]
-    turned = [tuple(column * size + row for row in rows for column in columns) for rows, columns in flips]
-    return (*straight, *turned)
+    return min("".join([spelled[cell] for cell in order]) for spelled in (maze, exchanged) for order in square(size))
 
 
 class MazeSymmetry(Symmetry):
@@ -110,7 +101,7 @@ class MazeSymmetry(Symmetry):
 
     def draw(self, rng: random.Random) -> Change:
         """See Symmetry.draw."""
-        return Change(rng.choice(_symmetries(self.size)), {START: GOAL, GOAL: START} if rng.random() < 0.5 else {})
+        return Change(rng.choice(square(self.size)), {START: GOAL, GOAL: START} if rng.random() < 0.5 else {})
 
 
 def draw_maze(size: int, min_steps: int, rng: random.Random) -> str | None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from hybrid.cli.asking import SHIPPED, Precision
 from hybrid.console import json_line
@@ -57,31 +56,22 @@ class ScoreCommand:
             value = getattr(self, name)
             require(value is None or value >= 1, f"{name} is {value}; give at least 1")
 
-    def _settings(self) -> dict[str, Any]:
-        try:
-            found = json.loads(self.settings)
-        except ValueError as error:
-            found = error
-        require(isinstance(found, dict), f'settings is {self.settings!r}; give a JSON object such as {{"max_blanks": 12}}')
-        return dict(found)
-
     def run(self) -> None:
         """Print a table."""
         from hybrid.checkpoint import write_text
         from hybrid.device import usual_device
         from hybrid.eval.benchmark import device_name
-        from hybrid.eval.checked import task_of
+        from hybrid.eval.checked import read_settings, task_of, task_with
         from hybrid.eval.scoring import score
         from hybrid.model import HybridModel
 
-        settings = self._settings()
+        settings = read_settings(self.settings)
         model = HybridModel.from_pretrained(self.model, precision=self.precision).to(usual_device())
         if self.file is not None:
             problems = _answered_rows(self.file, model, self.by)[: self.num_problems]
         else:
-            known = task_of(model)
-            task = TASKS.build(TASKS.from_dict(TASKS.to_dict(known.config) | settings))  # type: ignore[attr-defined]
-            task.apart(known)
+            task = task_with(model, settings)
+            task.apart(task_of(model))
             problems = task.problems(self.split, self.num_problems, wording=self.wording)
         found = score(model, problems, self.num_steps, batch_size=self.batch_size)
         if self.output is not None:

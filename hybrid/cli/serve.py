@@ -90,8 +90,6 @@ class ServeCommand:
 
     def heads(self) -> dict[str, Any]:
         """Return the heads by the names of their folders; those for one language model share it, and some have none."""
-        from hybrid import checkpoint
-        from hybrid.codes import NO_BACKBONE
         from hybrid.device import usual_device
         from hybrid.errors import BackboneError
         from hybrid.model import HybridModel
@@ -100,13 +98,13 @@ class ServeCommand:
         for folder in self.model:
             name = Path(folder).name
             require(name not in heads, f"two heads are named {name}; rename a folder")
-            model, alone = None, checkpoint.load(folder).config["backbone"]["name"] == NO_BACKBONE
-            for other in (each for each in heads.values() if each.backbone.runs and not alone):
+            model = None
+            for other in heads.values():
                 try:
                     model = HybridModel.from_pretrained(folder, backbone=other.backbone, precision=self.precision)
                     break
-                except BackboneError:
-                    continue  # For another language model.
+                except (BackboneError, ConfigError):
+                    continue  # For another language model, or one of the two has none.
             model = model or HybridModel.from_pretrained(folder, precision=self.precision)
             heads[name] = model.to(usual_device())
         return heads

@@ -77,11 +77,10 @@ class TrainCommand:
         if self.preset is None:
             return self
         found, named = PRESETS[self.preset], self.named
-        other = {name for name in ("backbone", "encoder") if any(each in (f"{name}.name", f"{name}.kind") for each in named)}
         return replace(
             self,
-            backbone=self.backbone if "backbone" in other else fill(self.backbone, found.backbone, named, "backbone"),
-            encoder=self.encoder if "encoder" in other else fill(self.encoder, found.encoder, named, "encoder"),
+            backbone=fill(self.backbone, found.backbone, named, "backbone"),
+            encoder=self.encoder if "encoder.kind" in named else fill(self.encoder, found.encoder, named, "encoder"),
             reasoner=fill(self.reasoner, found.reasoner, named, "reasoner"),
             train=fill(self.train, found.train, named, "train"),
         )
