@@ -103,25 +103,33 @@ def main(argv: Sequence[str] | None = None) -> int:
     rungs = options.rungs or ["speed", "sudoku", "sudoku_1000", "preset"]
     signal.signal(signal.SIGALRM, _interrupt)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.setitimer(signal.ITIMER_REAL, options.until)
     try:
-        if "speed" in rungs:
-            speed(options.output, options.small)
-        if options.sudoku:
-            named: Any = zip(
-                ("sudoku", "sudoku_1000", "preset"), cells(options.sudoku, options.seconds, options.small), strict=True
-            )
-            run([cell for name, cell in named if name in rungs], options.output)
+        # Again and again: an exception that rises inside a callback of the garbage collector is lost.
+        signal.setitimer(signal.ITIMER_REAL, options.until, 0.5)
+        try:
+            _climb(options, rungs)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
     except KeyboardInterrupt:
         print(f"the time is over; the same command goes on from {options.output}")
         return 3
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
     return 0
+
+
+def _climb(options: argparse.Namespace, rungs: Sequence[str]) -> None:
+    if "speed" in rungs:
+        speed(options.output, options.small)
+    if options.sudoku:
+        named: Any = zip(
+            ("sudoku", "sudoku_1000", "preset"), cells(options.sudoku, options.seconds, options.small), strict=True
+        )
+        run([cell for name, cell in named if name in rungs], options.output)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
     """End as Ctrl-C would: a training saves first."""
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        signal.setitimer(signal.ITIMER_REAL, 0)  # the training notes it, which cannot be lost; twice would end it unsaved
     os.kill(os.getpid(), signal.SIGINT)
 
 

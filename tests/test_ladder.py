@@ -1,6 +1,7 @@
 """The ladder at small size: it stops at its time, goes on to the same bits, and leaves results."""
 
 import json
+import time
 
 import pytest
 from safetensors.torch import load_file
@@ -51,3 +52,18 @@ def test_a_ladder_that_is_cut_off_goes_on_to_the_same_bits(puzzles, tmp_path, mo
 def test_a_ladder_ends_when_its_time_is_over(puzzles, tmp_path):
     argv = ["--until", "0.01", "--output", str(tmp_path), "--sudoku", puzzles, "--rungs", "preset", "--small"]
     assert ladder.main(argv) == 3
+
+
+def test_a_ladder_ends_though_its_first_interrupt_is_lost(puzzles, tmp_path, monkeypatch):
+    """An exception that rises inside a callback of the garbage collector goes nowhere."""
+    interrupt, calls = ladder._interrupt, []
+
+    def lost_once(number, frame):
+        calls.append(number)
+        if len(calls) > 1:
+            interrupt(number, frame)
+
+    monkeypatch.setattr(ladder, "_interrupt", lost_once)
+    monkeypatch.setattr(ladder, "_climb", lambda options, rungs: time.sleep(30))
+    assert ladder.main(["--until", "0.01", "--output", str(tmp_path)]) == 3
+    assert len(calls) == 2
