@@ -24,7 +24,8 @@ class Encoder(nn.Module):
     `reads` says what the reader must hand over: the state of each span, of every prompt token, or of every word. `normalise`
     says whether the workspace is scaled to root mean square 1, `gives_memory` and `gives_links` whether it comes with a
     memory and with links. `limits` names the config fields that bound the feature positions and the answer slots, None for no
-    bound. `num_thoughts` counts the slots right behind each row's answer that are taught worked steps.
+    bound. `num_thoughts` counts the slots right behind each row's answer that are taught worked steps,
+    `num_word_labels` the labels that a word can have at once.
     Members are built as cls(config, num_layers, backbone_width, width).
     """
 
@@ -33,6 +34,7 @@ class Encoder(nn.Module):
     gives_memory: ClassVar[bool] = False
     gives_links: ClassVar[bool] = False
     num_thoughts: int = 0
+    num_word_labels: int = 1
     limits: ClassVar[tuple[str | None, str | None]] = (None, None)
 
     def forward(self, features: Features) -> Workspace:

@@ -1,6 +1,7 @@
 """Targets: what each supervision step of a batch should answer.
 
-Shapes: b batch, n lines, o output positions (answers first, then path).
+Shapes: b batch, n lines, o output positions (answers first, then path, then words; all of them once more for each further
+label that a word can have).
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ class Goal(NamedTuple):
     weights: Tensor
     answer: Tensor
 
-    def first(self, count: int) -> Goal:
-        """Return the first `count` positions."""
-        return Goal(*(part[:, :count] for part in self))
+    def first(self, count: int, num_word_labels: int = 1) -> Goal:
+        """Return the first `count` positions, of each of so many labels that a position can have."""
+        return Goal(*(part.view(len(part), num_word_labels, -1)[:, :, :count].flatten(1) for part in self))
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,8 @@ class Words(Encoder):
             context: what a word's states know of: the prompt before it, or its sentence alone. Sentences by themselves are
                 read once however often they come, and say nothing of which prompt they stand in, so that a prompt is not
                 so easily learned by heart; what one says of another ("he") is left to the recursion.
+            num_word_labels: labels that a word can have at once (`Problem.word_labels`), such as what a person is to one and to
+                another; each is read from the word's state by a map of its own.
             dropout: share of the states' channels that are left out while training, so that words are read by more than one sign.
             left_out: words (in lower case) that get no position: those that nearly every sentence has, such as "is" and "the".
                 What they say is in the states of their neighbours, and the recursion is as much quicker as it is shorter.
@@ -60,6 +62,7 @@ class Words(Encoder):
         num_thoughts: int = 0
         path_at_words: bool = field(default=False, metadata=ADDED)
         context: Literal["prompt", "sentence"] = field(default="prompt", metadata=ADDED)
+        num_word_labels: int = field(default=1, metadata=ADDED)
         dropout: float = field(default=0.0, metadata=ADDED)
         left_out: tuple[str, ...] = field(default=(), metadata=ADDED)
 
@@ -75,7 +78,7 @@ class Words(Encoder):
         self.places = nn.Parameter(torch.randn(config.max_places, width) * width**-0.5)
         self.left_out = torch.tensor([number(word) for word in config.left_out], dtype=torch.int32)
         self.dropout = config.dropout
-        self.max_words, self.num_thoughts = config.max_words, config.num_thoughts
+        self.max_words, self.num_thoughts, self.num_word_labels = config.max_words, config.num_thoughts, config.num_word_labels
         self.thoughts = nn.Parameter(torch.randn(config.num_thoughts, width) * width**-0.5) if config.num_thoughts else None
 
     @classmethod

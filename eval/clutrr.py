@@ -14,7 +14,7 @@ import argparse
 import ast
 import random
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -129,37 +129,50 @@ def _distance(story: Story, person: str, holder: str) -> int:
     return count
 
 
-def labels(story: Story, rules: Rules) -> list[dict[str, str]]:
+def labels(story: Story, rules: Rules) -> list[dict[str, list[str | None]]]:
     """Return what is known of each person after one fact, after two, and so on until nobody new is reached.
 
-    A relation that the rules give in no way is called by the two that lead to it, "son+father". The last line holds the target.
+    Each has two labels: what the person is to the one who is asked about, followed from that end of the story, and what the
+    holder of the relation asked for is to the person, followed from the other. Some chains have names from one end alone. A
+    relation that the rules give in no way is called by the two that lead to it, "son+father". The last line holds the target.
 
     Example:
         >>> facts = (("Ann", "son", "Tim"), ("Tim", "father", "Bob"), ("Bob", "brother", "Max"))
         >>> told = Story("", ("Ann", "Max"), "brother", facts, {}, dict.fromkeys(("Ann", "Tim", "Bob", "Max"), ""), 3)
         >>> for line in labels(told, {("father", "brother"): "uncle", ("son", "uncle"): "brother"}):
-        ...     print(*line.values())
-        self son ? ?
-        self son son+father ?
-        self son son+father brother
+        ...     print(*("/".join(both) for both in line.values()))
+        self/? son/? ?/brother ?/self
+        self/? son/uncle son+father/brother ?/self
+        self/brother son/uncle son+father/brother brother/self
     """
-    related, asked = _related(story.facts, rules), story.query[0]
-    known, reached, lines = {asked: SELF}, [asked], []
+    related, (asked, holder) = _related(story.facts, rules), story.query
+    turned = [(other, relation, one) for one, relation, other in story.facts]
+    from_asked = _outwards(story.facts, asked, lambda other: related.get((asked, other)), "{0}+{1}")
+    from_holder = _outwards(turned, holder, lambda other: related.get((other, holder)), "{1}+{0}")
+    count = max(len(from_asked), len(from_holder))
+    both = [found + found[-1:] * (count - len(found)) for found in (from_asked, from_holder)]
+    lines = [{each: [end.get(each, UNKNOWN) for end in ends] for each in story.genders} for ends in zip(*both, strict=True)]
+    lines[-1][holder][0] = lines[-1][asked][1] = story.target
+    return lines
+
+
+def _outwards(
+    facts: Sequence[tuple[str, str, str]], start: str, named: Callable[[str], str | None], unnamed: str
+) -> list[dict[str, str | None]]:
+    """Return the labels of the persons reached from `start` by one fact, by two, and so on until nobody new is reached.
+
+    None stands for a relation without a name behind one that has none either.
+    """
+    known: dict[str, str | None] = {start: SELF}
+    found: list[dict[str, str | None]] = []
     while True:
-        new = {
-            holder: (person, relation) for person, relation, holder in story.facts if person in reached and holder not in reached
-        }
-        if not new:
-            break
-        for holder, (person, relation) in new.items():
-            before = known.get(person, "")
-            label = related.get((asked, holder)) or (f"{before}+{relation}" if before and "+" not in before else "")
-            known |= {holder: label} if label else {}
-        reached += new
-        far = {each: UNKNOWN for each in story.genders if each not in reached}
-        lines.append({each: (known | far)[each] for each in story.genders if each in known or each in far})
-    last = lines.pop() if lines else {asked: SELF}
-    return [*lines, last | {story.query[1]: story.target}]
+        new = {other: (known[one], relation) for one, relation, other in facts if one in known and other not in known}
+        if found and not new:
+            return found
+        for other, (before, relation) in new.items():
+            made = unnamed.format(before, relation) if before and "+" not in before else None
+            known[other] = named(other) or made
+        found.append(dict(known))
 
 
 def _related(facts: Sequence[tuple[str, str, str]], rules: Rules) -> dict[tuple[str, str], str]:

@@ -120,9 +120,7 @@ def _climb(options: argparse.Namespace, rungs: Sequence[str]) -> None:
     if "speed" in rungs:
         speed(options.output, options.small)
     if options.sudoku:
-        named: Any = zip(
-            ("sudoku", "sudoku_1000", "preset"), cells(options.sudoku, options.seconds, options.small), strict=True
-        )
+        named: Any = zip(("sudoku", "sudoku_1000", "preset"), cells(options.sudoku, options.seconds, options.small), strict=True)
         run([cell for name, cell in named if name in rungs], options.output)
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from hybrid.adapters import DECODERS, ENCODERS, Features
 from hybrid.adapters.decoder import Vocabulary
 from hybrid.adapters.targets import Goal
-from hybrid.block import Block, rms_norm
+from hybrid.block import Block, linear, rms_norm
 from hybrid.config import HybridConfig
 from hybrid.losses import AnswerLoss
 from hybrid.reasoner import Reasoner
@@ -46,6 +46,8 @@ class Head(nn.Module):
         self.encoder = ENCODERS.build(config.encoder, num_layers, backbone_width, width)
         self.reasoner = Reasoner(config.reasoner)
         self.decoder = DECODERS.build(config.decoder, width, config.symbols, vocabulary)
+        more = range(1, self.encoder.num_word_labels)
+        self.views = nn.ModuleList(linear(width, width) for _ in more)  # From a state to what reads its further labels.
         self.reads_memory = any(module.reads_memory for module in self.modules() if isinstance(module, Block))
 
     def start(self, features: Features) -> State:
@@ -67,8 +69,11 @@ class Head(nn.Module):
         state = self.step(workspace, self.reasoner.fit(state, workspace.x))
         scored: tuple[Tensor | None, Tensor | None] = (None, None)
         if goal is not None and loss is not None:
-            y_bod = workspace.answers(state[0], goal.labels.shape[1])
-            scored = self.decoder.score(y_bod, goal.first(y_bod.shape[1]), loss, workspace.prompt)
+            labels = 1 + len(self.views)
+            y_bod = workspace.answers(state[0], goal.labels.shape[1] // labels)
+            goal = goal.first(y_bod.shape[1], labels)
+            seen_bod = torch.cat([y_bod, *(view(y_bod) for view in self.views)], 1) if self.views else y_bod
+            scored = self.decoder.score(seen_bod, goal, loss, workspace.prompt)
         return StepOutput(state, self.halt(workspace, state), *scored, self.reasoner.gradient.penalty)
 
     def step(self, workspace: Workspace, state: State, *, disturb: Callable[[State], State] | None = None) -> State:

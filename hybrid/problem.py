@@ -6,6 +6,7 @@ Holds no way to make problems (eval/tasks does) and no way to read them (layout.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
@@ -42,7 +43,8 @@ class Problem:
         steps: worked steps, each a symbol for every answer position, or for these and the context positions: what would
             stand there after it, an empty symbol for what is not known yet. The last is the answer. Empty where there are none.
         word_labels: what words of the prompt mean on the way to the answer, pairs of a word and a symbol; a line a
-            supervision step, of which the last holds to the end. Empty where there are none.
+            supervision step, of which the last holds to the end. A word that comes again in a line has a further label, each
+            read from its state in its own way; an empty symbol teaches nothing. Empty where there are none.
     """
 
     prompt: str
@@ -56,6 +58,15 @@ class Problem:
     where: str = field(default="", metadata=SHOWN)
     steps: tuple[tuple[str, ...], ...] = ()
     word_labels: tuple[tuple[tuple[str, str], ...], ...] = ()
+
+    def labels(self) -> set[str]:
+        """Return the symbols of all labels of words."""
+        return {symbol for line in self.word_labels for _, symbol in line if symbol}
+
+    @property
+    def num_word_labels(self) -> int:
+        """The most labels that a word has at once; 1 where none has any."""
+        return max((max(Counter(word for word, _ in line).values(), default=1) for line in self.word_labels), default=1)
 
 
 def asked(prompts: Any, context: str | None, questions: Collection[str] | None) -> list[str | Problem]:

@@ -10,7 +10,7 @@ from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -26,6 +26,8 @@ from hybrid.reader import Store
 from hybrid.rows import Rows
 from hybrid.train.feature_cache import Held, LiveFeatures, cached_features
 from hybrid.train.processes import Team
+
+T = TypeVar("T")
 
 TOGETHER = 512
 """Prompts made ready at once: their spans, a tuple for each symbol, are not kept."""
@@ -80,7 +82,8 @@ class Dataset:
         reader: Any = model.backbone
         prepared: Any = [] if reader.runs else bytearray()
         keep = prepared.append if reader.runs else prepared.extend
-        self.num_answers, self.lengths, self._labels = array("i"), array("i"), _Labels()
+        self.num_answers, self.lengths = array("i"), array("i")
+        self._labels = _Labels(model.head.encoder.num_word_labels)
         self._links: array[int] | None = array("i") if model.head.encoder.gives_links else None
         self._prompts: list[array[int]] | None = [] if model.head.decoder.writes else None
         for row in _checked(model, self.problems, worked_steps):
@@ -137,9 +140,10 @@ class Dataset:
 
 
 class _Labels:
-    """The labels of all problems, in as few bytes as they need."""
+    """The labels of all problems, in as few bytes as they need; `each` lines of a problem are one supervision step's."""
 
-    def __init__(self) -> None:
+    def __init__(self, each: int) -> None:
+        self.each = each
         self.flat, self.ends, self.counts = array("b"), array("q", [0]), array("i")
         self.shapes: set[tuple[int, int]] = set()
 
@@ -156,18 +160,18 @@ class _Labels:
         self.shapes.add((len(lines), len(lines[0])))
 
     def rows(self, indices: Sequence[int]) -> Tensor:
-        """Return the labels of some problems, (b, n, o): a short one's last line again, its further positions IGNORE."""
+        """Return the labels of some problems, (b, n, o): a short one's last step again, its further positions IGNORE."""
         most_lines, most = (max(size) for size in zip(*self.shapes, strict=True))
         kind = {"b": torch.int8, "h": torch.int16, "i": torch.int32}[self.flat.typecode]
         if len(self.shapes) == 1:
             alike = torch.frombuffer(self.flat, dtype=kind).view(-1, most_lines, most)
-            return alike[torch.tensor(indices)].long()
+            return alike[torch.tensor(indices)].long().reshape(len(indices), -1, self.each * most)
         labels = torch.full((len(indices), most_lines, most), IGNORE)
         for place, i in zip(labels, indices, strict=True):
             own = torch.frombuffer(self.flat[self.ends[i] : self.ends[i + 1]], dtype=kind).view(self.counts[i], -1)
             place[: len(own), : own.shape[1]] = own
-            place[len(own) :, : own.shape[1]] = own[-1]
-        return labels
+            place[len(own) :, : own.shape[1]] = own[-self.each :].repeat((most_lines - len(own)) // self.each, 1)
+        return labels.reshape(len(indices), -1, self.each * most)
 
 
 def _checked(model: HybridModel, problems: Sequence[Problem], worked_steps: bool) -> Iterator[Row]:
@@ -218,12 +222,15 @@ def _row(model: HybridModel, problem: Problem, prepared: Any, places: int, worke
     taught = [*lines[:-1], labels + path]  # The last worked step is the answer.
     if spots is not None and path:
         taught = [_moved(line, places, spots) for line in taught]
+    each = model.head.encoder.num_word_labels
+    steps = [[line, *[[IGNORE] * len(line)] * (each - 1)] for line in taught]
     if problem.word_labels:
-        taught = list(_with_words(model, problem, prepared.links, labels + path))
-    return Row(prepared, places, spread(taught, model.config.reasoner.num_supervision_steps))
+        steps = list(_with_words(model, problem, prepared.links, labels + path, each))
+    chosen = spread(steps, model.config.reasoner.num_supervision_steps)
+    return Row(prepared, places, [line for step in chosen for line in step])
 
 
-def spread(lines: Sequence[list[int]], num_steps: int) -> list[list[int]]:
+def spread(lines: Sequence[list[T]], num_steps: int) -> list[list[T]]:
     """Return at most `num_steps` of the lines, evenly chosen, so that the last supervision step is taught the last line.
 
     Example:
@@ -272,17 +279,28 @@ def _moved(line: list[int], places: int, spots: Sequence[int]) -> list[int]:
     return moved
 
 
-def _with_words(model: HybridModel, problem: Problem, links: Sequence[int], labels: list[int]) -> Iterator[list[int]]:
-    """Yield `labels` with those of the prompt's words behind them, a line a step; only the last teaches the answer."""
+def _with_words(
+    model: HybridModel, problem: Problem, links: Sequence[int], labels: list[int], each: int
+) -> Iterator[list[list[int]]]:
+    """Yield what each step teaches: `each` lines, the first with `labels` before those of the prompt's words.
+
+    Only the last step teaches the answer.
+    """
     encoder, index = model.config.encoder, model.head.decoder.index
     first, positions = model.head.encoder.word_positions(encoder, links)
     if not first:
         raise InputError(f"labels of words need the encoder words, not {ENCODERS.name_of(encoder)}; set --encoder words")
-    labels = labels + [IGNORE] * (first - len(labels))
+    unknown = [IGNORE] * first
     for place, line in enumerate(problem.word_labels, 1):
-        own = {words.number(word): index(symbol) for word, symbol in line}
-        known = labels if place == len(problem.word_labels) else [IGNORE] * len(labels)
-        yield [*known, *[own.get(links[2 * each], IGNORE) for each in positions]]
+        own: dict[int, list[int]] = {}
+        for word, symbol in line:
+            own.setdefault(words.number(word), []).append(index(symbol) if symbol else IGNORE)
+        most = max(map(len, own.values()), default=0)
+        if most > each:
+            raise InputError(f"a word has {most} labels at once; give encoder.num_word_labels {most}")
+        known = (labels + unknown)[:first] if place == len(problem.word_labels) else unknown
+        every = [[*own.get(links[2 * spot], ()), *[IGNORE] * each] for spot in positions]
+        yield [[*(unknown if view else known), *(labels[view] for labels in every)] for view in range(each)]
 
 
 def answer_labels(model: HybridModel, answer: Sequence[str], places: int) -> list[int]:

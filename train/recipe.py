@@ -61,6 +61,7 @@ def plain_language(problems: Sequence[Problem], num_answers: int, *, path_at_wor
     path = max((len(problem.path) for problem in problems), default=0)
     thoughts, at_words = (0, path > 0) if path_at_words else (path, False)
     lines = max((len(problem.word_labels) for problem in problems), default=0)
+    many = max((problem.num_word_labels for problem in problems), default=1)
     room = max(LEAST_ROOM, int(ROOM * longest))
     left_out = [] if at_words else common([problem.prompt for problem in problems[:: max(1, len(problems) // LOOKED_AT)]])
     block = AttentionBlock.Config(word_heads=1, sentence_heads=1, max_positions=room + num_answers + thoughts)
@@ -93,6 +94,7 @@ def plain_language(problems: Sequence[Problem], num_answers: int, *, path_at_wor
             max_words=room,
             num_thoughts=thoughts,
             path_at_words=at_words,
+            num_word_labels=many,
             dropout=DROPOUT if stepwise else 0.0,
             context="sentence",
             left_out=tuple(left_out),

@@ -37,8 +37,9 @@ class TableConfig:
             and learned; the answer is written behind them.
         teach_trace: teach the words of the trace to the thoughts of the encoder `words` while training; they join the vocabulary.
         labels_column: column of what words of the prompt mean on the way to the answer, such as {"Zoe": "kitchen"}: a mapping
-            of words to symbols, or a list of mappings, one a supervision step (in a CSV, as JSON). The encoder `words` is
-            taught them at every place of the word; they join the vocabulary and are no part of the answer.
+            of words to symbols, or a list of mappings, one a supervision step (in a CSV, as JSON). A word that means several
+            things at once has a list of symbols, null for one that is not taught. The encoder `words` is taught them at every
+            place of the word; they join the vocabulary and are no part of the answer.
         difficulty_column: column of whole numbers by which a curriculum orders rows and reports cut them; none takes the words
             of the prompt.
         item: regular expression of the answer symbols' places in a prompt, its first group where it has one.
@@ -219,7 +220,14 @@ class RowReader:
         for word in (word for line in lines for word in line):
             if word.casefold() not in known:
                 raise InputError(f'"{name}" labels {word[:40]!r}, which is no word of the prompt; give single words of it')
-        return tuple(tuple((word, _scalar(symbol, name)) for word, symbol in line.items()) for line in lines)
+        return tuple(
+            tuple(
+                (word, "" if symbol is None and isinstance(own, list) else _scalar(symbol, name))
+                for word, own in line.items()
+                for symbol in (own if isinstance(own, list) else [own])
+            )
+            for line in lines
+        )
 
     def _symbols(self, value: Any) -> tuple[str, ...]:
         name, unit = self.config.answer_column, self.config.unit

@@ -99,7 +99,7 @@ def survey(config: TableConfig) -> Survey:
             if problem is not None:
                 lengths.add(len(problem.answer))
                 if config.unit != "token" and len(symbols) <= MAX_SYMBOLS:
-                    symbols.update(problem.answer, problem.path, (symbol for line in problem.word_labels for _, symbol in line))
+                    symbols.update(problem.answer, problem.path, problem.labels())
         seen.append(rows)
     twins = _twins(seen)
     dropped: dict[str, set[int]] = {}
