@@ -196,7 +196,8 @@ class Answering(nn.Module):
     def word_labels(self, prompt: str, *, num_steps: int | None = None) -> list[tuple[str, tuple[str, ...]]]:
         """Return each word of a prompt with the symbol that its place says after each supervision step.
 
-        For heads that were taught what words mean (`table.labels_column`); words of others say nothing in particular.
+        For heads that were taught what words mean (`table.labels_column`); words of others say nothing in particular. Labels
+        that a word has at once stand with a slash between them.
 
         Raises:
             ConfigError: the head's encoder has no places of words.
@@ -211,10 +212,13 @@ class Answering(nn.Module):
         said = []
         for _ in range(num_steps or self.config.reasoner.num_supervision_steps):
             state = self.head.step(workspace, state)
-            said.append(self.head.read(workspace, state, workspace.x.shape[1])[0, first:].tolist())
-        answer = self.head.decoder.answer
+            said.append(self.head.word_labels(workspace, state, first)[0].tolist())
+        text = self.head.decoder.text
         lines = zip(*said, strict=True)
-        return [(texts[each], tuple(answer([place])[0] for place in line)) for each, line in zip(positions, lines, strict=False)]
+        return [
+            (texts[each], tuple("/".join(map(text, labels)) for labels in line))
+            for each, line in zip(positions, lines, strict=False)
+        ]
 
     def logits(self, prompts: Sequence[str], *, num_steps: int | None = None) -> Tensor:
         """Return the symbol logits (b, a, v) after `num_steps` supervision steps, without halting."""

@@ -92,6 +92,11 @@ class Head(nn.Module):
         y_bod = workspace.answers(state[0], state[0].shape[1])
         return self.decoder.read(y_bod.gather(1, place_bt[..., None].expand(-1, -1, y_bod.shape[2])))
 
+    def word_labels(self, workspace: Workspace, state: State, first: int) -> Tensor:
+        """Return what the positions behind the `first` ones say, once for each label that a word can have, (b, p, v) int64."""
+        y_bpd = workspace.answers(state[0], state[0].shape[1])[:, first:]
+        return torch.stack([self.decoder.read(each) for each in (y_bpd, *(view(y_bpd) for view in self.views))], -1)
+
     def read(self, workspace: Workspace, state: State, count: int) -> Tensor:
         """Return the answers of the first `count` positions as the decoder's places, (b, count) int64."""
         return self.decoder.read(workspace.answers(state[0], count), workspace.prompt)

@@ -34,14 +34,28 @@ def official(tmp_path):
     return write
 
 
+def seen(row):
+    return [["/".join(each or "" for each in both) for both in line.values()] for line in row["labels"]]
+
+
 def test_each_step_knows_the_persons_one_fact_further_by_the_proofs_own_rules(official):
     (row,) = rows(stories(official(ROW)))
     assert row["prompt"] == f"{ROW['story']} How is [Eve] related to [Ann]?"
     assert (row["answer"], row["relations"]) == ("niece", 3)
-    assert [list(line.values()) for line in row["labels"]] == [
-        ["self", "brother", "?", "?"],
-        ["self", "brother", "nephew", "?"],
-        ["self", "brother", "nephew", "niece"],
+    assert seen(row) == [
+        ["self/?", "brother/?", "?/sister", "?/self"],
+        ["self/?", "brother/son+sister", "nephew/sister", "?/self"],
+        ["self/niece", "brother/son+sister", "nephew/sister", "niece/self"],
+    ]
+
+
+def test_a_chain_that_has_no_names_from_one_end_has_them_from_the_other(official):
+    proof = "[{('Ann', 'niece', 'Eve'): [('Ann', 'brother', 'Bob'), ('Bob', 'daughter', 'Eve')]}, "
+    proof += "{('Bob', 'daughter', 'Eve'): [('Bob', 'son', 'Tim'), ('Tim', 'sister', 'Eve')]}]"
+    (row,) = rows(stories(official(ROW | {"proof_state": proof})))
+    assert seen(row)[1:] == [
+        ["self/?", "brother/daughter", "brother+son/sister", "?/self"],
+        ["self/niece", "brother/daughter", "brother+son/sister", "niece/self"],
     ]
 
 
@@ -66,7 +80,7 @@ def test_a_renamed_story_is_the_same_story_of_others_of_the_same_genders(officia
         same = f"{ROW['story']} How is [Eve] related to [Ann]?"
         for name, old in zip(("Ann", "Bob", "Tim", "Eve"), ("<0>", "<1>", "<2>", "<3>"), strict=True):
             same = same.replace(f"[{name}]", old)
-        assert back == same and [list(line.values()) for line in row["labels"]][-1] == ["self", "brother", "nephew", "niece"]
+        assert back == same and [each.split("/")[0] for each in seen(row)[-1]] == ["self", "brother", "nephew", "niece"]
 
 
 def test_a_story_is_asked_for_other_persons_too_by_the_same_rules(official):
@@ -84,11 +98,23 @@ def test_a_story_is_asked_for_other_persons_too_by_the_same_rules(official):
 
 def test_a_fact_that_no_rule_reaches_stays_unknown_and_the_answer_is_taught(official):
     (row,) = rows(stories(official(ROW | {"proof_state": "[]"})))
-    assert [list(line.values()) for line in row["labels"]] == [
+    assert [[each.split("/")[0] for each in line] for line in seen(row)] == [
         ["self", "brother", "?", "?"],
         ["self", "brother", "brother+son", "?"],
         ["self", "brother", "brother+son", "niece"],
     ]
+
+
+def test_who_is_behind_two_facts_without_a_rule_has_no_label_and_is_taught_none(official):
+    longer = {
+        "query": "('Ann', 'Max')",
+        "proof_state": "[]",
+        "story_edges": "[(0, 1), (1, 2), (2, 3), (3, 4)]",
+        "edge_types": "['brother', 'son', 'sister', 'father']",
+        "genders": ROW["genders"] + ",Max:male",
+    }
+    (row,) = rows(stories(official(ROW | longer)))
+    assert row["labels"][-1]["Eve"] == [None, "father"] and row["labels"][-1]["Max"] == ["niece", "self"]
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,7 @@ def test_more_worked_steps_than_supervision_steps_are_spread_over_them():
 
 @pytest.mark.parametrize(("size", "typecode"), [(100, "b"), (200, "h"), (40_000, "i")])
 def test_labels_take_no_more_bytes_than_they_need(size, typecode):
-    kept = _Labels()
+    kept = _Labels(1)
     for row in ([3, IGNORE], [size, 0]):
         kept.add([row])
     assert kept.flat.typecode == typecode and kept.rows([1, 0]).tolist() == [[[size, 0]], [[3, IGNORE]]]

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
+import torch
 
 from hybrid.adapters import Words
 from hybrid.block import AttentionBlock
@@ -11,11 +12,12 @@ from hybrid.cli import main
 from hybrid.errors import ConfigError, DataError
 from hybrid.eval.tasks.table import Table
 from hybrid.layout import LayoutConfig, SpanPattern
-from hybrid.losses import IGNORE
+from hybrid.losses import IGNORE, LOSSES, Softmax
 from hybrid.problem import Problem, digest
 from hybrid.train.dataset import Dataset
 from hybrid.train.recipe import plain_language
 
+SCORED = LOSSES.build(Softmax.Config())
 PROMPT = "Ann is left of Bob. Where is ann?"
 LINES = [{"Bob": "self"}, {"bob": "self", "Ann": "left"}]
 
@@ -44,6 +46,15 @@ def test_a_table_names_the_labels_of_words_a_line_a_step(tmp_path, name):
 
 def test_one_mapping_holds_for_every_step(tmp_path):
     assert {problem.word_labels for problem in every(table(tmp_path, *[{"Ann": "left"}] * 3))} == {((("Ann", "left"),),)}
+
+
+def test_a_word_may_have_several_labels_at_once_and_one_that_is_not_taught(tmp_path):
+    both = {"Ann": ["left", "self"], "Bob": [None, "right"]}
+    task = table(tmp_path, *[both] * 3)
+    assert {problem.word_labels for problem in every(task)} == {
+        ((("Ann", "left"), ("Ann", "self"), ("Bob", ""), ("Bob", "right")),)
+    }
+    assert set(task.symbols) == {"left", "right", "self"}
 
 
 @pytest.mark.parametrize(
@@ -88,6 +99,42 @@ def test_each_place_of_a_word_is_taught_behind_the_slots_and_the_answer_at_the_l
     assert labels == [first, last]
     count = model.head.encode(model.read([PROMPT])).x.shape[1]
     assert count == len(last)
+
+
+def test_further_labels_of_a_word_are_taught_behind_all_positions_and_read_in_their_own_way(reader):
+    lines = ((("Ann", "left"), ("Ann", "self"), ("Bob", ""), ("Bob", "right")), (("Ann", "right"),))
+    problem = Problem("Ann left Bob", ("left",), word_labels=lines)
+    model = reader(Words.Config(max_answers=1, num_word_labels=2))
+    data = Dataset(
+        model, [problem, replace(problem, prompt="Ann ?", word_labels=lines[1:]), replace(problem, word_labels=())], cache=False
+    )
+    left, right, own, none = 0, 1, 2, IGNORE
+    batch = data.batch([0, 1, 2])
+    assert batch.targets.labels.tolist() == [
+        [[none, left, none, none, none, own, none, right], [left, right, *[none] * 6]],
+        [[left, right, *[none] * 6]] * 2,
+        [[left, *[none] * 7]] * 2,
+    ]
+    assert batch.targets.answer[0].tolist() == [left, *[none] * 7]
+    carry = model.head.start(batch.features)
+    for steps, views in ((1, 2), (2, 1)):
+        model.head.zero_grad()
+        out = model.head(batch.features, carry, batch.targets.at(torch.full((3,), steps)), SCORED)
+        out.loss[0].backward()
+        assert (model.head.views[0].weight.grad.abs().sum() > 0) == (views == 2)
+    alone = model.head(batch.features, carry, batch.targets.at(torch.full((3,), 2)), SCORED).loss
+    short = data.batch([1], 2)
+    again = model.head(short.features, model.head.start(short.features), short.targets.at(torch.tensor([2])), SCORED).loss
+    assert torch.allclose(alone[1], again[0], atol=1e-5)
+    said = model.word_labels("Ann left Bob", num_steps=1)
+    assert [word for word, _ in said] == ["Ann", "left", "Bob"] and all(len(steps[0].split("/")) == 2 for _, steps in said)
+
+
+def test_more_labels_than_the_head_has_are_refused(reader):
+    problem = Problem("Ann left Bob", ("left",), word_labels=((("Ann", "left"), ("Ann", "self")),))
+    with pytest.raises(DataError, match="a word has 2 labels at once; give encoder.num_word_labels 2"):
+        Dataset(reader(Words.Config(max_answers=1)), [problem], cache=False)
+    assert plain_language([problem], 1).encoder.num_word_labels == problem.num_word_labels == 2
 
 
 def test_a_path_is_taught_at_the_words_where_the_layout_s_context_stands(new_model):
