@@ -39,6 +39,9 @@ def test_a_file_is_scored_in_groups_of_a_column(model, tmp_path, capsys):
     assert "of 6 right" in said and kept["counts"] == {"2": 3, "3": 3} and len(kept["by_step"]["2"]) == 3
     assert main(["score", "--model", str(tmp_path / "head"), "--by", "hops"]) == 2
     assert "--by names a column of --file" in capsys.readouterr().err
+    for flag, value in (("settings", "{}"), ("split", "dev"), ("wording", "held_out")):
+        assert main(["score", "--model", str(tmp_path / "head"), "--file", str(file), f"--{flag}", value]) == 2
+        assert f"--{flag} says which problems of the head's own task" in capsys.readouterr().err
     assert main(["score", "--model", str(tmp_path / "head"), "--settings", "{"]) == 2
     assert "give a JSON object" in capsys.readouterr().err
     assert main(["score", "--model", str(tmp_path / "head")]) == 2

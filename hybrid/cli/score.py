@@ -28,8 +28,8 @@ class ScoreCommand:
         file: table with a prompt and an answer in each row, in the columns that the head was trained on; all rows are asked.
             Without it, problems of the head's own task.
         settings: other settings of that task, as JSON, such as {"max_blanks": 12}.
-        split: which of its problems: dev or test.
-        wording: the wordings that training prompts have, or those that none has.
+        split: which of its problems: dev or test; none takes test.
+        wording: the wordings that training prompts have, or those that none has; none takes those of training.
         num_problems: of the task, none takes 300 of dev and 500 of test; of a file the first ones, none takes all.
         by: column of whole numbers that the file's rows are grouped by; none takes the words of the prompt.
         num_steps: most supervision steps; none takes the trained number.
@@ -40,9 +40,9 @@ class ScoreCommand:
 
     model: str = field(default=SHIPPED, metadata=A_PATH)
     file: str | None = field(default=None, metadata=A_PATH)
-    settings: str = "{}"
-    split: Literal["dev", "test"] = "test"
-    wording: Literal["train", "held_out"] = "train"
+    settings: str | None = None
+    split: Literal["dev", "test"] | None = None
+    wording: Literal["train", "held_out"] | None = None
     num_problems: int | None = None
     by: str | None = None
     num_steps: int | None = None
@@ -52,6 +52,9 @@ class ScoreCommand:
 
     def __post_init__(self) -> None:
         require(self.by is None or self.file is not None, "--by names a column of --file; give a file too")
+        for name in ("settings", "split", "wording"):
+            clear = self.file is None or getattr(self, name) is None
+            require(clear, f"--{name} says which problems of the head's own task, and --file gives others; give one of the two")
         for name in ("num_problems", "num_steps", "batch_size"):
             value = getattr(self, name)
             require(value is None or value >= 1, f"{name} is {value}; give at least 1")
@@ -65,17 +68,17 @@ class ScoreCommand:
         from hybrid.eval.scoring import score
         from hybrid.model import HybridModel
 
-        settings = read_settings(self.settings)
+        settings, split = read_settings(self.settings or "{}"), self.split or "test"
         model = HybridModel.from_pretrained(self.model, precision=self.precision).to(usual_device())
         if self.file is not None:
             problems = _answered_rows(self.file, model, self.by)[: self.num_problems]
         else:
             task = task_with(model, settings)
             task.apart(task_of(model))
-            problems = task.problems(self.split, self.num_problems, wording=self.wording)
+            problems = task.problems(split, self.num_problems, wording=self.wording or "train")
         found = score(model, problems, self.num_steps, batch_size=self.batch_size)
         if self.output is not None:
-            asked = {"model": self.model, "problems": self.file or self.split, "device": device_name(model.device)}
+            asked = {"model": self.model, "problems": self.file or split, "device": device_name(model.device)}
             write_text(Path(self.output), json_line(asked | asdict(found)) + "\n")
         for line in found.lines(self.by or "difficulty"):
             print(line)
