@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hybrid.errors import ConfigError, InputError
 from hybrid.eval.tasks import Reachability
-from hybrid.eval.tasks.reachability import TOWNS
+from hybrid.eval.tasks.reachability import TOWNS, VARIED
 
 TASKS = {
     directed: Reachability(Reachability.Config(towns=6, roads=7, max_hops=4, directed=directed)) for directed in (True, False)
@@ -20,7 +20,7 @@ cases = st.tuples(st.booleans(), st.integers(0, 5_000))
 def told(directed, seed):
     task, rng = TASKS[directed], random.Random(seed)
     land = next(task._instances(rng))
-    words = task.wordings["train"] + task.wordings["held_out"]
+    words = (*task.wordings["train"], *task.wordings["held_out"], *rng.sample(VARIED, 6))
     return task, land, [task._problem(land, task._key(land), wording, rng) for wording in words]
 
 
@@ -96,3 +96,12 @@ def test_a_map_that_cannot_be_is_an_input_error():
 def test_a_config_out_of_range_is_refused(fields):
     with pytest.raises(ConfigError, match="reachability"):
         Reachability.Config(**fields)
+
+
+def test_varied_maps_mix_the_ways_to_say_each_part_and_none_is_held_out():
+    plain, varied = (Reachability(Reachability.Config(varied=mixed)) for mixed in (False, True))
+    told = [problem.prompt for problem in varied.problems("train", 100)]
+    assert any("Ships" in p and "tram" in p for p in told) and not any(
+        f in p for p in told for f in ("drive", "line", "train leaves")
+    )
+    assert plain.problems("test", 5, wording="held_out") == varied.problems("test", 5, wording="held_out")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hybrid.errors import ConfigError
 from hybrid.eval.tasks import StateTracking
 from hybrid.eval.tasks.show import as_html
-from hybrid.eval.tasks.state_tracking import COLOURS, NAMES, canonical_swaps
+from hybrid.eval.tasks.state_tracking import COLOURS, NAMES, VARIED, canonical_swaps
 
 TASKS = {objects: StateTracking(StateTracking.Config(objects, swaps=12, min_swaps=1)) for objects in (3, 4, 5)}
 cases = st.tuples(st.sampled_from([3, 4, 5]), st.integers(0, 10_000))
@@ -20,7 +20,7 @@ def told(objects, seed):
     """Return the task and one story in each of its wordings."""
     task, rng = TASKS[objects], random.Random(seed)
     story = next(task._instances(rng))
-    words = task.wordings["train"] + task.wordings["held_out"]
+    words = (*task.wordings["train"], *task.wordings["held_out"], *rng.sample(VARIED, 8))
     return task, [task._problem(story, task._key(story), wording, rng) for wording in words]
 
 
@@ -117,3 +117,12 @@ def test_the_picture_names_the_people():
 def test_a_config_out_of_range_is_refused(fields):
     with pytest.raises(ConfigError, match="state_tracking"):
         StateTracking.Config(**fields)
+
+
+def test_varied_stories_mix_the_ways_to_say_each_part_and_none_is_held_out():
+    plain, varied = (StateTracking(StateTracking.Config(varied=mixed)) for mixed in (False, True))
+    told = [problem.prompt for problem in varied.problems("train", 200)]
+    assert len({prompt.split(". ")[-1] for prompt in told}) == 7 and any("barters" in p and "deals" in p for p in told)
+    assert not any(word in prompt for prompt in told for word in ("starts", "carries", "exchanges", "switch"))
+    assert [p.key for p in plain.problems("test", 20)] == [p.key for p in varied.problems("test", 20)]
+    assert plain.problems("test", 5, wording="held_out") == varied.problems("test", 5, wording="held_out")

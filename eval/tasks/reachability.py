@@ -10,15 +10,16 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import product
 from typing import ClassVar
 
 from hybrid.errors import InputError
 from hybrid.eval.answers import read_assignment
 from hybrid.eval.tasks.graph import Node, graph_key, hops
 from hybrid.eval.tasks.show import Cell, Picture
-from hybrid.eval.tasks.task import TASKS, Task, changes
-from hybrid.kinds import require
+from hybrid.eval.tasks.task import TASKS, Task, Wording, changes
+from hybrid.kinds import ADDED, require
 from hybrid.layout import LayoutConfig, SpanPattern
 from hybrid.problem import Problem
 
@@ -61,6 +62,29 @@ class Words:
     question: str
 
 
+INTROS = (
+    *("Start in {}. Towns: {}.", "From {} to the towns {}.", "We live in {} and visit {}.", "Begin at {}. On the map are {}."),
+    *("Our house is in {}. We want to see {}.", "Set out from {} for {}.", "You are in {}. The places are {}."),
+    *("We leave {} for the towns {}.", "Home is {}. There are {}.", "Take {} as the first place. All places: {}."),
+)
+ONE_WAY = (
+    *("{} leads to {}.", "Road from {} to {}.", "{} has a road to {}.", "A bus goes from {} to {}.", "From {} you get to {}."),
+    *("You can walk from {} to {}.", "A path begins in {} and ends in {}.", "{} sends cars to {}.", "Ships sail from {} to {}."),
+    *("The way out of {} is the way into {}.", "A tram that leaves {} stops in {}.", "There is a street from {} to {}."),
+)
+TWO_WAY = (
+    *("{} touches {}.", "Road between {} and {}.", "{} and {} share a road.", "A bus links {} with {}.", "{} and {} meet."),
+    *("You can walk between {} and {}.", "A path binds {} to {}.", "{} borders on {}.", "{} and {} are neighbours."),
+    *("Ships sail between {} and {}.", "A street connects {} and {}.", "{} is beside {}."),
+)
+QUESTIONS = (
+    *("How many roads to each town?", "How far is each?", "How many roads to each?", "How many rides to each?"),
+    *("Count the ways to every place.", "Give the distance of each.", "How many steps are there to each town?"),
+)
+"""Ways to say the parts where a map is told in `varied` words; none is one of those held out."""
+VARIED = [Words(intro, ONE_WAY, TWO_WAY, asked) for intro, asked in product(INTROS, QUESTIONS)]
+
+
 @TASKS.register("reachability")
 class Reachability(Task):
     """Count roads to every town. Maps are equivalent when they differ in names and the order of roads only."""
@@ -75,6 +99,8 @@ class Reachability(Task):
             max_hops: roads to the farthest town that can be reached, 1 to 9: the difficulty.
             min_hops: the least; the difficulty is drawn uniformly. None for 1.
             directed: whether roads lead one way only.
+            varied: train on many ways to say each part, mixed, in place of four whole wordings; for heads that read words and
+                should understand others.
         """
 
         towns: int = 8
@@ -82,6 +108,7 @@ class Reachability(Task):
         max_hops: int = 4
         min_hops: int | None = None
         directed: bool = True
+        varied: bool = field(default=False, metadata=ADDED)
 
         def __post_init__(self) -> None:
             require(3 <= self.towns <= len(TOWNS), f"reachability.towns is {self.towns}; give 3 to {len(TOWNS)}")
@@ -136,6 +163,10 @@ class Reachability(Task):
             context=SpanPattern(rf"(?<!, )\b{town}\b(?!, )", town),
             num_answers=config.towns,
         )
+
+    def ways(self, wording: Wording) -> Sequence[Words]:
+        """See Task.ways."""
+        return VARIED if self.config.varied and wording == "train" else self.wordings[wording]
 
     @property
     def answer_form(self) -> str:

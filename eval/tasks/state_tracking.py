@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import combinations, permutations
+from itertools import combinations, permutations, product
 from typing import ClassVar
 
 from hybrid.errors import InputError
 from hybrid.eval.answers import read_assignment
 from hybrid.eval.tasks.show import Cell, Picture
-from hybrid.eval.tasks.task import TASKS, Task, changes
-from hybrid.kinds import require
+from hybrid.eval.tasks.task import TASKS, Task, Wording, changes
+from hybrid.kinds import ADDED, require
 from hybrid.layout import LayoutConfig, SpanPattern
 from hybrid.problem import Problem
 
@@ -61,6 +61,24 @@ class Words:
     question: str
 
 
+INTROS = (
+    *("{} has {}", "{} holds {}", "{}: {}", "{} has the {} ball", "{} begins with {}", "{} got {}", "{} keeps {}", "{} owns {}"),
+    *("{} is given {}", "{} comes with the {} one", "{} takes the {} ball", "{} plays with {}"),
+)
+SWAPS = (
+    *("{} and {} swap.", "{} trades with {}.", "{} swaps with {}.", "{} and {} trade.", "Then {} trades with {}."),
+    *("Next {} and {} trade.", "{} and {} swap balls.", "After that {} swaps with {}.", "{} deals with {}.", "{} and {} deal."),
+    *("So {} and {} swap what they hold.", "{} barters with {}.", "Later {} and {} barter.", "{} and {} trade theirs."),
+)
+QUESTIONS = (
+    *("Who has what now?", "What does each hold now?", "Give the final colours.", "Which ball is where now?"),
+    *("Tell what everyone has.", "What is the state at the end?", "List who holds which colour."),
+)
+"""Ways to say the parts of a story where it is told in `varied` words; none is one of those held out."""
+_OPENINGS = [form for form in SWAPS if form.startswith("{}")]
+VARIED = [Words(intro, (form, *SWAPS), asked) for intro, form, asked in product(INTROS, _OPENINGS, QUESTIONS)]
+
+
 @TASKS.register("state_tracking")
 class StateTracking(Task):
     """Follow who holds which ball. Stories are equivalent when they differ in names, colours and word order only."""
@@ -73,11 +91,14 @@ class StateTracking(Task):
             objects: people, and balls, 3 to 5.
             swaps: swaps in a story, 1 to 64; the most when `min_swaps` is given.
             min_swaps: the least; their number is then drawn uniformly. None for `swaps`.
+            varied: train on many ways to say each part of a story, mixed, in place of four whole wordings; for heads that read
+                words and should understand others.
         """
 
         objects: int = 5
         swaps: int = 12
         min_swaps: int | None = None
+        varied: bool = field(default=False, metadata=ADDED)
 
         def __post_init__(self) -> None:
             require(3 <= self.objects <= 5, f"state_tracking.objects is {self.objects}; give 3 to 5")
@@ -110,6 +131,10 @@ class StateTracking(Task):
             context=SpanPattern(rf"{name} (?:and|[a-z]+ with) {name}", name),
             num_answers=config.objects,
         )
+
+    def ways(self, wording: Wording) -> Sequence[Words]:
+        """See Task.ways."""
+        return VARIED if self.config.varied and wording == "train" else self.wordings[wording]
 
     @property
     def answer_form(self) -> str:

@@ -110,6 +110,10 @@ class Task(ABC):
     def _problem(self, instance: Any, key: str, wording: Any, rng: random.Random) -> Problem:
         """Put `instance` into words; `rng` may draw what the wording leaves open."""
 
+    def ways(self, wording: Wording) -> Sequence[Any]:
+        """Return the wordings that a problem is put in. Here: those of the class."""
+        return self.wordings[wording]
+
     def problems(self, split: Split, count: int | None = None, *, seed: int = 0, wording: Wording = "train") -> list[Problem]:
         """Return `count` problems with distinct prompts, the same ones for the same arguments and config.
 
@@ -145,7 +149,7 @@ class Task(ABC):
                 seen.add(instance)
                 key = self._key(instance)
                 if self.split_of(key) == split:
-                    found.append(self._problem(instance, key, words.choice(self.wordings[wording]), words))
+                    found.append(self._problem(instance, key, words.choice(self.ways(wording)), words))
                     misses = 0
             if len(found) == count:
                 return found
