@@ -27,7 +27,19 @@ from hybrid.cores import TRM, FeedForward
 from hybrid.equilibrium import Implicit, Phantom
 from hybrid.errors import HybridError, InputError
 from hybrid.eval import program
-from hybrid.eval.study import Cell, Result, depth_table, difficulty_table, halting_table, read, recipe_table, rules, run, table
+from hybrid.eval.study import (
+    Cell,
+    Result,
+    depth_table,
+    difficulty_table,
+    gain_table,
+    halting_table,
+    read,
+    recipe_table,
+    rules,
+    run,
+    table,
+)
 from hybrid.eval.suites import Entry, quickstart_entries, sort, state_tracking, sudoku
 from hybrid.eval.tasks import TASKS
 from hybrid.eval.tasks.table import Table
@@ -140,7 +152,7 @@ def codecs(seeds: Sequence[int], seconds: float, data: Data) -> list[Cell]:
 def plain(data: Data) -> Cell:
     """Return the recipe for plain language as a cell of a user's file."""
     train, test, hardness = data
-    config = Table.Config(train, test=test, unit="whole", difficulty_column=hardness)
+    config = Table.Config(train, test=test, unit="whole", duplicates="drop")
     task = TASKS.build(config)
     found = plain_language(task.up_to("train", 2000), task.layout.num_answers or 1)
     most: dict[Split, int] = {"train": 100_000, "dev": 300, "test": 2000}
@@ -156,6 +168,7 @@ def plain(data: Data) -> Cell:
         counts["dev"],
         counts["test"],
         encoder=found.encoder,
+        difficulty_column=hardness,
     )
 
 
@@ -166,13 +179,14 @@ def reading(seeds: Sequence[int], seconds: float, data: Data) -> list[Cell]:
     variants = [
         base,
         replace(base, variant="embedding layer only", backbone=replace(base.backbone, layers=(0,))),
+        replace(base, variant="random-weight LLM", random_weights=True),
+        replace(
+            base, variant="no recursion", reasoner=replace(own, core=FeedForward.Config(), num_cycles=1, num_supervision_steps=1)
+        ),
         replace(base, variant="no linked heads", reasoner=replace(own, block=AttentionBlock.Config(max_positions=4096))),
         replace(base, variant="AdamW", train=replace(base.train, optimizer=AdamW.Config(weight_decay=0.01, warmup_steps=200))),
         replace(base, variant="no curriculum", train=replace(base.train, curriculum=False)),
         replace(base, variant="gradient of the last cycle", reasoner=replace(own, gradient=LastCycle.Config())),
-        replace(
-            base, variant="no recursion", reasoner=replace(own, core=FeedForward.Config(), num_cycles=1, num_supervision_steps=1)
-        ),
     ]
     return [_trained(each, seed, seconds) for seed in seeds for each in variants]
 
@@ -184,7 +198,7 @@ TABLES: dict[str, Sequence[Callable[[Sequence[Result]], str]]] = {
     "depth": [depth_table, halting_table],
     "recipe": [recipe_table],
     "codecs": [table],
-    "reading": [table, difficulty_table],
+    "reading": [table, gain_table, difficulty_table],
 }
 
 

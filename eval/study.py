@@ -20,13 +20,15 @@ import hybrid
 from hybrid.adapters import ENCODERS, Aligned
 from hybrid.checkpoint import write_text
 from hybrid.errors import InputError
+from hybrid.eval.baselines.trained import with_random_weights
 from hybrid.eval.benchmark import device_name
 from hybrid.eval.comparison import task_name
-from hybrid.eval.intervals import mean_interval
+from hybrid.eval.intervals import clear_gain, mean_interval
 from hybrid.eval.results import as_markdown, exact_text, percent
 from hybrid.eval.tasks import TASKS
 from hybrid.halting import Converged, Learned
 from hybrid.kinds import ADDED, digests, family_field
+from hybrid.matching import find
 from hybrid.reasoner import ReasonerConfig
 from hybrid.search import SearchConfig
 from hybrid.train import TrainConfig, train
@@ -54,6 +56,8 @@ class Cell:
         halting: halting rules tested besides the fixed one, by name, each with the threshold that dev chooses.
         search: noisy searches tested, by name.
         single_cycles: test in steps of one cycle in place of T, so that `num_steps` counts cycles, and tell each difficulty.
+        difficulty_column: of a table, by which results are told apart; training does not see it. None for the task's own.
+        random_weights: whether the language model's weights are drawn anew.
     """
 
     variant: str
@@ -69,6 +73,8 @@ class Cell:
     search: dict[str, SearchConfig] = field(default_factory=dict)
     encoder: Any = family_field(ENCODERS, Aligned.Config, **ADDED)
     single_cycles: bool = field(default=False, metadata=ADDED)
+    difficulty_column: str | None = field(default=None, metadata=ADDED)
+    random_weights: bool = field(default=False, metadata=ADDED)
 
     @property
     def name(self) -> str:
@@ -128,10 +134,11 @@ def run_cell(cell: Cell, output: Path, *, show: bool = True) -> Result:
     task = TASKS.build(cell.task)
     config = hybrid.HybridConfig(task.layout, task.symbols, cell.backbone, cell.encoder, cell.reasoner)
     torch.manual_seed(cell.train.seed)
-    model = hybrid.attach(None, config)
+    model = hybrid.attach(with_random_weights(find(None, None, config)) if cell.random_weights else None, config)
     splits = task.problems("train", cell.num_train), task.problems("dev", cell.num_dev)
     outcome = train(model, *splits, cell.train, output, symmetry=task.symmetry, show=show, resumable=False)
-    problems = task.problems("test", cell.num_test)
+    graded = task if cell.difficulty_column is None else TASKS.build(replace(cell.task, difficulty_column=cell.difficulty_column))
+    problems = graded.problems("test", cell.num_test)
     test, dev = Dataset(model, problems), Dataset(model, splits[1])
     trained = cell.reasoner.num_supervision_steps
     levels: dict[str, list[float]] = {}
@@ -219,6 +226,20 @@ def table(results: Sequence[Result]) -> str:
         rows = {task: [r for r in results if (r.task, r.variant) == (task, variant)] for task in tasks}
         counts, steps = (", ".join(str(figure(rows[task])) for task in tasks) for figure in (len, _mean_steps))
         lines.append([variant, *(_share(rows[task]) for task in tasks), counts, steps])
+    return as_markdown(lines[0], lines[1:])
+
+
+def gain_table(results: Sequence[Result]) -> str:
+    """Return what the first variant is above each other one on the seeds of both, and whether that counts at p < 0.01."""
+    first = results[0]
+    own = {result.seed: result.exact for result in results if (result.task, result.variant) == (first.task, first.variant)}
+    lines = [[f"{first.variant} against", "seeds", "mean gain, points", "p < 0.01"]]
+    for variant in list(dict.fromkeys(result.variant for result in results))[1:]:
+        other = {result.seed: result.exact for result in results if result.variant == variant and result.seed in own}
+        more, less = ([shares[seed] for seed in other] for shares in (own, other))
+        gain = 100 * (fmean(more) - fmean(less)) if other else 0.0
+        clear = bool(other) and clear_gain(more, less, first.n, 0.99)
+        lines.append([variant, str(len(other)), f"{gain:+.1f}", "yes" if clear and gain > 0 else "no"])
     return as_markdown(lines[0], lines[1:])
 
 

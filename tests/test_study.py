@@ -8,7 +8,19 @@ import pytest
 import hybrid
 from hybrid.errors import InputError
 from hybrid.eval import studies, study
-from hybrid.eval.study import Cell, Result, depth_table, halting_table, read, recipe_table, rules, run, run_cell, table
+from hybrid.eval.study import (
+    Cell,
+    Result,
+    depth_table,
+    gain_table,
+    halting_table,
+    read,
+    recipe_table,
+    rules,
+    run,
+    run_cell,
+    table,
+)
 from hybrid.eval.tasks.sort import Sort
 from hybrid.reasoner import ReasonerConfig
 from hybrid.search import SearchConfig
@@ -41,6 +53,36 @@ def test_a_cell_is_trained_and_tested_beyond_its_training_depth(cell, tmp_path):
     assert found.exact == found.exact_by_step[1]
     assert [len(found.course), len(found.search["twice"])] == [2, 4]
     assert all(1 <= steps <= 2 for _, steps in found.halting.values())
+
+
+def test_a_users_file_is_told_apart_by_a_column_that_training_does_not_see(cell, tmp_path):
+    rows = [
+        {"prompt": f"Sort: {a} {b} {c}", "answer": min(a, b, c), "hops": int(c)} for a in "123456" for b in "123456" for c in "12"
+    ]
+    for name, own in (("train", rows[:-12]), ("test", rows[-12:])):
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in own))
+    files = (str(tmp_path / "train.jsonl"), str(tmp_path / "test.jsonl"), "hops")
+    cells = {each.variant: each for each in studies.reading([0], 5.0, files)}
+    assert list(cells)[:4] == ["the recipe", "embedding layer only", "random-weight LLM", "no recursion"]
+    small = {"reasoner": replace(cells["the recipe"].reasoner, width=32, num_cycles=1), "num_steps": 2}
+    for name in ("the recipe", "random-weight LLM"):
+        own = replace(cells[name], train=replace(cell.train, curriculum=True), backbone=cell.backbone, **small)
+        found = run_cell(own, tmp_path / name, show=False)
+        assert {level: shares[-1] for level, shares in found.by_difficulty.items()} == {"1": 6, "2": 6}
+    states = [
+        json.loads((tmp_path / name / "run.json").read_text())["run"]["backbone"] for name in ("the recipe", "random-weight LLM")
+    ]
+    assert states[0] != states[1]
+
+
+def test_gains_over_the_first_variant_count_where_seeds_and_problems_show_them():
+    def of(variant, *shares):
+        return [replace(RESULT, variant=variant, n=1000, seed=s, exact_by_step=[0.0, e]) for s, e in enumerate(shares)]
+
+    shown = gain_table(
+        [*of("a", 0.95, 0.96, 0.94), *of("b", 0.30, 0.31, 0.29), *of("c", 0.9, 0.99, 0.95), *of("d", 0.2)]
+    ).splitlines()
+    assert shown[2:] == ["| b | 3 | +65.0 | yes |", "| c | 3 | +0.3 | no |", "| d | 1 | +75.0 | yes |"]
 
 
 def test_a_study_goes_on_at_the_first_cell_without_a_result(cell, tmp_path, monkeypatch):
