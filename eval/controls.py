@@ -111,7 +111,7 @@ def prompt_tuning(config: LatentThoughts.Config) -> LatentThoughts.Config:
     own = config.reasoner
     block = replace(own.block, word_heads=0, sentence_heads=0) if isinstance(own.block, AttentionBlock.Config) else own.block
     once = replace(own, core=FeedForward.Config(own.core.num_layers), block=block, num_supervision_steps=1, num_cycles=1)
-    return replace(config, encoder=Learned.Config(), reasoner=once, init=None)
+    return replace(config, encoder=Learned.Config(), reasoner=once, init=None, draft_share=0.0)
 
 
 CHANGED: dict[str, Any] = {

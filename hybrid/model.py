@@ -31,6 +31,7 @@ from hybrid.matching import as_trained, beside, check_precision, find, in_precis
 from hybrid.quantization import NAMES, num_weights
 from hybrid.tuner import tune
 
+MAP = "decoder.out.weight"
 SLOTS = "encoder.slots.table"
 """Name of the answer slots' weights in a head whose encoder has them."""
 
@@ -158,7 +159,8 @@ class HybridModel(Answering):
 
         The head may have been trained on another precision of the language model: it is trained on, and a warning tells.
         A tuner that was saved with it is taken over too. Where this head's decoder is of another kind it stays fresh, and this
-        head may have more answer slots: so a head of symbols begins to write. So does an encoder of another kind, which may
+        head may have more answer slots: so a head of symbols begins to write. (Of the decoder tokens the map is taken over: its
+        states are then a draft in the language model's own embeddings.) So does an encoder of another kind, which may
         read another language model: so a head that was trained on symbols alone is set beside one.
 
         Raises:
@@ -173,7 +175,9 @@ class HybridModel(Answering):
             checkpoint.check_backbone(saved.fingerprint, self.backbone.fingerprint, self.backbone.name, moved=True)
         tuner.take_over(self.backbone, self.config.tuner, theirs.tuner, saved.folder)
         own = self.head.state_dict()
-        writes_alike = DECODERS.name_of(theirs.decoder) == DECODERS.name_of(self.config.decoder)
+        kinds = [DECODERS[DECODERS.name_of(each)] for each in (self.config.decoder, theirs.decoder)]
+        as_long = MAP in own and MAP in tensors and own[MAP].shape == tensors[MAP].shape
+        writes_alike = kinds[0] is kinds[1] or (issubclass(*kinds) and as_long)
         fresh = ("encoder.",) * (not reads_alike) + ("decoder.",) * (not writes_alike)
         if fresh:
             tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith(fresh)}

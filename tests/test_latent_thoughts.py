@@ -8,12 +8,12 @@ import torch
 from hybrid.adapters import Classes, Learned, Words
 from hybrid.block import AttentionBlock
 from hybrid.errors import ConfigError
-from hybrid.eval.baselines import METHODS, Budget, LatentThoughts
+from hybrid.eval.baselines import METHODS, Budget, LatentThoughts, thoughts, trained
 from hybrid.eval.controls import CHANGED, thoughts_controls
 from hybrid.eval.suites import suite
 from hybrid.eval.tasks.sort import Sort
 from hybrid.reasoner import ReasonerConfig
-from hybrid.train import TrainConfig
+from hybrid.train import TrainConfig, train
 
 TASK = Sort(Sort.Config(length=3))
 CONFIG = LatentThoughts.Config(
@@ -47,6 +47,30 @@ def test_the_answers_are_texts_of_the_task_with_a_vector_for_each_token(backbone
     assert not method.recursive and method.depth_curve(test, 3) is None and len(method.course) == 2
     again = fitted(backbone, tmp_path).attempt(test)
     assert again == attempts
+
+
+def test_the_writing_begins_from_a_draft_that_had_its_share_of_the_seconds(backbone, tmp_path, monkeypatch):
+    given = []
+
+    def noted(model, training, dev, recipe, folder, **options):
+        given.append((type(model.head.decoder).__name__, round(recipe.max_seconds), training[0].path, dev[0].answer))
+        return train(model, training, dev, recipe, folder, **options)
+
+    for module in (thoughts, trained):
+        monkeypatch.setattr(module, "train", noted)
+    method = METHODS.build(replace(CONFIG, draft_share=0.25), backbone, TASK)
+    problems, dev = TASK.problems("train", 12), TASK.problems("dev", 4)
+    method.fit(problems, dev, tmp_path, Budget(40.0))
+    text = (TASK.sentence(dev[0]),)
+    (draft, ten, path, answer), (writer, rest, bare, same) = given
+    assert (draft, ten, path, answer) == ("Tokens", 10, problems[0].path, text)
+    assert (writer, bare, same) == ("SoftPrompt", (), text) and 25 <= rest <= 40
+    assert (tmp_path / "draft" / "head.safetensors").exists() and method.train_seconds > sum(x for x, _ in method.course[-1:])
+    given.clear()
+    METHODS.build(replace(CONFIG, draft_share=0.0), backbone, TASK).fit(problems, dev, tmp_path / "alone", Budget(40.0))
+    assert [name for name, *_ in given] == ["SoftPrompt"]
+    with pytest.raises(ConfigError, match="draft_share is 1"):
+        replace(CONFIG, draft_share=1)
 
 
 def test_thoughts_are_changed_at_the_test_alone(backbone, tmp_path):
@@ -88,7 +112,7 @@ def test_every_control_differs_in_what_its_name_says():
         name: {f.name for f in fields(CONFIG) if getattr(each, f.name) != getattr(CONFIG, f.name)} - {"name"}
         for name, each in CONTROLS.items()
     }
-    trained = {"prompt tuning": {"encoder", "reasoner"}, "random recursion": {"recursion"}}
+    trained = {"prompt tuning": {"encoder", "reasoner", "draft_share"}, "random recursion": {"recursion"}}
     assert differing == trained | {name: {"change"} for name in CHANGED}
     assert isinstance(CONTROLS["prompt tuning"].encoder, Learned.Config)
     for wrong in ({"decoder": Classes.Config()}, {"disturbance": "latent_zero"}):

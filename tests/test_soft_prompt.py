@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import hybrid
-from hybrid.adapters import SoftPrompt, Words
+from hybrid.adapters import SoftPrompt, Tokens, Words
 from hybrid.errors import ConfigError
 from hybrid.halting import Fixed
 from hybrid.losses import Softmax
@@ -101,6 +101,10 @@ def test_a_head_of_symbols_begins_to_write(backbone, model, tmp_path):
     taken, given = writer.head.state_dict(), symbols.head.state_dict()
     assert torch.equal(taken["encoder.slots.table"], torch.cat([given["encoder.slots.table"], fresh[1:]]))
     assert torch.equal(taken["encoder.project.weight"], given["encoder.project.weight"])
+    drafts = hybrid.attach(backbone, replace(more, decoder=Tokens.Config(whole=True)))
+    drafts.save_pretrained(tmp_path / "draft")
+    writer.start_from(tmp_path / "draft")
+    assert all(torch.equal(tensor, drafts.head.state_dict()[name]) for name, tensor in writer.head.state_dict().items())
 
 
 @torch.no_grad()

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 import hybrid
-from hybrid.adapters import DECODERS, ENCODERS, SoftPrompt, Words
-from hybrid.backbone import Backbone
+from hybrid.adapters import DECODERS, ENCODERS, SoftPrompt, Tokens, Words
+from hybrid.backbone import Backbone, BackboneConfig
 from hybrid.eval.baselines.head import HeadMethod
-from hybrid.eval.baselines.method import METHODS, Attempt, scored
+from hybrid.eval.baselines.method import METHODS, Attempt, Budget, scored
 from hybrid.eval.baselines.trained import Trained
 from hybrid.eval.cost import text_cost
 from hybrid.eval.tasks.task import Task
@@ -27,11 +28,16 @@ from hybrid.halting import Fixed
 from hybrid.kinds import A_PATH, family_field, require
 from hybrid.layout import LayoutConfig
 from hybrid.problem import Problem
+from hybrid.train import train
 from hybrid.writing import prompt_tokens
 
 Change = Literal["none", "other_problem", "zeroed", "one_step"]
 """What happens to the thoughts at the test: nothing; they are of another problem; all are zero; they are those after one
 supervision step, or after one cycle where the head takes one step only."""
+
+
+DRAFT_BATCH = 16
+"""Problems of a step while the draft is learned."""
 
 
 @METHODS.register("latent_thoughts")
@@ -47,6 +53,9 @@ class LatentThoughts(Trained):
             num_answers: K, the vectors; none takes the tokens of the longest answer.
             init: folder of a trained head of symbols with the same encoder and recursion, to begin from.
             recursion: trained, or left at its random weights while the rest is trained.
+            draft_share: of the training seconds, in which the answer states learn to be the sentence themselves, token by token,
+                by the decoder tokens and with the worked steps of the task. No pass through the language model is needed for
+                it, and afterwards it has a draft to write down. 0 where there is `init`.
         """
 
         name: str = "latent thoughts"
@@ -56,10 +65,12 @@ class LatentThoughts(Trained):
         num_answers: int | None = None
         init: str | None = field(default=None, metadata=A_PATH)
         recursion: Literal["trained", "random"] = "trained"
+        draft_share: float = 0.5
 
         def __post_init__(self) -> None:
             require(isinstance(self.decoder, SoftPrompt.Config), "latent_thoughts takes the decoder soft_prompt; choose it")
             require(self.disturbance == "none", "latent_thoughts changes its thoughts by `change`; leave out `disturbance`")
+            require(0 <= self.draft_share < 1, f"draft_share is {self.draft_share}; give a share in [0, 1)")
             require(self.tuner is None, "latent_thoughts leaves the language model as it is; leave out the tuner")
 
     config: Config
@@ -67,6 +78,39 @@ class LatentThoughts(Trained):
     def __init__(self, config: Config, backbone: Backbone, task: Task) -> None:
         super().__init__(config, backbone, task)
         self.num_answers = config.num_answers or 0
+        self.begun = config.init
+
+    def fit(self, training: Sequence[Problem], dev: Sequence[Problem], folder: Path, budget: Budget) -> None:
+        """See Trained.fit; first the draft, then what the language model writes."""
+        spent = 0.0
+        if self.config.draft_share and self.config.init is None:
+            self.begun = str(folder / "draft")
+            spent = self._draft(training, dev, Path(self.begun), budget)
+        super().fit(training, dev, folder, replace(budget, seconds=budget.seconds - spent))
+        self.train_seconds += spent
+
+    def _draft(self, training: Sequence[Problem], dev: Sequence[Problem], folder: Path, budget: Budget) -> float:
+        """Train a head whose answer states are the tokens of the sentence; return its seconds, reading apart."""
+        own, context = self.config, self.task.layout.context
+        rows, chosen = (
+            [replace(told, path=each.path) for told, each in zip(self.taught(problems), problems, strict=True)]
+            for problems in (training, dev)
+        )
+        encoder = replace(own.encoder, max_answers=self.num_answers)
+        if isinstance(encoder, Words.Config) and context is not None:
+            encoder = replace(encoder, path_at_words=True)
+        layout, reads = LayoutConfig(num_answers=self.num_answers, context=context), BackboneConfig(layers=own.layers)
+        torch.manual_seed(budget.seed)
+        config = hybrid.HybridConfig(layout, (), reads, encoder, own.reasoner, Tokens.Config(whole=True))
+        model = self._held(hybrid.attach(self.backbone, config))
+        schedule = replace(own.train, max_seconds=own.draft_share * budget.seconds, seed=budget.seed, batch_size=DRAFT_BATCH)
+        return train(model, rows, chosen, schedule, folder, show=False, resumable=False).seconds
+
+    def _held(self, model: hybrid.HybridModel) -> hybrid.HybridModel:
+        """Return the model with its recursion left as it is, where that is the control."""
+        if self.config.recursion == "random":
+            model.head.reasoner.core.requires_grad_(False)
+        return model
 
     def taught(self, problems: Sequence[Problem]) -> Sequence[Problem]:
         """See Trained.taught: the answer is one sentence."""
@@ -82,14 +126,13 @@ class LatentThoughts(Trained):
         return replace(config, layout=LayoutConfig(num_answers=self.num_answers), symbols=(), encoder=encoder)
 
     def _attached(self, seed: int, backbone: Backbone, tuner: Any) -> hybrid.HybridModel:
-        model, own = super()._attached(seed, backbone, tuner), self.config
-        fresh = {name: tensor.clone() for name, tensor in model.head.reasoner.state_dict().items()}
-        if own.init is not None:
-            model.start_from(own.init)
-        if own.recursion == "random":
-            model.head.reasoner.load_state_dict(fresh)
-            model.head.reasoner.core.requires_grad_(False)
-        return model
+        model = super()._attached(seed, backbone, tuner)
+        fresh = {name: tensor.clone() for name, tensor in model.head.reasoner.core.state_dict().items()}
+        if self.begun is not None:
+            model.start_from(self.begun)
+        if self.config.recursion == "random":
+            model.head.reasoner.core.load_state_dict(fresh)
+        return self._held(model)
 
     def _tested(self, model: hybrid.HybridModel, dev: Sequence[Problem], seconds: float, seed: int) -> HeadMethod:
         return Voiced(HeadMethod.Config(self.name), model, self.task, train_seconds=seconds).changed(
