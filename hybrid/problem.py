@@ -65,8 +65,9 @@ class Problem:
 
     @property
     def num_word_labels(self) -> int:
-        """The most labels that a word has at once; 1 where none has any."""
-        return max((max(Counter(word for word, _ in line).values(), default=1) for line in self.word_labels), default=1)
+        """The most labels that a word, case aside, has at once; 1 where none has any."""
+        counts = (Counter(word.casefold() for word, _ in line).values() for line in self.word_labels)
+        return max((max(each, default=1) for each in counts), default=1)
 
 
 def asked(prompts: Any, context: str | None, questions: Collection[str] | None) -> list[str | Problem]:

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -67,12 +68,66 @@ def test_a_word_may_have_several_labels_at_once_and_one_that_is_not_taught(tmp_p
         ("{", "give JSON such as"),
         ({"Ann": 1.5}, "of type float; give text"),
         (None, "give a mapping of words"),
+        ({"Ann": "left", "ann": "right"}, "labels 'ann' twice, case aside; give the word one list of labels"),
+        ('{"Ann": "left", "Ann": "right"}', '("Ann" stands twice)'),
+        ({"Ann": ""}, "has the symbol '', which no answer may hold"),
+        ({"Ann": ["<end>"]}, "has the symbol '<end>', which no answer may hold"),
     ],
 )
 def test_labels_that_cannot_be_taught_are_named_with_their_row(tmp_path, labels, message):
     with pytest.raises(DataError, match="row 2") as caught:
         table(tmp_path, {"Ann": "left"}, labels).problems("train")
     assert message in str(caught.value)
+
+
+def test_a_label_that_is_not_among_the_given_symbols_is_named(tmp_path):
+    file = table(tmp_path, {"Ann": "self"}).config.train
+    own = Table(Table.Config(train=file, labels_column="marks", symbols=("left", "right")))
+    with pytest.raises(DataError, match="\"marks\" has the symbol 'self', not in table.symbols: left, right"):
+        own.problems("train")
+    with pytest.raises(ConfigError, match="table.unit token has none"):
+        Table.Config(train=file, labels_column="marks", unit="token")
+
+
+def test_blanks_around_a_label_are_no_part_of_it_and_null_alone_is_no_label(tmp_path):
+    task = table(tmp_path, *[{"Ann": " left ", "Bob": None, "of": [" self"]}] * 3)
+    assert {problem.word_labels for problem in every(task)} == {((("Ann", "left"), ("of", "self")),)}
+    assert set(task.symbols) == {"left", "right", "self"}
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "arrow"])
+@pytest.mark.parametrize("as_map", [False, True])
+def test_labels_of_other_rows_words_are_nothing_in_parquet(tmp_path, suffix, as_map):
+    import pyarrow
+    from pyarrow.parquet import write_table
+
+    labels = [{"Ann": "left"}, {"Bob": "self"}]
+    file, plain = tmp_path / f"own.{suffix}", table(tmp_path, *labels * 3)
+    read = map(json.loads, Path(plain.config.train).read_text().splitlines())
+    rows = [row | {"prompt": f"{i} {next(iter(row['marks']))}"} for i, row in enumerate(read)]
+    Path(plain.config.train).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    packed = pyarrow.Table.from_pylist(rows)
+    if as_map:
+        texts = pyarrow.map_(pyarrow.string(), pyarrow.string())
+        packed = packed.set_column(2, "marks", pyarrow.array([list(row["marks"].items()) for row in rows], texts))
+    if suffix == "parquet":
+        write_table(packed, file)
+    else:
+        with pyarrow.ipc.new_file(file, packed.schema) as out:
+            out.write_table(packed)
+    told = Table(Table.Config(train=str(file), labels_column="marks"))
+    assert [problem.word_labels for problem in every(told)] == [problem.word_labels for problem in every(plain)]
+
+
+def test_labels_are_no_answers(tmp_path):
+    task = Table(replace(table(tmp_path, *[{"Ann": "self"}] * 20).config, unit="whole"))
+    assert task.answer_form == "one of: left, right" and set(task.symbols) == {"left", "right", "self"}
+    alike = tmp_path / "alike.jsonl"
+    alike.write_text(
+        "".join(json.dumps({"prompt": f"{i} Ann", "answer": "left", "marks": {"Ann": "self"}}) + "\n" for i in range(9))
+    )
+    with pytest.raises(DataError, match="all answers are 'left'; there is nothing to learn"):
+        assert Table(Table.Config(train=str(alike), labels_column="marks")).survey
 
 
 @pytest.fixture
@@ -135,6 +190,16 @@ def test_more_labels_than_the_head_has_are_refused(reader):
     with pytest.raises(DataError, match="a word has 2 labels at once; give encoder.num_word_labels 2"):
         Dataset(reader(Words.Config(max_answers=1)), [problem], cache=False)
     assert plain_language([problem], 1).encoder.num_word_labels == problem.num_word_labels == 2
+
+
+def test_a_labelled_word_has_a_place(reader):
+    problem = Problem("Ann is left. Bob is right. Zoe is big.", ("left",), word_labels=((("IS", "self"), ("Zoe", "left")),))
+    with pytest.raises(DataError, match="'IS' has a label and no place; give words of the prompt, and leave encoder.left_out"):
+        Dataset(reader(Words.Config(max_answers=1, left_out=("is",))), [problem], cache=False)
+    assert plain_language([replace(problem, word_labels=())], 1).encoder.left_out == ("is",)
+    assert plain_language([problem], 1).encoder.left_out == ()
+    twice = replace(problem, word_labels=((("Zoe", "left"), ("zoe", "self")),))
+    assert twice.num_word_labels == 2
 
 
 def test_a_path_is_taught_at_the_words_where_the_layout_s_context_stands(new_model):

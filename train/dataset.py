@@ -291,7 +291,13 @@ def _with_words(
     if not first:
         raise InputError(f"labels of words need the encoder words, not {ENCODERS.name_of(encoder)}; set --encoder words")
     unknown = [IGNORE] * first
+    places = {links[2 * spot] for spot in positions}
     for place, line in enumerate(problem.word_labels, 1):
+        lost = [word for word, symbol in line if symbol and words.number(word) not in places]
+        if lost:
+            raise InputError(
+                f"{lost[0]!r} has a label and no place; give words of the prompt, and leave encoder.left_out without them"
+            )
         own: dict[int, list[int]] = {}
         for word, symbol in line:
             own.setdefault(words.number(word), []).append(index(symbol) if symbol else IGNORE)

@@ -63,7 +63,9 @@ def plain_language(problems: Sequence[Problem], num_answers: int, *, path_at_wor
     lines = max((len(problem.word_labels) for problem in problems), default=0)
     many = max((problem.num_word_labels for problem in problems), default=1)
     room = max(LEAST_ROOM, int(ROOM * longest))
-    left_out = [] if at_words else common([problem.prompt for problem in problems[:: max(1, len(problems) // LOOKED_AT)]])
+    labelled = {word.casefold() for problem in problems for line in problem.word_labels for word, _ in line}
+    often = common([problem.prompt for problem in problems[:: max(1, len(problems) // LOOKED_AT)]])
+    left_out = [] if at_words else [word for word in often if word not in labelled]
     block = AttentionBlock.Config(word_heads=1, sentence_heads=1, max_positions=room + num_answers + thoughts)
     stepwise = lines > 1
     steps = max(LEAST_STEPS, 2 * lines) if stepwise else 1

@@ -78,7 +78,7 @@ class Table(Task):
     @property
     def answer_form(self) -> str:
         """The answer's form in words."""
-        classes = self.survey.symbols if self.config.unit == "whole" else ()
+        classes = self.survey.answers if self.config.unit == "whole" else ()
         return f"one of: {', '.join(classes)}" if 2 <= len(classes) <= 10 else "the answer"
 
     def read(self, text: str, problem: Problem) -> tuple[str, ...] | None:

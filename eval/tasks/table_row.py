@@ -5,6 +5,7 @@ Holds the settings and the judgement of single rows; what only shows when rows a
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import blake2b
@@ -12,7 +13,8 @@ from typing import Any, Literal
 
 from hybrid import words
 from hybrid.errors import InputError
-from hybrid.eval.tasks.table_source import Record, parsed
+from hybrid.eval.tasks import table_cells as cells
+from hybrid.eval.tasks.table_source import Record
 from hybrid.kinds import A_PATH, ADDED, require
 from hybrid.layout import END, SpanPattern
 from hybrid.problem import Problem, Span
@@ -85,6 +87,10 @@ class TableConfig:
         is_open = self.unit == "token"
         require(not (is_open and self.aligned), "table.unit token has no places in the prompt; choose another unit")
         require(not (is_open and self.symbols), "table.unit token has an open vocabulary; leave out table.symbols")
+        require(
+            not (is_open and self.labels_column),
+            "table.labels_column names symbols, and table.unit token has none; choose another",
+        )
         require(len(self.symbols) != 1, "table.symbols has 1 entry; give at least 2")
         require(self.separator != "", "table.separator is empty; choose table.unit character")
         words = self.separator is None or self.unit in ("auto", "word")
@@ -157,7 +163,7 @@ class RowReader:
         if record.fault:
             raise InputError(record.fault)
         config = self.config
-        prompt = _text(record.values.get(config.prompt_column), config.prompt_column, "a prompt")
+        prompt = cells.text(record.values.get(config.prompt_column), config.prompt_column, "a prompt")
         answer = self._symbols(record.values.get(config.answer_column))
         spans = self._spans(record.values.get(config.spans_column), prompt) if config.spans_column is not None else ()
         self._check_length(prompt, answer, spans)
@@ -179,7 +185,7 @@ class RowReader:
         Raises:
             InputError: the row is no prompt.
         """
-        prompt = _text(record.values.get(self.config.prompt_column), self.config.prompt_column, "a prompt")
+        prompt = cells.text(record.values.get(self.config.prompt_column), self.config.prompt_column, "a prompt")
         spans = record.values.get(self.config.spans_column or "")
         return Problem(prompt, (), spans=self._spans(spans, prompt) if spans else ())
 
@@ -187,7 +193,7 @@ class RowReader:
         name = self.config.difficulty_column
         if name is None:
             return len(words.spans(prompt))
-        value = _scalar(record.values.get(name), name).strip()
+        value = cells.scalar(record.values.get(name), name).strip()
         if not value.isdecimal():
             raise InputError(f'"{name}" is {value[:40]!r}; give a whole number of at least 0')
         return int(value)
@@ -197,14 +203,14 @@ class RowReader:
         name = self.config.trace_column
         if name is None:
             return ""
-        return f"{_lines(record.values.get(name), name).strip()}\nAnswer: {self.config.between.join(answer)}"
+        return f"{cells.lines(record.values.get(name), name).strip()}\nAnswer: {self.config.between.join(answer)}"
 
     def _path(self, record: Record) -> tuple[str, ...]:
         """Return the words of the row's worked steps where they are taught."""
         name = self.config.trace_column
         if name is None or not self.config.teach_trace:
             return ()
-        text = _lines(record.values.get(name), name)
+        text = cells.lines(record.values.get(name), name)
         return tuple(text[start:end] for start, end in words.spans(text))
 
     def _word_labels(self, record: Record, prompt: str) -> tuple[tuple[tuple[str, str], ...], ...]:
@@ -212,55 +218,60 @@ class RowReader:
         name = self.config.labels_column
         if name is None:
             return ()
-        value = _json(record.values.get(name), name, '{"Zoe": "kitchen"}')
+        value = cells.from_json(record.values.get(name), name, '{"Zoe": "kitchen"}')
         lines = value if isinstance(value, list) else [value]
         if not lines or not all(isinstance(line, dict) for line in lines):
             raise InputError(f'"{name}" is {value!r:.40}; give a mapping of words to symbols, or a list of mappings')
         known = {prompt[start:end].casefold() for start, end in words.spans(prompt)}
-        for word in (word for line in lines for word in line):
+        return tuple(tuple(self._line(line, known)) for line in lines)
+
+    def _line(self, line: Mapping[str, Any], known: Collection[str]) -> Iterator[tuple[str, str]]:
+        """Yield the labels of one step's words; a word without any, as Parquet has those of other rows, is passed over."""
+        name, seen = str(self.config.labels_column), set()
+        for word, own in line.items():
+            if own is None:
+                continue
             if word.casefold() not in known:
                 raise InputError(f'"{name}" labels {word[:40]!r}, which is no word of the prompt; give single words of it')
-        return tuple(
-            tuple(
-                (word, "" if symbol is None and isinstance(own, list) else _scalar(symbol, name))
-                for word, own in line.items()
-                for symbol in (own if isinstance(own, list) else [own])
-            )
-            for line in lines
-        )
+            if word.casefold() in seen:
+                raise InputError(f'"{name}" labels {word[:40]!r} twice, case aside; give the word one list of labels')
+            seen.add(word.casefold())
+            for symbol in own if isinstance(own, list) else [own]:
+                yield word, "" if symbol is None else self._known_symbol(self._scalar(symbol, name), name, own)
 
     def _symbols(self, value: Any) -> tuple[str, ...]:
         name, unit = self.config.answer_column, self.config.unit
         if isinstance(value, list | tuple):
             if unit == "token":
                 raise InputError(f'"{name}" is a list; with table.unit token it must be text')
-            symbols = tuple(self._scalar(item) for item in value)
+            symbols = tuple(self._scalar(item, name) for item in value)
         else:
-            text = self._scalar(value)
+            text = self._scalar(value, name)
             if unit in ("auto", "word"):
                 symbols = tuple(part.strip() for part in text.split(self.config.separator)) if text else ()
             else:
                 symbols = () if not text.strip() else tuple(text) if unit == "character" else (text,)
         if not symbols:
             raise InputError(f'"{name}" is empty; give an answer, or drop the row')
-        for symbol in symbols:
-            if not symbol or symbol == END:
-                raise InputError(f'"{name}" has the symbol {symbol!r}, which no answer may hold; mend {value!r:.60}')
-            if self._known and symbol not in self._known:
-                known = ", ".join(self.config.symbols[:10])
-                raise InputError(
-                    f'"{name}" has the symbol {symbol[:40]!r}, not in table.symbols: {known}; add it, or mend the row'
-                )
-        return symbols
+        return tuple(self._known_symbol(symbol, name, value) for symbol in symbols)
 
-    def _scalar(self, value: Any) -> str:
-        """Return an answer, or one symbol of it: without the blanks around it, unless its characters are the symbols."""
-        text = _scalar(value, self.config.answer_column)
+    def _known_symbol(self, symbol: str, name: str, value: Any) -> str:
+        """Return a symbol that stands in the value of a column; raise InputError where it can be none."""
+        if not symbol or symbol == END:
+            raise InputError(f'"{name}" has the symbol {symbol!r}, which no answer may hold; mend {value!r:.60}')
+        if self._known and symbol not in self._known:
+            known = ", ".join(self.config.symbols[:10])
+            raise InputError(f'"{name}" has the symbol {symbol[:40]!r}, not in table.symbols: {known}; add it, or mend the row')
+        return symbol
+
+    def _scalar(self, value: Any, name: str) -> str:
+        """Return a text, or one symbol of it: without the blanks around it, unless characters are the symbols."""
+        text = cells.scalar(value, name)
         return text.strip("\r\n") if self.config.unit == "character" else text.strip()
 
     def _spans(self, value: Any, prompt: str) -> tuple[Span, ...]:
         name = self.config.spans_column
-        value = _json(value, name, "[[0, 4], [7, 9]]")
+        value = cells.from_json(value, name, "[[0, 4], [7, 9]]")
         if not isinstance(value, list | tuple) or not value:
             raise InputError(f'"{name}" is {value!r:.40}; give a list of [start, end], one for each answer symbol')
         spans = []
@@ -288,55 +299,3 @@ class RowReader:
             raise InputError(
                 f"the answer has {count} symbols, table.num_answers is {config.num_answers}; raise it, or drop the row"
             )
-
-
-def _text(value: Any, name: str, what: str) -> str:
-    if value is None:
-        raise InputError(f'"{name}" is missing (null); write {what}, or drop the row')
-    if not isinstance(value, str):
-        raise InputError(f'"{name}" is {value!r:.40} of type {type(value).__name__}; it must be text')
-    if not value.strip():
-        raise InputError(f'"{name}" is empty; write {what}, or drop the row')
-    check_text(value, name)
-    return value
-
-
-def _json(value: Any, name: str | None, example: str) -> Any:
-    """Return a value as it is, or read from JSON where it is text."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return parsed(value)
-    except (ValueError, RecursionError):
-        raise InputError(f'"{name}" is {value[:40]!r}; give JSON such as {example}') from None
-
-
-def _lines(value: Any, name: str) -> str:
-    """Return worked steps as one text."""
-    lines = (value or [""]) if isinstance(value, list) else [value]
-    return "\n".join(_text(line, name, "the steps") for line in lines)
-
-
-def _scalar(value: Any, name: str) -> str:
-    """Return an answer, or one symbol of it, as text."""
-    if value is None:
-        raise InputError(f'"{name}" is missing (null); give an answer, or drop the row')
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int):
-        return str(value)
-    if not isinstance(value, str):
-        raise InputError(f'"{name}" is {value!r:.40} of type {type(value).__name__}; give text, a whole number or a list of them')
-    check_text(value, name)
-    return value
-
-
-def check_text(text: str, name: str) -> None:
-    """Raise InputError, which calls the text by its name, where it holds what no text holds."""
-    for character, what in (("\x00", "a NUL character"), ("\ufffd", "bytes that are no UTF-8")):
-        if character in text:
-            raise InputError(f'"{name}" holds {what} at character {text.index(character)}; save the file as clean UTF-8')
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise InputError(f'"{name}" holds half of a surrogate pair at character {error.start}; write it whole') from None

@@ -235,7 +235,7 @@ def _parquet(source: str, columns: Sequence[str], optional: Sequence[str]) -> It
             parquet = ParquetFile(handle, buffer_size=_PAGE_BYTES, pre_buffer=False)
             wanted = _check_columns(source, columns, parquet.schema_arrow.names, optional)
             for batch in parquet.iter_batches(_ROWS_AT_ONCE, columns=wanted):
-                for values in batch.to_pylist():
+                for values in batch.to_pylist(maps_as_pydicts="strict"):
                     number += 1
                     yield Record(number, values=values)
 
@@ -254,7 +254,7 @@ def _arrow(source: str, columns: Sequence[str], optional: Sequence[str]) -> Iter
             wanted = _check_columns(source, columns, table.schema.names, optional)
             batches = map(table.get_batch, range(table.num_record_batches)) if hasattr(table, "get_batch") else table
             for batch in batches:
-                for values in batch.select(wanted).to_pylist():
+                for values in batch.select(wanted).to_pylist(maps_as_pydicts="strict"):
                     number += 1
                     yield Record(number, values=values)
 

@@ -29,7 +29,8 @@ class Survey:
 
     Args:
         rows: good rows of each source.
-        symbols: all symbols of the answers, in a fixed order; empty for an open vocabulary.
+        symbols: all symbols of answers, paths and labels of words, in a fixed order; empty for an open vocabulary.
+        answers: those that answers have.
         shortest: symbols of the shortest answer.
         longest: symbols of the longest answer.
         dropped: digests of the prompts that are left out of a source, as they stand in another.
@@ -37,6 +38,7 @@ class Survey:
 
     rows: Mapping[str, int]
     symbols: tuple[str, ...]
+    answers: tuple[str, ...]
     shortest: int
     longest: int
     dropped: Mapping[str, frozenset[int]] = field(default_factory=dict)
@@ -90,6 +92,7 @@ def survey(config: TableConfig) -> Survey:
     """
     faults = Faults()
     symbols: set[str] = set()
+    taught: set[str] = set()
     lengths: set[int] = set()
     seen = []
     for source in sources(config).values():
@@ -98,8 +101,9 @@ def survey(config: TableConfig) -> Survey:
             rows.add(problem)
             if problem is not None:
                 lengths.add(len(problem.answer))
-                if config.unit != "token" and len(symbols) <= MAX_SYMBOLS:
-                    symbols.update(problem.answer, problem.path, problem.labels())
+                if config.unit != "token" and max(len(symbols), len(taught)) <= MAX_SYMBOLS:
+                    symbols.update(problem.answer)
+                    taught.update(problem.path, problem.labels())
         seen.append(rows)
     twins = _twins(seen)
     dropped: dict[str, set[int]] = {}
@@ -108,11 +112,12 @@ def survey(config: TableConfig) -> Survey:
     else:
         _check_twins(seen, twins, faults)
     if faults.count == 0 and config.unit != "token" and not config.symbols:
-        _check_symbols(symbols, config, faults)
+        _check_symbols(symbols, taught, config, faults)
     faults.check()
-    ordered = config.symbols or tuple(sorted(symbols, key=_order))
+    ordered = config.symbols or tuple(sorted(symbols | taught, key=_order))
+    answers = tuple(symbol for symbol in ordered if config.symbols or symbol in symbols)
     kept = {source: frozenset(digests) for source, digests in dropped.items()}
-    return Survey({rows.source: rows.good for rows in seen}, ordered, min(lengths), max(lengths), kept)
+    return Survey({rows.source: rows.good for rows in seen}, ordered, answers, min(lengths), max(lengths), kept)
 
 
 def _order(symbol: str) -> tuple[bool, int, str]:
@@ -121,11 +126,15 @@ def _order(symbol: str) -> tuple[bool, int, str]:
     return not number, int(symbol) if number else 0, symbol
 
 
-def _check_symbols(symbols: set[str], config: TableConfig, faults: Faults) -> None:
+def _check_symbols(symbols: set[str], taught: set[str], config: TableConfig, faults: Faults) -> None:
     if len(symbols) > MAX_SYMBOLS:
         faults.add(
             f"{config.train}: the answers have more than {MAX_SYMBOLS:,} different symbols by table.unit {config.unit}; choose "
             "character, or token for free text"
+        )
+    elif len(symbols | taught) > MAX_SYMBOLS:
+        faults.add(
+            f"{config.train}: answers and what is taught besides have more than {MAX_SYMBOLS:,} different symbols; drop some"
         )
     if len(symbols) < 2:
         faults.add(f"{config.train}: all answers are {', '.join(symbols)!r}; there is nothing to learn")

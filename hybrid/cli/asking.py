@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hybrid.errors import DataError, InputError
+from hybrid.eval.tasks.table_cells import check_text
 from hybrid.eval.tasks.table_files import lines, readable
-from hybrid.eval.tasks.table_row import RowReader, TableConfig, check_text
+from hybrid.eval.tasks.table_row import RowReader, TableConfig
 from hybrid.eval.tasks.table_source import PACKED, is_table, records
 from hybrid.flags import read_text
 from hybrid.halting import HALTING
