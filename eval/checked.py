@@ -45,6 +45,8 @@ def read_settings(text: str) -> dict[str, Any]:
 def task_with(model: HybridModel, settings: dict[str, Any]) -> Task:
     """Return the task that a head was trained on with some settings changed; raise InputError where it names none."""
     own = TASKS.to_dict(task_of(model).config)  # type: ignore[attr-defined]
+    if settings.get("kind", own["kind"]) != own["kind"]:
+        raise InputError(f"settings.kind is {settings['kind']!r}, and the head was trained on {own['kind']}; leave the kind out")
     return TASKS.build(TASKS.from_dict(own | settings))
 
 

@@ -6,17 +6,23 @@ Holds the measuring and its table; which problems is the command's (cli/score.py
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hybrid.errors import InputError
 from hybrid.eval.checked import any_task
 from hybrid.eval.intervals import wilson
 from hybrid.eval.reliability import calibration
+from hybrid.eval.tasks.task import Task
 from hybrid.halting import HALTING
+from hybrid.kinds import require
 from hybrid.problem import Problem
+from hybrid.train.dataset import answer_labels
 
 if TYPE_CHECKING:
+    from hybrid.adapters import Features
     from hybrid.model import HybridModel
 
 SHOWN = 8
@@ -87,15 +93,18 @@ def score(model: HybridModel, problems: Sequence[Problem], num_steps: int | None
         batch_size: problems thought about together.
 
     Raises:
-        InputError: a problem cannot be read.
+        InputError: a problem cannot be read, or no answer can be written by this head; names the first.
     """
+    require(bool(problems), "there are no problems to score; give at least one")
     began, task = time.perf_counter(), any_task(model)
     right = task.right if task is not None else (lambda symbols, problem: tuple(symbols) == problem.answer)
     rights: list[list[bool]] = []
-    halted, steps, sure = [], 0, []
+    halted, steps, sure, lost = [], 0, [], []
     for start in range(0, len(problems), batch_size):
         batch = problems[start : start + batch_size]
-        features = model.read(batch)
+        features = _read(model, batch)
+        if task is None or type(task).right is Task.right:
+            lost += _unwritable(model, batch, features.num_answers.tolist())
         every = model.think(features, halting=HALTING["fixed"].Config(), num_steps=num_steps)  # type: ignore[attr-defined]
         for problem, thought in zip(batch, model.write(every, features), strict=True):
             rights.append([right(symbols, problem) for symbols in thought.trajectory or (thought.symbols,)])
@@ -103,9 +112,41 @@ def score(model: HybridModel, problems: Sequence[Problem], num_steps: int | None
             halted.append(right(answer.symbols, problem))
             sure.append(answer.confidence)
             steps += answer.steps
+    if lost:
+        require(len(lost) < len(problems), f"this head can write none of the answers: {lost[0]}")
+        warnings.warn(
+            f"{len(lost):,} of {len(problems):,} answers count as wrong, as this head cannot write them: {lost[0]}", stacklevel=2
+        )
     levels = sorted({problem.difficulty for problem in problems})
     own = {level: [row for row, problem in zip(rights, problems, strict=True) if problem.difficulty == level] for level in levels}
     n, seconds = len(problems), time.perf_counter() - began
     shares = {level: [sum(column) / len(rows) for column in zip(*rows, strict=True)] for level, rows in own.items()}
     counts, error = {level: len(rows) for level, rows in own.items()}, calibration(sure, halted)[0]
     return Scores(n, sum(halted) / n, wilson(sum(halted), n), steps / n, error, round(seconds, 1), counts, shares)
+
+
+def _read(model: HybridModel, batch: Sequence[Problem]) -> Features:
+    """Read a batch; a problem that cannot be read is named."""
+    try:
+        return model.read(batch)
+    except InputError:
+        for problem in batch if len(batch) > 1 or batch[0].where else ():
+            try:
+                model.read([problem])
+            except InputError as error:
+                raise InputError(f"{_name(problem)}: {error}") from None
+        raise
+
+
+def _unwritable(model: HybridModel, batch: Sequence[Problem], places: Sequence[int]) -> Iterator[str]:
+    """Yield which problems have answers that the head cannot write, and why."""
+    for problem, own in zip(batch, places, strict=True):
+        try:
+            answer_labels(model, problem.answer, own)
+        except InputError as error:
+            yield f"{_name(problem)}: {error}"
+
+
+def _name(problem: Problem) -> str:
+    """Return where a problem was read, or else how it begins."""
+    return problem.where or repr(problem.prompt[:40])

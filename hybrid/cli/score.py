@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from hybrid.cli.asking import SHIPPED, Precision
 from hybrid.console import json_line
-from hybrid.errors import Faults
+from hybrid.errors import Faults, InputError
 from hybrid.eval.tasks import TASKS
 from hybrid.eval.tasks.table_row import TableConfig
 from hybrid.eval.tasks.table_survey import good_rows
@@ -80,19 +81,33 @@ class ScoreCommand:
         if self.output is not None:
             asked = {"model": self.model, "problems": self.file or split, "device": device_name(model.device)}
             write_text(Path(self.output), json_line(asked | asdict(found)) + "\n")
-        for line in found.lines(self.by or "difficulty"):
+        for line in found.lines(self.by or ("words" if self.file else "difficulty")):
             print(line)
 
 
 def _answered_rows(file: str, model: HybridModel, by: str | None) -> list[Problem]:
-    """Return the rows of a table in the form that a head's own table had; without one, with answers as its task writes them."""
+    """Return the rows of a table in the form that a head's own table had; without one, as its task writes prompts and answers."""
+    from hybrid.eval.checked import known_task, understood
+
     task = model.config.task or {}
     if task.get("kind") == "table":
-        known = TASKS.from_dict(task)
-        own = replace(known, train=file, dev=None, test=None, trace_column=None, teach_trace=False, labels_column=None)
+        none = dict.fromkeys(("dev", "test", "trace_column", "labels_column", "num_answers"))
+        own = replace(TASKS.from_dict(task), train=file, teach_trace=False, symbols=(), **none)
     else:
         own = TableConfig(train=file, unit="word" if model.config.layout.separator else "character")
-    faults = Faults()
-    rows = [problem for problem in good_rows(replace(own, difficulty_column=by), file, faults) if problem is not None]
+    faults, rules = Faults(), known_task(model)
+    rows = []
+    for problem in good_rows(replace(own, difficulty_column=by), file, faults):
+        if problem is not None:
+            try:
+                rows.append(understood(rules, problem))
+            except InputError as error:
+                faults.add(f"{problem.where}: {error}")
     faults.check()
-    return rows
+    known = set(model.config.symbols)
+    return [_without_line_ends(problem, known) for problem in rows] if own.unit == "character" and known else rows
+
+
+def _without_line_ends(problem: Problem, known: Set[str]) -> Problem:
+    """Return a problem without the blanks and line ends between the symbols of its answer, where the head has no such symbols."""
+    return replace(problem, answer=tuple(symbol for symbol in problem.answer if symbol in known or not symbol.isspace()))
