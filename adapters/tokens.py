@@ -9,6 +9,7 @@ from torch import Tensor
 
 from hybrid.adapters.decoder import DECODERS, Decoder, Vocabulary
 from hybrid.block import linear
+from hybrid.codes import Codes
 from hybrid.errors import ConfigError, InputError
 from hybrid.layout import END
 
@@ -30,6 +31,8 @@ class Tokens(Decoder):
 
     def __init__(self, config: Config, width: int, symbols: Sequence[str], vocabulary: Vocabulary) -> None:
         super().__init__(symbols)
+        if isinstance(vocabulary, Codes):
+            raise ConfigError("backbone none has no tokens to answer with; use the classes decoder")
         _check_fixed(vocabulary)
         self.whole = config.whole
         self.vocabulary, self.open = vocabulary, config.whole and not symbols

@@ -99,7 +99,8 @@ def score(model: HybridModel, problems: Sequence[Problem], num_steps: int | None
     began, task = time.perf_counter(), any_task(model)
     right = task.right if task is not None else (lambda symbols, problem: tuple(symbols) == problem.answer)
     rights: list[list[bool]] = []
-    halted, steps, sure, lost = [], 0, [], []
+    halted, steps, sure = [], 0, []
+    lost: list[str] = []
     for start in range(0, len(problems), batch_size):
         batch = problems[start : start + batch_size]
         features = _read(model, batch)

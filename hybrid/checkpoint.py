@@ -183,6 +183,11 @@ def check_backbone(wanted: dict[str, str], found: dict[str, str], name: str, *, 
         return
     old, new = precision(wanted), precision(found)
     if not same_but_for_precision(wanted, found):
+        if differs == ["tokenizer"] and "config" not in found:  # Symbols alone, without a language model.
+            raise BackboneError(
+                f"the head was made for the symbols {wanted['tokenizer']}, and these are {found['tokenizer']}; give the task and "
+                "the encoder.vocabulary that it was trained with"
+            )
         raise BackboneError(
             f"the head was made for another backbone than {name}: {' and '.join(differs)} differ; "
             "give the model that it was trained on, or train a head for this one"

@@ -79,6 +79,9 @@ class HybridConfig:
         row, prefix = self.layout.row_length, getattr(self.encoder, "num_prefix", 0)
         require(reads == "spans" and self.layout.aligned, "block grid needs a position for each cell; choose encoder aligned")
         require(not prefix, f"encoder.num_prefix is {prefix}; block grid counts cells from position 0, so give 0")
+        require(
+            row is not None, "block grid looks along the lines of a grid, and this task's prompts hold none; choose another block"
+        )
         require(row == block.row_length, f"block.row_length is {block.row_length}, but the layout's rows have {row}; give that")
 
     def to_dict(self) -> dict[str, Any]:

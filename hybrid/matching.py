@@ -19,12 +19,15 @@ from hybrid.errors import BackboneError
 from hybrid.kinds import require
 from hybrid.quantization import DTYPES, NAMES
 
+NO_LANGUAGE_MODEL = "this head reads symbols alone, without a language model"
+
 
 def find(backbone: Any, tokenizer: Any, config: HybridConfig) -> Any:
     """Return a Backbone, or Codes, for a name, a loaded model, a Backbone, or (None) for what the config names."""
     layers, structured = config.backbone.layers, isinstance(config.encoder, Structured.Config)
     if isinstance(backbone, Codes) or NO_BACKBONE in (backbone, config.backbone.name if backbone is None else None):
         require(structured, "backbone none goes with the structured encoder; choose it")
+        require(config.tuner is None, "backbone none has no layers to tune; leave the tuner out")
         return Codes(config.encoder.vocabulary)
     require(not structured, "the structured encoder reads symbols, not a language model; choose backbone none with it")
     if isinstance(backbone, Backbone):
@@ -67,13 +70,16 @@ def as_trained(config: HybridConfig, fingerprint: Mapping[str, str]) -> HybridCo
 
 def in_precision(config: HybridConfig, precision: str) -> HybridConfig:
     """Return `config` with the language model in another precision; what quantisation leaves alone stays as it was."""
+    require(config.backbone.name != NO_BACKBONE, f"precision is {precision}, and {NO_LANGUAGE_MODEL}; leave precision out")
     known = ", ".join((*DTYPES, *NAMES))
     require(precision in (*DTYPES, *NAMES), f'precision "{precision}" is unknown; choose one of: {known}')
     change: Any = {"quantization": precision} if precision in NAMES else {"quantization": None, "dtype": precision}
     return replace(config, backbone=replace(config.backbone, **change))
 
 
-def check_precision(backbone: Backbone, precision: str) -> None:
+def check_precision(backbone: Backbone | Codes, precision: str) -> None:
     """Raise BackboneError unless the backbone is in this precision."""
+    if isinstance(backbone, Codes):
+        raise BackboneError(f"precision is {precision}, and {NO_LANGUAGE_MODEL}; leave precision out")
     if backbone.precision != precision:
         raise BackboneError(f"precision is {precision}, but {backbone.name} is in {backbone.precision}; give it in {precision}")

@@ -8,8 +8,9 @@ import torch
 
 import hybrid
 from hybrid.adapters import Structured
+from hybrid.cli import main
 from hybrid.codes import NO_BACKBONE, Codes
-from hybrid.errors import ConfigError, InputError
+from hybrid.errors import BackboneError, ConfigError, InputError
 from hybrid.train import TrainConfig, train
 from hybrid.train.dataset import Dataset
 from hybrid.train.feature_cache import Held
@@ -119,6 +120,22 @@ def test_only_the_structured_encoder_goes_without_a_language_model_and_only_with
     for given in (backbone, config.backbone.name):
         with pytest.raises(ConfigError, match="choose backbone none with it"):
             hybrid.attach(given, bare.config)
+
+
+def test_it_has_no_precision_to_change_and_says_which_symbols_differ(bare, tmp_path, capsys):
+    bare.save_pretrained(tmp_path / "head")
+    for given in (None, NO_BACKBONE, bare.backbone):
+        with pytest.raises(
+            (ConfigError, BackboneError), match="this head reads symbols alone, without a language model; leave precision"
+        ):
+            hybrid.HybridModel.from_pretrained(tmp_path / "head", backbone=given, precision="float16")
+    assert main(["solve", "--model", str(tmp_path / "head"), "--precision", "int8", "Sort: 3 1 2"]) == 2
+    assert "precision is int8, and this head reads symbols alone" in capsys.readouterr().err
+    fewer = replace(bare.config, encoder=replace(bare.config.encoder, vocabulary=tuple("123")))
+    with pytest.raises(
+        BackboneError, match=r"made for the symbols .*, and these are 1 2 3; give the task and the encoder.vocabulary"
+    ):
+        hybrid.attach(None, fewer).start_from(tmp_path / "head")
 
 
 def test_a_symbol_of_a_prompt_that_is_unknown_is_refused_when_solving(config):

@@ -16,7 +16,7 @@ from hybrid.train.presets import PRESETS
 
 def filled(task, *flags):
     command = parse(TrainCommand, ["--task", task.kind, "--output", "out", *flags], "hybrid train")
-    return command._preset()._fitted(task, task.problems("train", 20))
+    return command._preset(task.layout)._fitted(task, task.problems("train", 20))
 
 
 def test_ours_finds_lines_and_symbols_in_the_task():
@@ -92,3 +92,29 @@ def test_each_takes_a_step_at_a_small_size(name, tmp_path, capsys):
     small = ["--reasoner.width", "32", "--reasoner.num_supervision_steps", "2", "--train.max_seconds", "60"]
     assert main(["train", *task, "--preset", name, *flags, *small, "--output", str(tmp_path / "run")]) == 0
     assert "dev exact match" in capsys.readouterr().out
+
+
+def test_a_task_that_has_no_places_or_no_grid_is_refused_by_name(tmp_path, capsys):
+    rows = tmp_path / "rows.csv"
+    rows.write_text("prompt,answer\n" + "".join(f"row {i},{'yes' if i % 2 else 'no'}\n" for i in range(40)))
+    table = ("--task", "table", f"--task.train={rows}")
+    for task, message in (
+        (table, "preset grid is for tasks with a place in the prompt for each symbol of the answer, and the task table"),
+        (("--task", "sort"), "block grid looks along the lines of a grid, and this task's prompts hold none"),
+    ):
+        flags = ("--preset", "grid", "--num_train", "20", "--num_dev", "2", "--output", str(tmp_path / "run"))
+        assert main(["train", *task, *flags]) == 2
+        assert message in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--decoder", "tokens"), "backbone none has no tokens to answer with; use the classes decoder"),
+        (("--tuner", "lora"), "backbone none has no layers to tune; leave the tuner out"),
+    ],
+)
+def test_what_needs_a_language_model_is_refused_where_the_preset_has_none(tmp_path, capsys, flags, message):
+    small = ("--task", "sudoku", "--task.size", "4", "--num_train", "20", "--num_dev", "4")
+    assert main(["train", *small, "--preset", "grid", *flags, "--output", str(tmp_path / "run")]) == 2
+    assert message in capsys.readouterr().err

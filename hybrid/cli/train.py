@@ -69,13 +69,18 @@ class TrainCommand:
 
     named: ClassVar[frozenset[str]] = frozenset()
 
-    def _preset(self) -> TrainCommand:
+    def _preset(self, layout: LayoutConfig) -> TrainCommand:
         """Return the command with what its preset says, where nothing else was named."""
         from hybrid.train.presets import PRESETS
         from hybrid.train.recipe import fill
 
         if self.preset is None:
             return self
+        require(
+            layout.aligned,
+            f"preset {self.preset} is for tasks with a place in the prompt for each symbol of the answer, and the task "
+            f"{TASKS.name_of(self.task)} has none; leave it out, and a recipe is chosen from the data",
+        )
         found, named = PRESETS[self.preset], self.named
         return replace(
             self,
@@ -143,7 +148,7 @@ class TrainCommand:
         problems = task.problems("train", self.num_train), task.problems("dev", self.num_dev)
         if task.left_out and Team.current().main and not self.quiet:
             print(task.left_out)
-        own = self._preset()._fitted(task, problems[0])._filled(task.layout, problems[0])
+        own = self._preset(task.layout)._fitted(task, problems[0])._filled(task.layout, problems[0])
         if not task.symbols and not any(name.startswith("decoder") for name in self.named):
             own = replace(own, decoder=Tokens.Config(whole=True))  # Any text: the language model's own tokens write it.
         require(
