@@ -19,7 +19,7 @@ from hybrid.errors import Faults, InputError
 from hybrid.eval import program
 from hybrid.eval.tasks.table_files import files, lines, readable
 
-LINE = re.compile(r"(\d+) ([^\t]+?)\s*(?:\t([^\t]*[^\s][^\t]*)\t([\d ]*))?\s*")
+LINE = re.compile(r"([0-9]{1,9}) ([^\t]+?)\s*(?:\t([^\t]*[^\s][^\t]*)\t([\d ]*))?\s*")
 """A number, and a fact; or a question with its answer and the numbers of its supporting facts."""
 
 Row = dict[str, Any]
@@ -44,6 +44,7 @@ def rows(source: str) -> Iterator[Row]:
 
 def _questions(file: str, faults: Faults) -> Iterator[Row]:
     facts: dict[str, str] = {}
+    last = 0
     for place, line in enumerate(lines(file), 1):
         found = None if "\ufffd" in line else LINE.fullmatch(line)  # What was no UTF-8.
         if found is None:
@@ -51,7 +52,10 @@ def _questions(file: str, faults: Faults) -> Iterator[Row]:
                 faults.add(f"{file} line {place}: {line.strip()[:40]!r} is no line of bAbI; give an official file")
             continue
         number, text, answer, support = found.groups()
-        if number == "1":
+        if int(number) not in (1, last + 1):
+            faults.add(f"{file} line {place}: it is number {number} behind {last}; give an official file")
+        last = int(number)
+        if last == 1:
             facts = {}
         if answer is None:
             facts[number] = text
@@ -78,6 +82,7 @@ def main() -> None:
     if not table:
         raise InputError(f"{given.rows} holds no question; give an official file")
     random.Random(0).shuffle(table)
+    program.check_apart(given.output, given.rows)
     write_lines(given.output, table)
     print(f"{given.output}: {len(table):,} questions; train with --task.trace_column facts --task.teach_trace true")
 

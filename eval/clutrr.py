@@ -27,6 +27,8 @@ from hybrid.eval.tasks.table_source import records
 COLUMNS = ("story", "query", "target", "proof_state", "story_edges", "edge_types", "genders", "task_name")
 SELF, UNKNOWN = "self", "?"
 """Labels of the person who is asked about, and of one who is too many facts away."""
+NAMED = re.compile(r"(?<=\[)\w+(?=\])")
+"""A person's name in a story: in brackets."""
 
 Rules = Mapping[tuple[str, str], str]
 """The relation that two relations, one behind the other, make."""
@@ -104,7 +106,7 @@ def rows(told: Sequence[Story], renamed: bool = False, seed: int = 0, questions:
         for each in (story, *others.sample(more, min(questions - 1, len(more)))):
             prompt = f"{story.text} How is [{each.query[1]}] related to [{each.query[0]}]?"
             yield {
-                "prompt": re.sub(r"(?<=\[)\w+(?=\])", partial(_new, names), prompt),
+                "prompt": NAMED.sub(partial(_new, names), prompt),
                 "answer": each.target,
                 "labels": [{names[who]: label for who, label in line.items()} for line in labels(each, rules)],
                 "relations": each.relations,
@@ -203,6 +205,11 @@ def _story(values: Mapping[str, Any]) -> Story:
     person, holder = read["query"]
     if person not in genders or holder not in genders:
         raise ValueError(f"nobody of {', '.join(persons)} is {person} or {holder}")
+    if person == holder:
+        raise ValueError(f"it asks what {person} is to {person}")
+    unseen = [each for each in persons if each not in NAMED.findall(values["story"])]
+    if unseen:
+        raise ValueError(f"its story has no [{unseen[0]}]")
     if not (values["story"].strip() and values["target"].strip()):
         raise ValueError("story or target is empty")
     if any(end < 0 for ends in read["story_edges"] for end in ends):
@@ -212,6 +219,7 @@ def _story(values: Mapping[str, Any]) -> Story:
 
 
 def _new(name: Mapping[str, str], match: re.Match[str]) -> str:
+    """Return the new name for one that stands in brackets."""
     return name.get(match[0], match[0])
 
 
@@ -219,7 +227,12 @@ def _names(story: Story, given: Mapping[str, Sequence[str]], rng: random.Random)
     name: dict[str, str] = {}
     for gender, names in sorted(given.items(), reverse=True):
         own = [each for each, other in story.genders.items() if other == gender]
-        name |= dict(zip(own, rng.sample(names, len(own)), strict=True))
+        free = [each for each in names if each not in name.values()]  # Some names are a woman's and a man's.
+        if len(own) > len(free):
+            raise InputError(
+                f"a story needs {len(own)} more names that are {gender}, and the files have {len(free)}; give more files"
+            )
+        name |= dict(zip(own, rng.sample(free, len(own)), strict=True))
     return name
 
 
@@ -233,6 +246,7 @@ def main() -> None:
     parser.add_argument("--output", required=True, type=program.path, help="table to write (.jsonl)")
     given = parser.parse_args()
     table = list(rows(stories(given.rows), given.renamed == "true", given.seed, given.questions))
+    program.check_apart(given.output, given.rows)
     write_lines(given.output, table)
     print(f"{given.output}: {len(table):,} rows; train with --task.labels_column labels --task.duplicates drop")
 

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from hybrid.console import ending
+from hybrid.errors import InputError
+from hybrid.eval.tasks.table_files import files
 from hybrid.paths import from_home
 
 
@@ -35,6 +37,12 @@ def positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"is {text}; give a whole number of at least 1")
     return number
+
+
+def check_apart(output: Path, source: str) -> None:
+    """Raise InputError where `output` is one of the files that `source` stands for: writing it would lose what was read."""
+    if output.exists() and any(Path(file).exists() and output.samefile(file) for file in files(source)):
+        raise InputError(f"{output} is what is read; give another file to write to")
 
 
 def seconds(text: str) -> float:

@@ -91,6 +91,10 @@ def main() -> None:
     parser.add_argument("--own", type=program.path, help="table to write with the problems of the official file itself (.jsonl)")
     given = parser.parse_args()
     names = str(given.names)
+    for output in (given.output, *([given.own] if given.own else [])):
+        program.check_apart(output, names)
+    if given.own and given.own.absolute() == given.output.absolute():
+        raise InputError(f"{given.output} is given as --output and as --own; give two files")
     drawn = list(rows(names, given.rows, given.seed))
     own = own_rows(names) if given.own else []
     write_lines(given.output, drawn)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from hybrid.errors import DataError
+from hybrid.errors import DataError, InputError
 from hybrid.eval.babi import main, rows
 
 STORY = (
@@ -30,11 +30,30 @@ def test_a_prompt_is_the_story_up_to_its_question_and_a_new_story_begins_at_one(
     assert (second["answer"], second["facts"]) == ("out side", ["Mary left."])
 
 
-@pytest.mark.parametrize("line", ["no number", "1 Where?\tx\t7"])
+@pytest.mark.parametrize("line", ["no number", "2 Where?\tx\t7", "3 Bob left.", "0 Bob left.", f"{'9' * 5000} Bob left."])
 def test_a_line_of_another_form_is_named(tmp_path, line):
     (tmp_path / "own.txt").write_text(f"1 Mary left.\n{line}\n")
     with pytest.raises(DataError, match="line 2"):
         list(rows(str(tmp_path / "own.txt")))
+
+
+def test_a_number_that_stands_twice_hides_no_fact(tmp_path):
+    (tmp_path / "own.txt").write_text("1 Mary left.\n2 Bob left.\n2 Tim left.\n3 Who left?\tBob\t2\n")
+    with pytest.raises(DataError, match="line 3: it is number 2 behind 2; give an official file"):
+        list(rows(str(tmp_path / "own.txt")))
+
+
+def test_a_file_that_is_read_is_not_written_over(tmp_path, monkeypatch):
+    file = tmp_path / "qa1_x_train.txt"
+    file.write_text(STORY)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["babi", "--rows", str(tmp_path / "qa*.txt"), "--output", file.name])
+    with pytest.raises(InputError, match="is what is read; give another file to write to"):
+        main()
+    assert file.read_text() == STORY
+    monkeypatch.setattr("sys.argv", ["babi", "--rows", "", "--output", "own.jsonl"])
+    with pytest.raises(InputError, match="the name of a file is empty"):
+        main()
 
 
 def test_the_command_writes_one_table_of_several_files(tmp_path, monkeypatch, capsys):

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 
 import pytest
 
@@ -112,6 +113,7 @@ def test_who_is_behind_two_facts_without_a_rule_has_no_label_and_is_taught_none(
         "story_edges": "[(0, 1), (1, 2), (2, 3), (3, 4)]",
         "edge_types": "['brother', 'son', 'sister', 'father']",
         "genders": ROW["genders"] + ",Max:male",
+        "story": ROW["story"] + " [Eve]'s father is [Max].",
     }
     (row,) = rows(stories(official(ROW | longer)))
     assert row["labels"][-1]["Eve"] == [None, "father"] and row["labels"][-1]["Max"] == ["niece", "self"]
@@ -120,15 +122,28 @@ def test_who_is_behind_two_facts_without_a_rule_has_no_label_and_is_taught_none(
 @pytest.mark.parametrize(
     "other",
     [
-        *({"query": query} for query in ("Ann", "(" * 3000, "('Ann',)", "('Zoe', 'Eve')")),
+        *({"query": query} for query in ("Ann", "(" * 3000, "('Ann',)", "('Zoe', 'Eve')", "('Ann', 'Ann')")),
         *({"proof_state": proof} for proof in ("[3]", "3", "[{3: 4}]")),
         *({"story_edges": edges} for edges in ("[(0, 9), (1, 2), (2, 3)]", "[(0, 1), (1, 2), (2, -1)]")),
+        *({"story": ROW["story"].replace("[Tim]", other)} for other in ("Tim", "[Mary Ann]")),
         *({"story": " "}, {"target": ""}, {"genders": "Ann"}, {"task_name": "x"}),
     ],
 )
 def test_a_row_of_another_form_is_named(official, other):
     with pytest.raises(DataError, match=r"row 2 .*no row of CLUTRR.*give an official file"):
         stories(official(ROW, ROW | other))
+
+
+def test_a_name_that_women_and_men_have_is_given_to_one_person_of_a_story(official):
+    turned = ROW | {"genders": "Ann:male,Bob:female,Tim:female,Eve:male"}
+    told = stories(official(ROW, turned))
+    for seed in range(20):
+        for row in rows(told, renamed=True, seed=seed):
+            assert len(row["labels"][0]) == len(set(re.findall(r"\[(\w+)\]", row["prompt"]))) == 4
+    alone = "Ann:female,Bob:male,Tim:other,Eve:female"
+    few = stories(official(ROW | {"genders": alone}, ROW | {"genders": alone.replace("Bob", "Tim").replace("Tim:o", "Bob:o")}))
+    for row in rows(few, renamed=True):
+        assert len(row["labels"][0]) == 4
 
 
 def test_the_command_writes_a_table(official, tmp_path, monkeypatch, capsys):

@@ -94,7 +94,10 @@ def test_answers_that_the_head_cannot_write_are_told_and_refused_where_all_are(s
 
 def test_a_prompt_that_cannot_be_scored_is_named_with_its_row(square, model, problems, tmp_path, capsys):
     folder, _, own = square
-    code, _, err = scored(capsys, folder, write(tmp_path / "a.jsonl", [own[0].prompt, "hello"], ["1" * 16] * 2))
+    file = write(tmp_path / "a.jsonl", [own[0].prompt, "hello"], ["1" * 16] * 2)
+    code, _, err = scored(capsys, folder, file, "--output", str(file))
+    assert code == 2 and "is what is read; give another file" in err
+    code, _, err = scored(capsys, folder, file)
     assert code == 2 and "a.jsonl row 2 (line 2): no 4x4 Sudoku was found" in err
     with pytest.raises(InputError, match=r"^'Sort: words': the prompt holds 0 answer positions"):
         score(model, [*problems(2), Problem("Sort: words", ("1",))])

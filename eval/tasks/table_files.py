@@ -68,6 +68,8 @@ def files(source: str) -> list[str]:
     """
     import fsspec
 
+    if not source:
+        raise InputError("the name of a file is empty; give a path")
     source = str(from_home(source)) if source.startswith("~") else source
     if "*" not in source or Path(source).exists():
         return [source]

@@ -66,9 +66,12 @@ class ScoreCommand:
         from hybrid.device import usual_device
         from hybrid.eval.benchmark import device_name
         from hybrid.eval.checked import read_settings, task_of, task_with
+        from hybrid.eval.program import check_apart
         from hybrid.eval.scoring import score
         from hybrid.model import HybridModel
 
+        if self.output is not None and self.file is not None:
+            check_apart(Path(self.output), self.file)
         settings, split = read_settings(self.settings or "{}"), self.split or "test"
         model = HybridModel.from_pretrained(self.model, precision=self.precision).to(usual_device())
         if self.file is not None:
