@@ -170,8 +170,9 @@ def main() -> None:
     given = parser.parse_args()
     from hybrid.model import HybridModel
 
-    if given.output is not None:
-        program.check_apart(given.output, given.file)
+    for source in (given.file, given.solutions):
+        if given.output is not None and source is not None:
+            program.check_apart(given.output, source)
     model = HybridModel.from_pretrained(str(given.model)).to(usual_device())
     task, trained = tasks_of(model, given.file, given.solutions, (given.trained_on, given.trained_solutions))
     found = measure(

@@ -27,7 +27,9 @@ RETRY_STEPS, RETRY_TRAJECTORIES = 4, 8
 def task_of(model: HybridModel) -> Task:
     """Return the task that a head was trained on; raise InputError where it names none."""
     if model.config.task is None:
-        raise InputError("this head does not name its task; give --task")
+        raise InputError(
+            "this head does not name its task; give --task where the command has it, or HybridConfig(task=...) when it is trained"
+        )
     return TASKS.build(TASKS.from_dict(model.config.task))
 
 
@@ -43,11 +45,17 @@ def read_settings(text: str) -> dict[str, Any]:
 
 
 def task_with(model: HybridModel, settings: dict[str, Any]) -> Task:
-    """Return the task that a head was trained on with some settings changed; raise InputError where it names none."""
+    """Return the task that a head was trained on with some settings changed.
+
+    Raises:
+        InputError: the head names no task, or the settings give problems that it was trained on.
+    """
     own = TASKS.to_dict(task_of(model).config)  # type: ignore[attr-defined]
     if settings.get("kind", own["kind"]) != own["kind"]:
         raise InputError(f"settings.kind is {settings['kind']!r}, and the head was trained on {own['kind']}; leave the kind out")
-    return TASKS.build(TASKS.from_dict(own | settings))
+    task = TASKS.build(TASKS.from_dict(own | settings))
+    task.apart(task_of(model))
+    return task
 
 
 def any_task(model: HybridModel) -> Task | None:

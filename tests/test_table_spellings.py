@@ -9,8 +9,9 @@ import pytest
 
 from hybrid.errors import DataError, InputError
 from hybrid.eval.tasks.maze import read_mazes
+from hybrid.eval.tasks.rows import read_rows
 from hybrid.eval.tasks.table import Table
-from hybrid.eval.tasks.table_source import records
+from hybrid.eval.tasks.table_source import is_table, records
 
 ROWS = [{"prompt": f"Is {i} odd?", "answer": ("no", "yes")[i % 2]} for i in range(40)]
 
@@ -46,6 +47,22 @@ def test_a_file_with_odd_signs_in_its_name_is_itself_and_no_pattern(tmp_path, ki
     for folder in ("data[1]", "own*", "own?", "b  c é ñ", "~", "a::b", "file:x"):
         assert read(write(tmp_path / folder / f"own.{kind}")) == ROWS, folder
     assert len(read(tmp_path / "data[1]" / f"o*.{kind}")) == len(ROWS)
+
+
+def test_a_file_that_is_called_as_the_hub_is_or_by_its_kind_alone_is_itself(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("hub:own.jsonl", "./hub:own.jsonl", ".jsonl"):
+        write(tmp_path / name)
+        assert read(name) == ROWS and is_table(name)
+        assert Table(Table.Config(train=name)).problems("dev")
+        assert len(list(read_rows(name, ("prompt", "answer")))) == len(ROWS)
+
+
+def test_a_pattern_in_a_folder_with_odd_signs_looks_into_that_folder_alone(tmp_path):
+    write(tmp_path / "sub1" / "own1.jsonl", [{"prompt": "another", "answer": "no"}])
+    write(tmp_path / "sub*" / "own1.jsonl")
+    assert read(tmp_path / "sub*" / "ow*.jsonl") == ROWS
+    assert len(read(tmp_path / "s*1" / "ow*.jsonl")) == 1
 
 
 @pytest.mark.parametrize("name", ["a.jsonl.gz", "a.jsonl.XZ", "a.ndjson.bz2", "a.jsonl.zst", "a.jsonl.ZST"])

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from hybrid.errors import InputError
-from hybrid.eval.tasks.table_source import HUB, records
+from hybrid.eval.tasks.table_source import HUB, of_hub, records
 
 
 def read_rows(source: str, columns: tuple[str, str]) -> Iterator[tuple[str, str]]:
@@ -22,7 +22,7 @@ def read_rows(source: str, columns: tuple[str, str]) -> Iterator[tuple[str, str]
     Raises:
         InputError: the source cannot be read, or a row lacks a column.
     """
-    for row in _hub_rows(source, columns) if source.startswith(HUB) else _file_rows(source, columns):
+    for row in _hub_rows(source, columns) if of_hub(source) else _file_rows(source, columns):
         question, answer = (str(row[column] or "") for column in columns)
         yield question, answer
 

@@ -77,7 +77,17 @@ def files(source: str) -> list[str]:
         system, pattern = fsspec.url_to_fs(source)
         found = [system.unstrip_protocol(name) for name in sorted(map(str, system.glob(pattern)))]
     else:
-        found = sorted(glob.glob(glob.escape(source).replace("[*]", "*"), recursive=True))
+        found = sorted(glob.glob(_pattern(source), recursive=True))
     if not found:
         raise InputError(f"{source} names no file; check the folder and the pattern")
     return found
+
+
+def _pattern(source: str) -> str:
+    """Return a path with `*` as a pattern in which nothing else stands for another: a folder that is called so is itself."""
+    place, pattern = Path(), Path()
+    for part in Path(source).parts:
+        place = place / part
+        wild = "*" in part and not place.exists()
+        pattern /= glob.escape(part).replace("[*]", "*") if wild else glob.escape(part)
+    return str(pattern)

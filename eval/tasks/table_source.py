@@ -80,17 +80,22 @@ def records(source: str, columns: Sequence[str], optional: Sequence[str] = ()) -
 
 def kind_of(source: str) -> str:
     """Return the suffix that says what a file holds, in small letters: `.csv` for `A.CSV.gz`."""
-    suffixes = [suffix.lower() for suffix in Path(source).suffixes if suffix.lower() not in PACKED]
+    suffixes = [suffix.lower() for suffix in Path(f"_{Path(source).name}").suffixes if suffix.lower() not in PACKED]
     return suffixes[-1] if suffixes else ""
+
+
+def of_hub(source: str) -> bool:
+    """Say whether a name stands for a data set of the hub: a file that is called so is itself."""
+    return source.startswith(HUB) and not Path(source).exists()
 
 
 def is_table(source: str) -> bool:
     """Say whether `records` reads what has this name."""
-    return source.startswith(HUB) or kind_of(source) in _READERS or from_home(source).is_dir()
+    return of_hub(source) or kind_of(source) in _READERS or from_home(source).is_dir()
 
 
 def _open(source: str, columns: Sequence[str], optional: Sequence[str]) -> Iterator[Record]:
-    if source.startswith(HUB):
+    if of_hub(source):
         return _hub(source, columns, optional)
     source = str(from_home(source)) if source.startswith("~") else source
     if Path(source).is_dir():

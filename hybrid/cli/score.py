@@ -65,7 +65,7 @@ class ScoreCommand:
         from hybrid.checkpoint import write_text
         from hybrid.device import usual_device
         from hybrid.eval.benchmark import device_name
-        from hybrid.eval.checked import read_settings, task_of, task_with
+        from hybrid.eval.checked import read_settings, task_with
         from hybrid.eval.program import check_apart
         from hybrid.eval.scoring import score
         from hybrid.model import HybridModel
@@ -78,7 +78,6 @@ class ScoreCommand:
             problems = _answered_rows(self.file, model, self.by)[: self.num_problems]
         else:
             task = task_with(model, settings)
-            task.apart(task_of(model))
             problems = task.problems(split, self.num_problems, wording=self.wording or "train")
         found = score(model, problems, self.num_steps, batch_size=self.batch_size)
         if self.output is not None:
