@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import errno
 import json
 import math
 import os
@@ -22,6 +23,8 @@ MARKS = "hybrid-marks"
 LINE_ENDS = {ord(sign): f"\\u{ord(sign):04x}" for sign in "\x85\u2028\u2029"}
 """What JSON leaves as it is, and readers of lines may take for a line's end."""
 PATIENCE_SECONDS = 3.0
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What a disk says that takes no more."""
 _lost: list[str] = []
 
 
@@ -71,14 +74,23 @@ def ending(work: Callable[[], Any]) -> int:
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _tell
-            return int(work() or 0)
+            code = int(work() or 0)
+            if sys.stdout is not None:
+                sys.stdout.flush()  # Here, where it may fail in words.
+            return code
     except HybridError as error:
         # Faults of data stand one a line; any other message is one line.
         lines = str(error).splitlines() if isinstance(error, DataError) else [str(error)]
         _complain(*(" ".join(line.split()) for line in lines))
         return 2
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _to_nowhere()
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        _to_nowhere()
+        _complain(f"cannot write: {error.strerror}; free some space, or write elsewhere")
+        return 2
     except KeyboardInterrupt:
         _complain("interrupted; the same command resumes")
         return 130
@@ -86,6 +98,11 @@ def ending(work: Callable[[], Any]) -> int:
         if said := lost():
             _complain(said)
     return 0
+
+
+def _to_nowhere() -> None:
+    """Let what is still to be printed vanish, so that no further error comes of it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _tell(message: Warning | str, category: type[Warning], *place: Any, **rest: Any) -> None:

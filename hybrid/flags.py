@@ -293,6 +293,8 @@ def _argument_docs(cls: type[Any]) -> dict[str, str]:
 def read_text(source: str | None) -> str:
     """Return the text of a file, or of standard input for None; raise InputError where it is no UTF-8 text."""
     name = source or "standard input"
+    if source is None and sys.stdin is None:  # Closed, as for a service.
+        raise InputError("there is no standard input to read a prompt from; give it as an argument, or --file")
     try:
         data = sys.stdin.buffer.read() if source is None else from_home(source).read_bytes()
     except OSError as error:

@@ -180,6 +180,25 @@ def test_a_console_of_few_signs_gets_marks_and_one_line(head, monkeypatch, capsy
         assert main(["--help"]) == main(["tasks", "maze"]) == 0
 
 
+def test_an_output_that_takes_no_more_is_one_line(processes, head):
+    asked = ("--task", "sort", "--num_problems", "50", "--json")
+    found = processes.run("tasks", *asked, file_bytes=1000)
+    assert found.code == 2 and found.err == "hybrid: cannot write: File too large; free some space, or write elsewhere\n"
+
+
+def test_a_standard_input_that_is_closed_is_one_line(head, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    code, _, err = solved(capsys, head)
+    assert code == 2 and err == ["hybrid: there is no standard input to read a prompt from; give it as an argument, or --file"]
+
+
+def test_a_broken_first_row_does_not_choose_the_column(reader, tmp_path, capsys):
+    file = tmp_path / "a.jsonl"
+    file.write_text('[1]\n{"prompt": "3 1 2"}\n')
+    code, out, err = solved(capsys, reader, "--file", str(file))
+    assert code == 2 and out[1] and "row 1 (line 1): is '[1]'" in err[0] and "1 of 2 prompts" in err[1]
+
+
 def test_json_is_valid_whatever_the_numbers_and_the_console(monkeypatch):
     value = {"a": float("nan"), "b": (1.5, float("inf")), "c": "é🙂"}
     assert json_line(value) == '{"a": null, "b": [1.5, null], "c": "é🙂"}'

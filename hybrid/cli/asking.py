@@ -12,7 +12,7 @@ from hybrid.errors import DataError, InputError
 from hybrid.eval.tasks.table_cells import check_text
 from hybrid.eval.tasks.table_files import lines, readable
 from hybrid.eval.tasks.table_row import RowReader, TableConfig
-from hybrid.eval.tasks.table_source import PACKED, is_table, records
+from hybrid.eval.tasks.table_source import PACKED, Record, is_table, records
 from hybrid.flags import read_text
 from hybrid.halting import HALTING
 from hybrid.kinds import A_PATH, require
@@ -106,7 +106,10 @@ def _plain(text: str, name: str) -> str:
 
 def _rows(file: str, task: Mapping[str, Any]) -> Iterator[Asked]:
     prompts, spans = (task.get("prompt_column") or "prompt", "prompt"), (task.get("spans_column") or "spans", "spans")
-    first = next(records(file, (), (*prompts, *spans)), None)
+    first: Record | None = None
+    for first in records(file, (), (*prompts, *spans)):
+        if not first.fault:  # A broken row names no columns.
+            break
     if first is None:
         raise InputError(f"{file} holds no rows; give a file with at least one")
     prompt, places = (next((name for name in names if name in first.values), names[0]) for names in (prompts, spans))
