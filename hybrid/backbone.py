@@ -81,7 +81,7 @@ class Backbone(LanguageReader):
     codec: Codec = field(default_factory=lambda: Raw(Raw.Config()))
 
     def __post_init__(self) -> None:
-        self._adapted = hasattr(self.model, "peft_config")
+        self._beside = fingerprint.adapters(self.model)
         self.model.eval()
         if not self.tuned:
             self.model.requires_grad_(False)
@@ -115,7 +115,7 @@ class Backbone(LanguageReader):
 
     def reading(self, layers: tuple[int, ...] | None, codec: Any = None) -> Backbone:
         """Return the same model read at other layers, None for the same, by the codec of a config, None for raw states."""
-        self._check_untouched()
+        self._check_untouched(anew=True)
         kept = CODECS.build(codec or Raw.Config())
         other = Backbone(self.model, self.tokenizer, self.name, layers or self.layers, self.tuned, kept)
         other.__dict__ |= {name: value for name, value in self.__dict__.items() if name == "_digests"}
@@ -221,7 +221,7 @@ class Backbone(LanguageReader):
     @property
     def settings(self) -> str:
         """What besides the weights decides the hidden states (rotary base, epsilons, ...), as JSON text."""
-        return fingerprint.settings(self.text_config, self.model if self._adapted and not self.tuned else None)
+        return fingerprint.settings(self.text_config, None if self.tuned or self._beside is None else self.model)
 
     @property
     def context_length(self) -> int | None:
@@ -291,6 +291,7 @@ class Backbone(LanguageReader):
         """Return the states (s, k, h) of texts that begin with the same tokens, which are read once."""
         from transformers import DynamicCache
 
+        self._check_untouched()
         past = DynamicCache(config=self.text_config)
         one = torch.ones(1, len(begin), dtype=torch.bool, device=self.device)
         ids = torch.tensor(list(begin), device=self.device)[None]
@@ -302,12 +303,9 @@ class Backbone(LanguageReader):
         after = torch.stack(read_states(self.body, self._layer_modules, self.layers, ids, mask, past), dim=2)
         return [torch.cat([before[0], rows[: len(end)]]) for rows, end in zip(after, ends, strict=True)]
 
-    def _check_untouched(self) -> None:
-        if not self.tuned and hasattr(self.model, "peft_config") and not self._adapted:
-            raise BackboneError(
-                f"a tuner was put into {self.name} for another head, which changes what this one reads; load the model once more "
-                "for the head with the tuner"
-            )
+    def _check_untouched(self, *, anew: bool = False) -> None:
+        if not (self.tuned or (anew and self._beside is not None)):
+            fingerprint.check_adapters(self._beside, fingerprint.adapters(self.model), self.name)
 
     def token_id(self, symbol: str) -> int:
         """Return the id of the one token that `symbol` is, with a blank before it or without.

@@ -10,9 +10,11 @@ import contextlib
 import hashlib
 import json
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from hybrid.errors import BackboneError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -117,19 +119,50 @@ def settings(config: Any, adapted: Any = None) -> str:
         adapted: the model, where it came with adapters of PEFT: which of them are active, and how strong, decides too.
     """
     fields = json.loads(config.to_json_string(use_diff=True))
-    if adapted is not None:
-        layers = [each for each in adapted.modules() if getattr(each, "disable_adapters", None) is False]
-        fields["active_adapters"] = sorted({name for each in layers for name in each.active_adapters})
-        strengths = [(each.scaling, each.active_adapters) for each in layers if isinstance(getattr(each, "scaling", None), dict)]
-        scaled = [strength.get(name) for strength, active in strengths for name in active]
-        fields["adapter_scaling"] = hashlib.sha256(repr(scaled).encode()).hexdigest()[:12]
+    fields |= adapters(adapted) or {}
     return json.dumps(
         {name: value for name, value in fields.items() if name not in UNRELATED and not name.startswith("_")}, sort_keys=True
     )
 
 
+def adapters(model: Any) -> dict[str, Any] | None:
+    """Return which adapters of PEFT are active in a model, and how strong; None for a model without any."""
+    if not hasattr(model, "peft_config"):
+        return None
+    layers = [each for each in model.modules() if getattr(each, "disable_adapters", None) is False]
+    strengths = [(each.scaling, each.active_adapters) for each in layers if isinstance(getattr(each, "scaling", None), dict)]
+    scaled = [strength.get(name) for strength, active in strengths for name in active]
+    return {
+        "active_adapters": sorted({name for each in layers for name in each.active_adapters}),
+        "adapter_scaling": hashlib.sha256(repr(scaled).encode()).hexdigest()[:12],
+    }
+
+
+def check_adapters(beside: Mapping[str, Any] | None, now: Mapping[str, Any] | None, name: str) -> None:
+    """Raise BackboneError where a model's adapters are others than those that it had when a head was put beside it.
+
+    Args:
+        beside, now: of `adapters`, then and now.
+        name: of the model.
+    """
+    if now == beside:
+        return
+    if beside is None:
+        raise BackboneError(
+            f"a tuner was put into {name} for another head, which changes what this one reads; load the model once more "
+            "for the head with the tuner"
+        )
+    then, active = beside["active_adapters"], (now or {"active_adapters": []})["active_adapters"]
+    changed = (
+        "the strength of its adapters has changed" if then == active else f"its active adapters are {active}, and were {then}"
+    )
+    raise BackboneError(f"{changed} since this head was put beside {name}; change them back, or load the head anew")
+
+
 def differences(wanted: dict[str, str], found: dict[str, str]) -> list[str]:
     """Return the names of the parts that differ, the config's with its fields; a part that was not saved is not compared.
+
+    Where the weights are others, or are not compared, a config without adapters is one in which none is active.
 
     Landmarks are not: where the weights are the same, so are they. Config fields that only one side has are left out: another
     version of transformers may have added or dropped them.
@@ -142,6 +175,8 @@ def differences(wanted: dict[str, str], found: dict[str, str]) -> list[str]:
     for part, value in wanted.items():
         if part == "config" and part in found:
             mine, theirs = json.loads(value), json.loads(found[part])
+            if wanted.get("weights") != found.get("weights") and {"active_adapters"} & (mine.keys() | theirs.keys()):
+                mine, theirs = ({"active_adapters": []} | each for each in (mine, theirs))
             fields = [name for name in mine if name in theirs and mine[name] != theirs[name]]
             said = [f"{name}: {theirs[name]} instead of {mine[name]}" for name in fields[:MOST_FIELDS]]
             more = [f"{len(fields) - MOST_FIELDS} more"] if len(fields) > MOST_FIELDS else []

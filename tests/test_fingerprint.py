@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 
+import hybrid
 from hybrid.backbone import Backbone
 from hybrid.checkpoint import check_backbone
 from hybrid.errors import BackboneError
@@ -153,3 +154,46 @@ def test_an_adapter_that_is_switched_or_scaled_later_counts_as_it_is_then(new_ll
             layer.scaling["a"] *= 2
     with pytest.raises(BackboneError, match="adapter_scaling"):
         check_backbone(beside_a, backbone.fingerprint, "owner/name")
+
+
+@pytest.fixture
+def beside_adapters(new_llama, new_tokenizer, config):
+    """A head beside a model with the adapters a, which is active, and b."""
+    import peft
+
+    torch.manual_seed(0)
+    adapter = peft.LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False)
+    model = peft.get_peft_model(new_llama(len(new_tokenizer())), adapter, adapter_name="a")
+    model.add_adapter("b", adapter)
+    return hybrid.attach(model, config, tokenizer=new_tokenizer())
+
+
+def test_an_adapter_that_is_switched_under_a_head_is_told_and_answers_come_back_with_it(beside_adapters):
+    before = beside_adapters.logits(["Sort: 3 1 2"])
+    model = beside_adapters.backbone.model
+    model.set_adapter("b")
+    with pytest.raises(BackboneError, match=r"active adapters are \['b'\], and were \['a'\] since this head was put beside"):
+        beside_adapters.solve(["Sort: 3 1 2"])
+    with model.disable_adapter(), pytest.raises(BackboneError, match=r"active adapters are \[\], and were \['a'\]"):
+        beside_adapters.solve(["Sort: 3 1 2"])
+    model.set_adapter("a")
+    assert torch.equal(beside_adapters.logits(["Sort: 3 1 2"]), before)
+    for layer in model.modules():
+        if isinstance(getattr(layer, "scaling", None), dict):
+            layer.scaling["a"] *= 2
+    with pytest.raises(BackboneError, match="the strength of its adapters has changed"):
+        beside_adapters.solve(["Sort: 3 1 2"])
+
+
+def test_a_head_beside_an_adapter_is_refused_without_it_in_another_precision_too(
+    beside_adapters, new_llama, new_tokenizer, tmp_path
+):
+    beside_adapters.save_pretrained(tmp_path)
+    plain = new_llama(len(new_tokenizer())).half()
+    with pytest.raises(BackboneError, match=r"active_adapters: \[\] instead of \['a'\]"):
+        hybrid.HybridModel.from_pretrained(tmp_path, backbone=plain, tokenizer=new_tokenizer(), precision="float16")
+    bare = hybrid.attach(new_llama(len(new_tokenizer())), beside_adapters.config, tokenizer=new_tokenizer())
+    bare.save_pretrained(tmp_path)
+    with pytest.raises(BackboneError, match=r"active_adapters: \['a'\] instead of \[\]"):
+        half = beside_adapters.backbone.model.half()
+        hybrid.HybridModel.from_pretrained(tmp_path, backbone=half, tokenizer=new_tokenizer(), precision="float16")
