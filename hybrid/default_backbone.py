@@ -66,7 +66,7 @@ def full_name(name: str) -> str:
 
 
 def hub_id(name: str) -> tuple[str, str | None]:
-    """Return how others find a backbone: the hub id and commit of a folder in the hub's cache, the package's, or the name itself.
+    """Return how others find a backbone: the hub id and commit of what lies in its cache, the package's, or the name.
 
     Example:
         >>> hub_id("/home/me/hub/models--owner--name/snapshots/0a1b"), hub_id("owner/name")
@@ -74,7 +74,7 @@ def hub_id(name: str) -> tuple[str, str | None]:
     """
     if name == PACKAGED:
         return DEFAULT_BACKBONE, None
-    cached = re.search(r"(?:^|[\\/])models--([^\\/]+)[\\/]snapshots[\\/]([^\\/]+)[\\/]?$", name)
+    cached = re.search(r"(?:^|[\\/])models--([^\\/]+)[\\/]snapshots[\\/]([^\\/]+)(?:[\\/]|$)", name)
     return (cached[1].replace("--", "/", 1), cached[2]) if cached else (name, None)
 
 

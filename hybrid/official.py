@@ -7,6 +7,7 @@ rotary or not) is given by the caller. Names as in the official repositories, wi
 from __future__ import annotations
 
 import re
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,11 @@ INSIDE = ("model_state_dict", "state_dict", "model")
 """What training scripts call the weights in a checkpoint."""
 
 
+def _by_name(value: Any) -> bool:
+    """Say whether a value is a mapping of names to tensors alone."""
+    return isinstance(value, dict) and all(isinstance(name, str) and isinstance(each, Tensor) for name, each in value.items())
+
+
 def read_state_dict(file: str | Path) -> dict[str, Tensor]:
     """Return the tensors of a .pt file (loaded with weights_only) or a safetensors file, prefixes taken off.
 
@@ -79,8 +85,14 @@ def read_state_dict(file: str | Path) -> dict[str, Tensor]:
         raise CheckpointError(
             f"{file} is no state dict that can be read safely ({said}); save the model's state_dict() with torch.save"
         ) from None
-    raw = next((raw[name] for name in INSIDE if isinstance(raw, dict) and isinstance(raw.get(name), dict)), raw)
-    if not isinstance(raw, dict) or not all(isinstance(name, str) and isinstance(each, Tensor) for name, each in raw.items()):
+    sets = [name for name, each in raw.items() if _by_name(each) and each] if isinstance(raw, dict) else []
+    taken = next((name for name in INSIDE if isinstance(raw, dict) and isinstance(raw.get(name), dict)), None)
+    if taken is not None:
+        others = ", ".join(str(name) for name in sets if name != taken)
+        if others:
+            warnings.warn(f"{file} holds weights under {others} too; those under {taken} are taken", stacklevel=2)
+        raw = raw[taken]
+    if not _by_name(raw):
         raise CheckpointError(
             f"{file} holds no tensors by name, alone or under one of {', '.join(INSIDE)}; save the model's state_dict()"
         )

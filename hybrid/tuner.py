@@ -149,6 +149,11 @@ def tune(backbone: Backbone, config: Any, *, whole: bool = False) -> None:
         "gaussian or orthogonal",
     )
 
+    require(
+        not getattr(wanted, "layer_replication", None),
+        "layer_replication changes how many layers the language model has, and a saved head would not fit it; leave it out",
+    )
+
     def wrapped(model: Any) -> Any:
         try:
             return get_peft_model(model, wanted)
@@ -253,10 +258,20 @@ def take_over(backbone: Backbone, own: Any, saved: Any, folder: Path) -> None:
 
 @contextlib.contextmanager
 def set_aside(backbone: Backbone) -> Iterator[None]:
-    """Let the language model be as it came inside the block, without the tuner that it may hold."""
+    """Let the language model be as it came inside the block, without the tuner that it may hold.
+
+    Raises:
+        ConfigError: the tuner trains biases of the model's own, which PEFT does not put back.
+    """
     if not backbone.tuned:
         yield
         return
+    bias = getattr(backbone.model.peft_config[backbone.model.active_adapter], "bias", "none")
+    require(
+        bias == "none",
+        f"the tuner trains biases of {backbone.name} itself (bias {bias}), and PEFT does not put them back; load it anew, "
+        "or train with bias none",
+    )
     tuned, gradients = backbone.model, [(weight, weight.requires_grad) for weight in backbone.model.parameters()]
     try:
         with tuned.disable_adapter():

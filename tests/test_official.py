@@ -264,6 +264,12 @@ def test_a_checkpoint_of_training_gives_its_weights(tmp_path, name):
     assert torch.equal(found, weight)
 
 
+def test_further_weights_in_a_checkpoint_are_told_of(tmp_path):
+    torch.save({"model": {"a": torch.ones(2)}, "ema": {"a": torch.zeros(2)}, "rates": {}}, tmp_path / "a.pt")
+    with pytest.warns(UserWarning, match=r"a\.pt holds weights under ema too; those under model are taken"):
+        assert torch.equal(read_state_dict(tmp_path / "a.pt")["a"], torch.ones(2))
+
+
 class Evil:
     """Runs code when it is unpickled."""
 

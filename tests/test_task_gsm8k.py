@@ -98,7 +98,7 @@ def test_rows_that_are_no_problems_are_named(tmp_path):
     file.write_text(
         '{"question": "a", "answer": "no mark"}\n{"question": 3, "answer": "#### 2"}\n{"question": "b", "answer": "#### 2"}'
     )
-    with pytest.raises(DataError, match=r'(?s)2 faults.*row 1.*number behind "####".*row 2.*must be texts'):
+    with pytest.raises(DataError, match=r'(?s)2 faults.*row 1.*number behind "####".*read by --task table.*row 2.*must be texts'):
         GSM8K(GSM8K.Config(train=str(file))).problems("train")
     (tmp_path / "b.txt").write_text("a question alone\n")
     with pytest.raises(DataError, match=r'row 1: no "\|\|" parts'):

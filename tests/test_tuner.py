@@ -54,12 +54,15 @@ def test_head_and_tuner_are_saved_and_loaded_with_equal_bits(tuned, tmp_path):
 CACHED = "/home/me/.cache/huggingface/hub/models--owner--na--me/snapshots/0a1b"
 
 
-@pytest.mark.parametrize(("name", "said"), [("owner/name", "owner/name"), (PACKAGED, DEFAULT_BACKBONE), (CACHED, "owner/na--me")])
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("owner/name", "owner/name"), (PACKAGED, DEFAULT_BACKBONE), (CACHED, "owner/na--me"), (f"{CACHED}/q4.gguf", "owner/na--me")],
+)
 def test_the_tuner_names_its_base_by_the_hub_id_and_no_folder_of_this_machine(tuned, tmp_path, name, said):
     tuned.backbone.name = name  # As it is found; its files lie in a folder of the hub's cache.
     tuned.save_pretrained(tmp_path)
     written = json.loads((tmp_path / tuner.SETTINGS).read_text())
-    assert (written["base_model_name_or_path"], written["revision"]) == (said, "0a1b" if name == CACHED else None)
+    assert (written["base_model_name_or_path"], written["revision"]) == (said, "0a1b" if name.startswith(CACHED) else None)
 
 
 def test_the_tuner_names_the_revision_of_its_base(tuned, tmp_path):
@@ -148,6 +151,7 @@ def test_what_cannot_be_trained_is_refused_in_words(config, tiny_folder):
     ("settings", "said"),
     [
         ({"peft_type": "LORA", "init_lora_weights": "pissa_niter_4"}, "rewrites the language model's own weights, which are not"),
+        ({"peft_type": "LORA", "layer_replication": [[0, 2], [1, 3]]}, "a saved head would not fit it; leave it out"),
         ({"peft_type": "LORA", "init_lora_weights": "olora"}, "rewrites the language model's own weights, which are not"),
         ({"peft_type": "POLY"}, r"POLY with these settings cannot tune .*: task_ids should not be None"),
         ({"peft_type": "IA3"}, r"IA3 with these settings cannot tune .*: `feedforward_modules` should be a subset"),
@@ -158,6 +162,17 @@ def test_what_would_not_come_back_from_its_files_or_cannot_be_called_is_refused(
     kind = AnyTuner.Config({"target_modules": ["q_proj"], **settings})
     with pytest.raises(ConfigError, match=said):
         hybrid.attach(None, replace(config, tuner=kind))
+
+
+def test_a_tuner_of_the_models_own_biases_cannot_be_set_aside_in_silence(config):
+    kinds = {bias: AnyTuner.Config({"peft_type": "LORA", "target_modules": ["q_proj"], "bias": bias}) for bias in ("none", "all")}
+    with tuner.set_aside(hybrid.attach(None, replace(config, tuner=kinds["none"])).backbone):
+        pass
+    with (
+        pytest.raises(ConfigError, match="trains biases of .* itself"),
+        tuner.set_aside(hybrid.attach(None, replace(config, tuner=kinds["all"])).backbone),
+    ):
+        pass
 
 
 def test_configs_of_peft_become_plain_data():

@@ -105,7 +105,8 @@ class GSM8K(Task):
         steps, mark, said = solution.rpartition(MARK)
         answer = number(said) if mark else None
         if not question.strip() or answer is None:
-            raise InputError(f'give a question, and an answer with a number behind "{MARK}"; got {solution[-60:]!r}')
+            table = "" if mark else "; bare answers, with steps in a column, are read by --task table --task.trace_column steps"
+            raise InputError(f'give a question, and an answer with a number behind "{MARK}"; got {solution[-60:]!r}{table}')
         marks = STEP.findall(steps)
         lines = (
             marks if self.config.trace == "marks" else [line.strip() for line in STEP.sub("", steps).splitlines() if line.strip()]
