@@ -139,11 +139,12 @@ class Aligner:
         return bool(text) and not spelled(text, str)
 
     def _narrowed(self, prompt: str, ids: Sequence[int], given: Sequence[Span], own: Sequence[Span]) -> list[Span]:
-        """Return the `given` offsets, but the `own` ones of tokens that were given letters of others.
+        """Return the `given` offsets, but the `own` ones of tokens that were given letters of others, or none of their own.
 
-        Such are a blank that the tokenizer put in front, and bytes of which each is given the characters of all.
+        Such are a blank that the tokenizer put in front, bytes of which each is given the characters of all, and a letter whose
+        accent alone was given its place.
         """
-        kept = list(given)
+        kept = [own[i] if start == end and _letters_in(prompt, own[i]) else (start, end) for i, (start, end) in enumerate(given)]
         for span, group in groupby(range(len(ids)), key=own.__getitem__):
             tokens = [i for i in group if span != (0, 0) or self._is_blank(ids[i]) or len(_letters_in(prompt, given[i])) > 1]
             if not {place for i in tokens for place in _letters_in(prompt, given[i])} <= {*_letters_in(prompt, span)}:

@@ -190,7 +190,10 @@ def test_spans_get_the_tokens_that_share_a_character():
         tokens_of_spans(encoded, [(20, 21)])
 
 
-def byte_level(*, prefix, trim, normalizer=None, added=()):
+LEARNED = "Sort the naïve cafés of Zoë, straße 3 1 2 7"
+
+
+def byte_level(*, prefix, trim, normalizer=None, added=(), text=LEARNED):
     """Return fast byte-level BPE with one merge a word, and added tokens."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
@@ -205,7 +208,7 @@ def byte_level(*, prefix, trim, normalizer=None, added=()):
     trainer = trainers.BpeTrainer(
         vocab_size=340, initial_alphabet=sorted(alphabet), special_tokens=["<eos>"], show_progress=False
     )
-    tokenizer.train_from_iterator(["Sort the naïve cafés of Zoë, straße 3 1 2 7"] * 5, trainer)
+    tokenizer.train_from_iterator([text] * 5, trainer)
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<eos>")
     fast.add_tokens(list(added))
     return fast
@@ -267,6 +270,14 @@ def test_words_whose_letters_were_changed_get_their_own_tokens(prefix, name):
         place = text.rindex(letter)
         ((start, end),) = tokens_of_spans(found, [(place, place + 1)])
         assert letter.lower() in tokenizer.decode(found.ids[start:end]).lower()
+
+
+def test_a_letter_whose_accent_alone_was_given_its_place_is_read_with_it():
+    parts = {"normalizer": normalizers_of("NFD"), "added": added(rstrip=True), "text": "Es Ex Ey 3"}
+    tokenizer, text = byte_level(prefix=True, trim=True, **parts), "<x>  É 3"
+    (found,) = encode(tokenizer, [text])
+    ((start, end),) = tokens_of_spans(found, [(5, 6)])
+    assert tokenizer.decode(found.ids[start:end]).strip() == "E\u0301"
 
 
 @pytest.mark.parametrize("scheme", ["always", "first", "never"])
