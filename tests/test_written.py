@@ -1,5 +1,6 @@
 """Puzzles as people write them, answers held against rules, and prompts that nothing can solve."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -7,10 +8,10 @@ import pytest
 from hybrid.errors import InputError
 from hybrid.eval import checked
 from hybrid.eval.tasks import TASKS
+from hybrid.eval.tasks.digit_grids import BLANKS, digit_grids
 from hybrid.eval.tasks.maze import Maze
 from hybrid.eval.tasks.sort import Sort
 from hybrid.eval.tasks.sudoku import Sudoku
-from hybrid.eval.tasks.written import BLANKS, digit_grids
 from hybrid.problem import Problem
 
 PUZZLE = "530070000600195000098000060800060003400803001700020006060000280000419005000080079"
@@ -46,11 +47,95 @@ def test_cells_that_are_left_empty_between_bars_are_blanks():
 )
 def test_a_text_without_a_grid_has_none_and_the_error_shows_one_that_works(text):
     task = TASKS.build(Sudoku.Config(size=9))
-    with pytest.raises(InputError, match="no 9x9 Sudoku was found; write 9 lines of 9 digits, 0 for a blank, such as"):
+    with pytest.raises(InputError, match="no 9x9 Sudoku was found.*; write 9 lines of 9 digits, 0 for a blank, such as"):
         task.understood(text)
     with pytest.raises(InputError) as told:
         task.understood(text)
     assert task.understood(str(told.value)) is not None
+
+
+OTHER = "003020600900305001001806400008102900700000008006708200002609500800203009005010300"
+SMALL = "0200300000030010"
+
+
+def tables(rows):
+    """Ways of programs, books and mails to write a grid of these rows, 0 for a blank."""
+    size, dots = len(rows), [row.replace("0", ".") for row in rows]
+    empty = [[cell.strip("0") for cell in row] for row in rows]
+    yield from (sign.join(rows) for sign in (" ", ",", ", ", "\r\n\r\n", "\n> ", "|"))
+    yield "Solve " + " ".join("".join(rows)) + " for me, and " + "thanks."
+    yield f"It is {''.join(rows)}."
+    yield from ("\n".join(sign.join(row) for row in empty) for sign in (",", ";", "\t", " & "))
+    yield "\n".join(" & ".join(row) + " \\\\" for row in empty)
+    yield "\n".join(",".join(f'"{cell}"' for cell in row) for row in empty)
+    numbers = [[int(cell) for cell in row] for row in rows]
+    yield from (
+        json.dumps(numbers),
+        json.dumps({"grid": numbers}, indent=2),
+        json.dumps(rows),
+        json.dumps([int(cell) for cell in "".join(rows)]),
+    )
+    yield from (
+        json.dumps([[cell or None for cell in row] for row in numbers]),
+        str([[c or None for c in row] for row in numbers]),
+    )
+    yield "array([" + ",\n       ".join(f"[{', '.join(row)}]" for row in rows) + "])"
+    yield from ("\n".join(row.replace("0", sign) for row in rows) for sign in "·•□–—#O０")
+    yield "\n".join(dots).translate({ord(str(digit)): chr(0xFF10 + digit) for digit in range(10)})
+    yield "\n".join("\xa0".join(row) for row in rows)
+    yield "\n".join(dots).replace("...", "…")
+    yield "\n".join(f"{number}. {row}" for number, row in enumerate(dots, 1))
+    yield "\n".join(f"Row {number}: {' '.join(row)}" for number, row in enumerate(rows, 1))
+    yield (
+        "   "
+        + " ".join("123456789"[:size])
+        + "\n"
+        + "\n".join(f"{'ABCDEFGHI'[i]}  {' '.join(row)}" for i, row in enumerate(dots))
+    )
+    yield (
+        "|   " * size
+        + "|\n"
+        + "|:-:" * size
+        + "|\n"
+        + "\n".join("| " + " | ".join(c or " " for c in row) + " |" for row in empty)
+    )
+    for signs in ("│─┌┬┐├┼┤└┴┘", "┃━┏┳┓┣╋┫┗┻┛", "║═╔╦╗╠╬╣╚╩╝"):
+        bar, dash, *corners = signs
+        top, middle, low = (a + b.join([3 * dash] * size) + c for a, b, c in (corners[:3], corners[3:6], corners[6:]))
+        cells = [bar + bar.join(f" {cell or ' '} " for cell in row) + bar for row in empty]
+        yield "\n".join([top, f"\n{middle}\n".join(cells), low])
+
+
+@pytest.mark.parametrize(("puzzle", "size"), [(OTHER, 9), (SMALL, 4)])
+def test_what_programs_books_and_mails_write_is_read(puzzle, size):
+    rows = [puzzle[start : start + size] for start in range(0, size * size, size)]
+    assert [text for text in tables(rows) if digit_grids(text, size) != [tuple(rows)]] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("\n".join(ROWS[:8]), "there are 8 rows of 9 cells, not 9"),
+        ("\n".join([*ROWS[:4], ROWS[4][:8], *ROWS[5:]]), '"40080300" has 8 cells, not 9'),
+        (PUZZLE[:80], "80 cells stand in one line, not 81"),
+        ("." * 81, "all cells are blank"),
+    ],
+)
+def test_a_grid_that_is_almost_one_is_told_what_it_lacks(text, says):
+    with pytest.raises(InputError, match=f"no 9x9 Sudoku was found: {says}; write 9 lines"):
+        TASKS.build(Sudoku.Config(size=9)).understood(text)
+
+
+def test_a_digit_that_a_small_grid_has_not_is_named():
+    with pytest.raises(InputError, match='"..5." has a 5, not one of 1 to 4'):
+        TASKS.build(Sudoku.Config()).understood("1..4\n..5.\n4...\n...1")
+
+
+@pytest.mark.parametrize(
+    "text", [f"size 4 {' '.join(SMALL)}", f"{' '.join(SMALL)} 1", f"see /{SMALL}?q=1x", " ".join(SMALL[:15])]
+)
+def test_cells_in_a_line_that_are_more_or_fewer_than_a_grid_has_are_none(text):
+    assert digit_grids(text, 4) == []
 
 
 def test_an_understood_prompt_is_one_that_the_layout_reads():

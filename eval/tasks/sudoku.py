@@ -16,6 +16,7 @@ import numpy as np
 
 from hybrid.errors import InputError
 from hybrid.eval.answers import read_grid
+from hybrid.eval.tasks.digit_grids import amiss, digit_grids
 from hybrid.eval.tasks.show import Cell, Picture
 from hybrid.eval.tasks.sudoku_rows import Table, read_table
 from hybrid.eval.tasks.sudoku_solver import (
@@ -31,7 +32,7 @@ from hybrid.eval.tasks.sudoku_solver import (
 )
 from hybrid.eval.tasks.sudoku_symmetry import GridSymmetry, puzzle_key, puzzle_keys
 from hybrid.eval.tasks.task import TASKS, Task, changes, worked
-from hybrid.eval.tasks.written import as_it_stands, digit_grids, in_form
+from hybrid.eval.tasks.written import as_it_stands, in_form
 from hybrid.kinds import A_PATH, ADDED, require
 from hybrid.layout import LayoutConfig, SpanPattern
 from hybrid.problem import Problem
@@ -164,8 +165,16 @@ class Sudoku(Task):
         for other in BOXES:
             if other != size and digit_grids(prompt, other):
                 return f"this is a {other}x{other} grid, and this head solves {size}x{size}; choose another head"
-        example = "\n".join(str(row + 1) + "0" * (size - 1) for row in range(size))
-        return f"no {self._name} was found; write {size} lines of {size} digits, 0 for a blank, such as:\n{example}"
+        why = amiss(prompt, size)
+        found = f"no {self._name} was found" + (f": {why}" if why else "")
+        return f"{found}; write {size} lines of {size} digits, 0 for a blank, such as:\n{self._example}"
+
+    @property
+    def _example(self) -> str:
+        """A puzzle, in lines: a third of the clues of a simple grid."""
+        size, (height, width) = self.config.size, self._shape.box
+        rows = [[(width * (row % height) + row // height + cell) % size + 1 for cell in range(size)] for row in range(size)]
+        return "\n".join("".join(str(0 if (i + j) % 3 else digit) for j, digit in enumerate(row)) for i, row in enumerate(rows))
 
     def refuse(self, prompt: str) -> None:
         """See Task.refuse: a digit twice in a row, column or box, or no grid that fits."""

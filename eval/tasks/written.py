@@ -1,5 +1,5 @@
-"""Puzzles as people write them: grids with dots, zeros, underscores or dashes for blanks, with bars, borders and commas, or in
-one line; found in the text around them and put into one form. Holds no task's rules.
+"""Puzzles as people write them: found in the text around them and put into one form. Holds no task's rules; grids of digits
+have a room of their own (digit_grids.py).
 """
 
 from __future__ import annotations
@@ -10,11 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 
 from hybrid.errors import InputError
 from hybrid.layout import LayoutConfig
-
-BLANKS = ("0", ".", "_", "*", "?", "x", "X", "-")
-"""What people write for a blank; 0 is the form that heads read."""
-BETWEEN = set(" \t,;:|'\"[](){}&\\/+=~`´│┃║")
-"""What stands between cells and says nothing."""
 
 
 def as_it_stands(layout: LayoutConfig, prompt: str) -> list[str] | None:
@@ -57,59 +52,6 @@ def in_form(
     return write(found[0])
 
 
-def digit_grids(text: str, size: int) -> list[tuple[str, ...]]:
-    """Return the different grids of `size` rows that a text holds, each row in digits with 0 for a blank.
-
-    Example:
-        >>> digit_grids("mine:\\n|1|.| |.|\\n|.|.|3|4|\\n+-+-+\\n|.|1|.|.|\\n|4|.|.|.|", 4)
-        [('1000', '0034', '0100', '4000')]
-        >>> digit_grids("1__3__4__1__4__2", 4)
-        [('1003', '0040', '0100', '4002')]
-    """
-    found: list[tuple[str, ...]] = []
-    for blank in BLANKS:
-        for grid in (*_stacked(text, size, blank), *_in_line(text, size, blank)):
-            if grid not in found and any(cell != "0" for row in grid for cell in row):
-                found.append(grid)
-    return found
-
-
-def _stacked(text: str, size: int, blank: str) -> list[tuple[str, ...]]:
-    rows = [_row(line, size, blank) for line in re.split(r"[\n/]", text)]
-    heading = "".join(str(digit) for digit in range(1, size + 1))
-    first = next((place for place, row in enumerate(rows) if row), None)
-    if first is not None and rows[first] == heading and sum(bool(row) for row in rows) == size + 1:
-        rows[first] = None  # The columns' numbers.
-    return list(_runs(rows, size))
-
-
-def _row(line: str, size: int, blank: str) -> str | None:
-    """Return the cells of a line, nothing for a border or an empty one, None where it is no row."""
-    line = line.strip()
-    barred = [part.strip() for part in line.strip("|│┃║").split("|")] if "|" in line else []
-    if len(barred) == size and all(len(part) <= 1 for part in barred):
-        line = "".join(part or blank for part in barred)
-    cells = "".join(letter for letter in line if letter not in BETWEEN or letter == blank)
-    symbols = set(cells) - {blank}
-    if symbols <= set("-_═─━┼╋╬├┤┠┨╠╣+") and (len(cells) != size or not cells.replace("-", "")):
-        return _all_blank(line, size, blank)
-    if len(cells) != size or not symbols <= {str(digit) for digit in range(1, size + 1)}:
-        return None
-    return cells.replace(blank, "0")
-
-
-def _all_blank(line: str, size: int, blank: str) -> str:
-    """Tell a row of dashes, one a cell, from a border of them."""
-    return "0" * size if blank == "-" and line.split() == ["-"] * size else ""
-
-
-def _in_line(text: str, size: int, blank: str) -> list[tuple[str, ...]]:
-    cell = f"[1-{size}{re.escape(blank)}]"
-    runs = re.findall(rf"(?<![\w.*?-]){cell}{{{size * size}}}(?!\.?[\w.*?-])", text)
-    whole = [run.replace(blank, "0") for run in runs]
-    return [tuple(run[start : start + size] for start in range(0, size * size, size)) for run in whole]
-
-
 def every_number(text: str) -> list[str]:
     """Return the numbers of a text in their order, with signs and decimals.
 
@@ -137,10 +79,10 @@ def symbol_grids(text: str, size: int, symbols: str, names: Sequence[tuple[str, 
         for other, symbol in names:
             cells = cells.replace(other, symbol)
         rows.append(cells if len(cells) == size and set(cells) <= set(symbols) else "" if not line.strip() else None)
-    return list(dict.fromkeys(_runs(rows, size)))
+    return list(dict.fromkeys(runs(rows, size)))
 
 
-def _runs(rows: Sequence[str | None], size: int) -> Iterator[tuple[str, ...]]:
+def runs(rows: Sequence[str | None], size: int) -> Iterator[tuple[str, ...]]:
     """Yield the grids of `size` rows that stand one behind another: empty rows part them, None ends one.
 
     A run of another length is no grid: a row too many may be a heading or a slip, and nobody knows which.
