@@ -17,10 +17,11 @@ from hybrid.errors import InputError
 from hybrid.eval.generation import generate
 from hybrid.eval.tasks import TASKS
 from hybrid.eval.tasks.sort import Sort
+from hybrid.eval.tasks.sudoku import Sudoku
 from hybrid.serve import by_token
 from hybrid.serve.batcher import MOST_WRITINGS, Batcher, QueueFull, Stopping
 from hybrid.serve.by_token import check_writes, read_and_write
-from hybrid.serve.chain import Chain
+from hybrid.serve.chain import Chain, worked_examples
 from hybrid.serve.writing import Writing
 
 BODY = {"prompt": "Sort: 3 1 2", "max_tokens": 8}
@@ -52,6 +53,12 @@ def test_token_by_token_it_writes_what_the_benchmark_writes(shared_backbone, mon
     assert shared_backbone.tokenizer.decode(written, skip_special_tokens=True) == wanted.text
     with pytest.raises(InputError, match="the context holds 160; shorten it"):
         next(read_and_write(shared_backbone, ids * 20, 5))
+
+
+def test_a_chain_is_shown_worked_steps_though_the_head_learned_without_them():
+    without, those = (TASKS.build(Sudoku.Config(size=4, worked=worked)) for worked in (False, True))
+    assert worked_examples(without) == worked_examples(those) and ", so " in worked_examples(without)[0][1]
+    assert worked_examples(None) == ()
 
 
 def test_a_chain_is_bounded_and_its_pieces_add_up(shared_backbone):

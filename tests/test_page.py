@@ -140,3 +140,22 @@ def test_the_words_say_plainly_whether_their_answer_differs(visit):
         page.wait_for_selector("#chain-verdict:not(:empty)")
         assert page.inner_text("#chain-verdict") == f"{expected}\nIt took 40 times the head's seconds."
         assert page.inner_text("#chain-count") == "3 tokens, 2.0 s"
+
+
+def test_on_a_phone_a_pasted_puzzle_is_seen_whole_and_so_is_its_answer(visit):
+    page, task = visit(390), TASKS.build(Sudoku.Config(size=9))
+    field = page.get_by_label("Puzzle or text")
+    field.fill("\n".join(["53..7...."] * 9))
+    assert field.evaluate("box => box.scrollHeight <= box.clientHeight")
+    show(page, task)
+    box = page.locator("#drawing table").bounding_box()
+    assert box["y"] >= 0 and box["y"] + box["height"] <= 800
+
+
+def test_a_fault_keeps_its_lines(visit):
+    page = visit(390)
+    error = {"error": {"message": "no grid; such as:\n1..4\n..1."}}
+    page.route("**/v1/solve", lambda route: route.fulfill(status=400, body=json.dumps(error), content_type="application/json"))
+    page.get_by_role("button", name="Example 1").click()
+    page.wait_for_selector("#state.bad")
+    assert page.inner_text("#state").split("\n") == ["no grid; such as:", "1..4", "..1."]

@@ -55,11 +55,21 @@ def test_openai_s_client_gets_the_answer_whole_and_streamed(head, url):
     stream = client.chat.completions.create(model="sorter", messages=messages, stream=True)
     assert "".join(chunk.choices[0].delta.content or "" for chunk in stream) == expected
     assert client.completions.create(model="sorter", prompt=PROMPT).choices[0].text == expected
-    assert [model.id for model in client.models.list()] == ["sorter"]
+    assert [model.id for model in client.models.list()] == ["sorter"] == [client.models.retrieve("sorter").id]
+    counted = {"stream": True, "stream_options": {"include_usage": True}}
+    *told, last = client.chat.completions.create(model="sorter", messages=messages, **counted)
+    assert last.usage == client.chat.completions.create(model="sorter", messages=messages).usage and last.choices == []
+    assert not any(chunk.usage for chunk in told)
+    *_, last = client.completions.create(model="sorter", prompt=[PROMPT, PROMPT], **counted)
+    assert last.usage.total_tokens == last.usage.prompt_tokens + last.usage.completion_tokens > 0
     with pytest.raises(openai.BadRequestError, match="answer positions"):
         client.chat.completions.create(model="sorter", messages=[{"role": "user", "content": "no list"}])
     with pytest.raises(openai.NotFoundError, match="choose one of: sorter"):
         client.chat.completions.create(model="other", messages=messages)
+    with pytest.raises(openai.NotFoundError, match="choose one of: sorter"):
+        client.models.retrieve("other")
+    with pytest.raises(openai.BadRequestError, match="n: Input should be less than or equal to 1"):
+        client.chat.completions.create(model="sorter", messages=messages, n=2)
 
 
 def test_a_term_answers_what_was_accepted(url):

@@ -70,6 +70,11 @@ def test_a_stream_adds_up_to_the_same_words(client, writer, stop):
     assert "".join(each["delta"]["content"] for each in deltas) == own.text
     told = chunks(client, "completions", {"prompt": PROMPT, "stop": list(until)})
     assert "".join(each["text"] for each in told) == own.text and told[-1]["finish_reason"]
+    counted = {"stop": list(until), "stream": True, "stream_options": {"include_usage": True}}
+    for path, body in (("chat/completions", CHAT), ("completions", {"prompt": PROMPT})):
+        *_, last, done = client.post(f"/v1/{path}", json=body | counted).text.split("\n\n")[:-1]
+        assert done == "data: [DONE]" and json.loads(last[6:])["choices"] == []
+        assert json.loads(last[6:])["usage"]["completion_tokens"] == own.tokens
     both = chunks(client, "completions", {"prompt": [PROMPT, PROMPT], "stop": list(until)})
     assert "".join(each["text"] for each in both if each["index"]) == own.text
 

@@ -41,7 +41,7 @@ class ServeCommand:
     fallback: Any = field(default=None, metadata={"kinds": ENGINES})
     least_confidence: float = 0.5
     fallback_tokens: int = 512
-    chain_tokens: int = 512
+    chain_tokens: int = 2048
     text_tokens: int = 512
     most_waiting: int = 256
     most_together: int = 32

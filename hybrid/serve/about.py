@@ -31,16 +31,24 @@ async def metrics(server: TheServer) -> str:
 @router.get("/v1/models")
 async def models(server: TheServer) -> dict[str, Any]:
     """List the heads as OpenAI lists models."""
-    own = {"object": "model", "created": server.began, "owned_by": "hybrid"}
-    heads = server.batcher.heads.items()
-    chains = {name: server.chain_tokens if head.backbone.runs else 0 for name, head in heads}
-    return {"object": "list", "data": [{"id": name, **own, "chain_tokens": most} for name, most in chains.items()]}
+    return {"object": "list", "data": [_model(server, name) for name in server.batcher.heads]}
+
+
+@router.get("/v1/models/{name}")
+async def model(name: str, server: TheServer) -> dict[str, Any]:
+    """Tell about one head as OpenAI tells about a model."""
+    return _model(server, server.head(name))
 
 
 @router.get("/v1/examples")
 async def examples(server: TheServer) -> dict[str, list[str]]:
     """Return prompts to try, by the names of heads."""
     return server.examples
+
+
+def _model(server: Server, name: str) -> dict[str, Any]:
+    chain = server.chain_tokens if server.batcher.heads[name].backbone.runs else 0
+    return {"id": name, "object": "model", "created": server.began, "owned_by": "hybrid", "chain_tokens": chain}
 
 
 def figures(server: Server) -> str:

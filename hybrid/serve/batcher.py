@@ -219,8 +219,7 @@ class Batcher:
         """Return a prompt as its task writes it, with its tokens; None where it cannot be read, which whoever asked is told."""
         try:
             problem = understood(self.tasks[asked.head], Problem(asked.prompt, ()))
-            prepared, _ = self.heads[asked.head].prepare([problem])[0]
-            return problem, len(getattr(prepared, "ids", prepared))
+            return problem, read_tokens(self.heads[asked.head], problem)
         except InputError as error:
             self._fall_back(asked, None, str(error), error)
         except Exception as error:  # Whatever breaks is told to those who wait for it; the thread goes on.
@@ -284,3 +283,9 @@ class Batcher:
     def _give(self, asked: Ask, answer: Answer) -> None:
         self.counts[answer.by] += 1
         asked.answer.set_result(answer)
+
+
+def read_tokens(model: HybridModel, problem: Problem) -> int:
+    """Return the tokens of a problem as a head reads it; raise InputError where it cannot."""
+    prepared, _ = model.prepare([problem])[0]
+    return len(getattr(prepared, "ids", prepared))

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from hybrid.errors import HybridError
 from hybrid.eval.baselines.prompting import AnswerEnd
 from hybrid.eval.generation import Message, chat_text, stop_tokens
+from hybrid.eval.tasks import TASKS
 from hybrid.problem import Problem
 from hybrid.serve.by_token import check_writes, read_and_write
 
@@ -113,9 +114,15 @@ class Chain:
 
 @cache
 def worked_examples(task: Task | None) -> tuple[tuple[str, str], ...]:
-    """Return prompts with worked solutions of a task's training split; none where it makes none."""
+    """Return prompts with worked solutions of a task's training split; none where it makes none.
+
+    A head may be trained without worked steps; a chain of thought is shown them all the same.
+    """
+    if task is None:
+        return ()
+    config: Any = getattr(task, "config", None)
     try:
-        shown = () if task is None else task.problems("train", SHOTS, seed=1)
+        whole = TASKS.build(replace(config, worked=True)) if getattr(config, "worked", True) is False else task
+        return tuple((each.prompt, whole.worked(each)) for each in whole.problems("train", SHOTS, seed=1))
     except (HybridError, OSError):
         return ()
-    return tuple((each.prompt, task.worked(each)) for each in shown) if task is not None else ()

@@ -31,11 +31,13 @@ async def chat(asked: Chat, server: TheServer) -> Any:
     if asked.stream and server.batcher.writes(head):
         opening = chunk | {"choices": [_chat_choice(role="assistant", content="")]}
         pieces = await server.words(head, texts[-1], asked.num_steps, manner)
-        return events(_as_they_come([opening], chunk, pieces, lambda text: _chat_choice(content=text), _chat_choice))
+        said = _as_they_come([opening], chunk, pieces, lambda text: _chat_choice(content=text), _chat_choice)
+        return events(said if asked.tells_usage else _without_usage(said))
     answer = (await server.answers(head, texts[-1:], asked.num_steps, manner))[0]
     hybrid = {"hybrid": told(answer)}
     if asked.stream:
-        return events(chunk | hybrid | {"choices": [choice]} for choice in _chat_pieces(answer))
+        chunks = [chunk | hybrid | {"choices": [choice]} for choice in _chat_pieces(answer)]
+        return events(chunks + [_used(chunk, _usage([answer]))] * asked.tells_usage)
     message = {"role": "assistant", "content": answer.text}
     choice = {"index": 0, "message": message, "finish_reason": _reason(answer), "logprobs": None}
     return own | hybrid | {"object": "chat.completion", "choices": [choice], "usage": _usage([answer])}
@@ -49,10 +51,12 @@ async def complete(asked: Completion, server: TheServer) -> Any:
     own = {"id": f"cmpl-{uuid.uuid4().hex}", "object": "text_completion", "created": int(time.time()), "model": head}
     if asked.stream and len(prompts) == 1 and server.batcher.writes(head):
         pieces = await server.words(head, prompts[0], asked.num_steps, manner)
-        return events(_as_they_come([], own, pieces, _text_choice, _text_choice))
+        said = _as_they_come([], own, pieces, _text_choice, _text_choice)
+        return events(said if asked.tells_usage else _without_usage(said))
     answers = await server.answers(head, prompts, asked.num_steps, manner)
     if asked.stream:
-        return events(own | {"choices": [choice]} for choice in _text_pieces(answers))
+        chunks = [own | {"choices": [choice]} for choice in _text_pieces(answers)]
+        return events(chunks + [_used(own, _usage(answers))] * asked.tells_usage)
     choices = [
         {"index": i, "text": answer.text, "finish_reason": _reason(answer), "logprobs": None, "hybrid": told(answer)}
         for i, answer in enumerate(answers)
@@ -94,7 +98,7 @@ async def _as_they_come(
     said: Callable[[str], dict[str, Any]],
     end: Callable[..., dict[str, Any]],
 ) -> AsyncIterator[dict[str, Any]]:
-    """Yield the chunks of a text that is still being written."""
+    """Yield the chunks of a text that is still being written; the last one tells its tokens."""
     for chunk in opening:
         yield chunk
     async for piece in pieces:
@@ -104,9 +108,24 @@ async def _as_they_come(
         yield own | {"choices": [said(piece["text"])]}
         if "ended" in piece:
             yield own | {"choices": [end(reason=piece["ended"])]}
+            yield _used(own, _total(piece["read"], piece["written"]))
+
+
+async def _without_usage(chunks: AsyncIterator[dict[str, Any]]) -> AsyncIterator[dict[str, Any]]:
+    async for chunk in chunks:
+        if "usage" not in chunk:
+            yield chunk
+
+
+def _used(own: dict[str, Any], usage: dict[str, int]) -> dict[str, Any]:
+    return own | {"choices": [], "usage": usage}
 
 
 def _usage(answers: list[Answer]) -> dict[str, int]:
     counts = [(answer.read_tokens, answer.written_tokens) for answer in answers]
     read, wrote = (sum(max(0, count) for count in column) for column in zip(*counts, strict=True))
+    return _total(read, wrote)
+
+
+def _total(read: int, wrote: int) -> dict[str, int]:
     return {"prompt_tokens": read, "completion_tokens": wrote, "total_tokens": read + wrote}

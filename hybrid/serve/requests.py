@@ -50,6 +50,13 @@ class Message(BaseModel):
 Stop = Annotated[str, Field(max_length=100)]
 
 
+class StreamOptions(BaseModel):
+    """What a stream holds besides the answer."""
+
+    model_config = ConfigDict(extra="allow")
+    include_usage: bool = False
+
+
 class Words(Fields):
     """What a request may say of how a text is written; heads that answer with symbols take it, and it has no effect."""
 
@@ -59,7 +66,14 @@ class Words(Fields):
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
     seed: int | None = None
     stop: Stop | Annotated[list[Stop], Field(max_length=4)] | None = None
+    n: Annotated[int, Field(ge=1, le=1, description="answers; a head has one")] | None = None
     stream: bool = False
+    stream_options: StreamOptions | None = None
+
+    @property
+    def tells_usage(self) -> bool:
+        """Whether a stream ends with its tokens."""
+        return self.stream_options is not None and self.stream_options.include_usage
 
     def manner(self, most_tokens: int) -> Manner:
         """Return how the text is written, in at most so many tokens: greedy where no temperature is given."""

@@ -12,6 +12,7 @@ from transformers import TextStreamer
 from hybrid.eval.voice import Manner, before, write
 from hybrid.model import HybridModel
 from hybrid.problem import Problem
+from hybrid.serve.batcher import read_tokens
 from hybrid.serve.writing import Writing
 
 
@@ -34,7 +35,8 @@ def spoken(
 
     options: dict[str, Any] = {"streamer": words, "stopping_criteria": [unread], "num_steps": num_steps}
     (wrote,) = write(model, [problem], manner, **options)
-    yield {"text": wrote.text[words.told :], "ended": "stop" if wrote.ended else "length"}
+    counts = {"read": read_tokens(model, problem), "written": wrote.tokens}
+    yield {"text": wrote.text[words.told :], "ended": "stop" if wrote.ended else "length"} | counts
 
 
 class _Words(TextStreamer):

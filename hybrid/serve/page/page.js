@@ -39,6 +39,14 @@ function tell(data) {
   at("understood").textContent = read;
   at("result").hidden = false;
   watch(data);
+  show(at("thinking").hidden ? at("answer") : at("drawing"));
+}
+
+// Brings what is new onto the screen, from the heading of the answer on, where some of it lies below.
+function show(element) {
+  if (element.getBoundingClientRect().bottom <= innerHeight) return;
+  const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  at("head-title").scrollIntoView({ behavior: still ? "auto" : "smooth" });
 }
 
 function say(text, bad) {
