@@ -241,7 +241,7 @@ def test_the_report_of_a_suite_is_what_its_committed_folder_gives(reports, name)
     [
         ("standard", "exact", "Exact answers", 12),
         ("standard", "cost", "Cost of a problem", 4),
-        ("standard", "lora", "state\\_tracking", 6),
+        ("standard", "lora", "Stories, 6 swaps\n", 6),
         ("seeds", "seeds", "Exact answers", 5),
     ],
 )

@@ -94,7 +94,8 @@ def test_the_headline_table_has_every_group_method_and_task(page, synthetic):
     table = page[page.index("<h2>Exact answers") : page.index("</table>")]
     assert [heading in table for heading in ("Controls: the hybrid", "Solver, no language model")] == [True, True]
     assert all(f"</span>{method}</th>" in table for method in synthetic.METHODS)
-    assert table.count('<th scope="col" class="task">') == 3 and "★" not in table and table.count(", best</span>") >= 3
+    assert table.count('<th scope="col" class="task" title=') == 3 and "★" not in table and table.count(", best</span>") >= 3
+    assert 'title="sudoku (size 4, min_blanks 4)">Sudoku 4x4</th>' in table
     assert "3 seeds, n 60" in table and "1 seed, n 32" in table
 
 

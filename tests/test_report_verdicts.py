@@ -198,7 +198,7 @@ def test_controls_say_on_which_tasks_the_language_model_earns_its_place(results)
         results({"hybrid": 50, "no LLM": 89}, task="list"),
         results({"hybrid": 50}, task="maze"),
     ]
-    yes, unsure, no, untested = said(tasks, what_controls_say)["Does the language model earn its place?"]
+    yes, unsure, no, untested = said(tasks, what_controls_say)["Does the language model help?"]
     assert yes.sentence.startswith("It does on story: ")
     assert yes.details == ["hybrid 90.0%, no LLM 20.0% (p < 0.001), embedding layer only 30.0% (p < 0.001)"]
     assert unsure.sentence.startswith("It is not shown to on grid: ") and no.sentence.startswith("It does not on list: ")
@@ -222,10 +222,10 @@ def test_each_kind_of_control_answers_its_own_question(results):
     assert list(told) == [
         "Do the answers come from the workspace?",
         "Are the latent states used?",
-        "Does recursion earn its place?",
+        "Does recursion help?",
         "Must the adapter keep tokens apart?",
     ]
-    assert told["Does recursion earn its place?"][0].sentence.startswith("It is not shown to on")
+    assert told["Does recursion help?"][0].sentence.startswith("It is not shown to on")
 
 
 @pytest.mark.parametrize(

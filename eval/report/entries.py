@@ -15,6 +15,7 @@ from statistics import fmean
 from typing import Literal
 
 from hybrid.eval.intervals import mean_interval, seeds_interval
+from hybrid.eval.report.names import short_names
 from hybrid.eval.results import Record
 from hybrid.eval.suite_folder import CellResult, Drawn, SuiteFolder
 from hybrid.problem import Problem
@@ -165,15 +166,17 @@ class TaskResults:
     """All methods on one task; those without any record are among them.
 
     Args:
-        slug, name: of the task.
+        slug, name: of the task; the name is a short one where it can be.
         entries: in the order of the groups.
         problems: its test problems.
+        settings: its name with all its settings; empty where that is the name.
     """
 
     slug: str
     name: str
     entries: tuple[Entry, ...]
     problems: Sequence[Problem] = ()
+    settings: str = ""
 
     @property
     def measured(self) -> list[Entry]:
@@ -204,10 +207,13 @@ class TaskResults:
 
 def tasks_of(suite: SuiteFolder) -> list[TaskResults]:
     """Return the tasks of a suite in their order, each with its methods in the order of groups."""
+    whole = {cell.task_slug: cell.task for cell in reversed(suite.cells)}
+    slugs = list(dict.fromkeys(cell.task_slug for cell in suite.cells))
     found = []
-    for slug in dict.fromkeys(cell.task_slug for cell in suite.cells):
+    for slug, name in zip(slugs, short_names([whole[slug] for slug in slugs]), strict=True):
         own = [cell for cell in suite.cells if cell.task_slug == slug]
-        found.append(TaskResults(slug, own[0].task, _entries(own), suite.problems.get(slug, ())))
+        settings = "" if name == whole[slug] else whole[slug]
+        found.append(TaskResults(slug, name, _entries(own), suite.problems.get(slug, ()), settings))
     return found
 
 

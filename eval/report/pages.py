@@ -60,7 +60,8 @@ def markdown_report(suite: SuiteFolder, tasks: Sequence[TaskResults], verdicts: 
     for task in tasks:
         if task.measured:
             said = [*findings(task, verdicts), *on_depth(task)]
-            parts += [f"## {_escaped(task.name)}", _task_table(task, verdicts), *([_listed(said)] if said else [])]
+            parts += [f"## {_escaped(task.name)}", *([_escaped(task.settings)] if task.settings else [])]
+            parts += [_task_table(task, verdicts), *([_listed(said)] if said else [])]
             parts += [_picture(task, chart) for chart in drawn[task.slug]]
     missing = [f"{line} ({each.reason})" for each in not_run(suite) for line in each.lines]
     parts += ["## Not run", _listed([*missing, *suite.notes])] if missing or suite.notes else []
@@ -187,6 +188,7 @@ def _section(task: TaskResults, verdicts: Verdicts) -> dict[str, Any]:
     columns, best = full_columns(task, verdicts), best_methods(task)
     return {
         "name": task.name,
+        "settings": task.settings,
         "headline": task_headline(task),
         "findings": findings(task, verdicts),
         "headings": [column.heading for column in columns],

@@ -179,7 +179,7 @@ def _won(task: TaskResults, verdict: Verdict) -> Point:
 
 _QUESTIONS: dict[Role, tuple[str, str, str, str]] = {
     "llm": (
-        "Does the language model earn its place?",
+        "Does the language model help?",
         "It does on {tasks}: less is solved without what it knows",
         "It is not shown to on {tasks}: not every head without it is clearly worse",
         "It does not on {tasks}: a head without it is clearly better",
@@ -197,7 +197,7 @@ _QUESTIONS: dict[Role, tuple[str, str, str, str]] = {
         "They do harm on {tasks}: a way without them is clearly better",
     ),
     "recursion": (
-        "Does recursion earn its place?",
+        "Does recursion help?",
         "It does on {tasks}: less is solved without it",
         "It is not shown to on {tasks}: not every network without it is clearly worse",
         "It does not on {tasks}: a network without it is clearly better",
