@@ -44,6 +44,7 @@ class Load:
         p50_seconds, p95_seconds: of one answer, from the question to its last byte.
         statuses: how often each status came.
         resident_mb: the server's memory before the first request and after each tenth of them; empty where it is not told.
+        grew_percent: from after the first tenth, when all has been used once, to after the last; None where it is not told.
     """
 
     model: str
@@ -54,6 +55,7 @@ class Load:
     p95_seconds: float
     statuses: dict[str, int]
     resident_mb: list[float]
+    grew_percent: float | None
 
 
 def measure(url: str, requests: int, clients: int) -> Load:
@@ -92,7 +94,18 @@ def _ask_all(client: Any, head: str, prompts: Sequence[str], requests: int, clie
     ordered = sorted(waits)
     p50, p95 = (round(ordered[min(len(ordered) - 1, int(share * len(ordered)))], 4) for share in (0.5, 0.95))
     told = [round(each, 1) for each in memory if each is not None]
-    return Load(head, requests, clients, round(statuses["200"] / seconds, 2), p50, p95, dict(statuses), told)
+    rate, grew = round(statuses["200"] / seconds, 2), grown(told)
+    return Load(head, requests, clients, rate, p50, p95, dict(statuses), told, grew)
+
+
+def grown(resident_mb: Sequence[float]) -> float | None:
+    """Return by how many percent memory grew once it was in use; None of fewer than three figures.
+
+    Example:
+        >>> grown([700.0, 800.0, 810.0, 804.0]), grown([])
+        (0.5, None)
+    """
+    return round(100 * (resident_mb[-1] / resident_mb[1] - 1), 2) if len(resident_mb) > 2 else None
 
 
 def _ask(client: Any, head: str, prompt: str) -> tuple[float, list[str]]:

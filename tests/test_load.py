@@ -34,6 +34,7 @@ def test_every_request_is_counted_and_the_memory_told(model, monkeypatch, tmp_pa
     found = json.loads((tmp_path / "load.json").read_text())
     assert found == json.loads(capsys.readouterr().out) and found["statuses"]["200"] == 10
     assert set(found["statuses"]) <= {"200", "429"} and found["p50_seconds"] <= found["p95_seconds"]
+    assert found["grew_percent"] == load.grown(found["resident_mb"]) and load.grown([700.0, 800.0, 880.0]) == 10
     assert len(found["resident_mb"]) in (0, 11) and all(each > 50 for each in found["resident_mb"])
 
 
