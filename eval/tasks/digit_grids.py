@@ -50,8 +50,9 @@ def amiss(text: str, size: int) -> str:
         >>> amiss("1..4\\n..1\\n4..1\\n1..4", 4), amiss("1..4\\n5.1.\\n4..1\\n1..4", 4), amiss("hello", 4)
         ('"..1" has 3 cells, not 4', '"5.1." has a 5, not one of 1 to 4', '')
     """
-    lines = [line.strip() for line in _plain(text).split("\n")]
-    rows = max(([row for line in lines if (row := _cells(line, size, blank))] for blank in BLANKS), key=len)
+    plain = _plain(text)
+    lines = [line.strip() for line in plain.split("\n")]
+    rows = max(([row for line in lines if (row := _cells(line, size, blank))] for blank in _blanks(plain)), key=len)
     if not rows or (len(rows) == 1 and len(rows[0][1]) <= 2 * size):
         return ""
     if not any(cells.strip("0") for _, cells in rows):
@@ -87,9 +88,14 @@ def _unlabelled(text: str, size: int) -> str:
     return "\n".join(match["row"] for match in found[first : first + size]) if first >= 0 else ""
 
 
+def _blanks(text: str) -> list[str]:
+    """Return the signs that may be blanks in a text; 0 always, as cells may be empty."""
+    return [blank for blank in BLANKS if blank == "0" or blank in text]
+
+
 def _grids(text: str, size: int) -> list[tuple[str, ...]]:
     found: list[tuple[str, ...]] = []
-    for blank in BLANKS:
+    for blank in _blanks(text):
         for grid in (*_stacked(text, size, blank), *_in_line(text, size, blank)):
             if grid not in found and any(cell != "0" for row in grid for cell in row):
                 found.append(grid)
