@@ -66,11 +66,15 @@ INTROS = (
     *("Start in {}. Towns: {}.", "From {} to the towns {}.", "We live in {} and visit {}.", "Begin at {}. On the map are {}."),
     *("Our house is in {}. We want to see {}.", "Set out from {} for {}.", "You are in {}. The places are {}."),
     *("We leave {} for the towns {}.", "Home is {}. There are {}.", "Take {} as the first place. All places: {}."),
+    *("Our tour starts in {} and covers {}.", "A post office in {} writes to {}.", "He was born in {}. He has heard of {}."),
+    *("The king of {} also rules {}.", "They set off at {} and look for {}.", "Here is {}. Elsewhere are {}."),
 )
 ONE_WAY = (
     *("{} leads to {}.", "Road from {} to {}.", "{} has a road to {}.", "A bus goes from {} to {}.", "From {} you get to {}."),
     *("You can walk from {} to {}.", "A path begins in {} and ends in {}.", "{} sends cars to {}.", "Ships sail from {} to {}."),
     *("The way out of {} is the way into {}.", "A tram that leaves {} stops in {}.", "There is a street from {} to {}."),
+    *("It is possible to cycle from {} to {}.", "The river of {} flows to {}.", "Letters of {} arrive in {}."),
+    *("From {} the coach runs to {}.", "Who is in {} may go on to {}.", "The bridge of {} takes you to {}."),
 )
 TWO_WAY = (
     *("{} touches {}.", "Road between {} and {}.", "{} and {} share a road.", "A bus links {} with {}.", "{} and {} meet."),
