@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from hybrid.errors import ConfigError, InputError
 from hybrid.eval.tasks import Arithmetic
+from hybrid.eval.tasks.arithmetic import VARIED
 
 TASK = Arithmetic(Arithmetic.Config(steps=8, min_steps=1))
 
@@ -18,7 +19,7 @@ TASK = Arithmetic(Arithmetic.Config(steps=8, min_steps=1))
 def told(seed):
     rng = random.Random(seed)
     chain = next(TASK._instances(rng))
-    words = TASK.wordings["train"] + TASK.wordings["held_out"]
+    words = (*TASK.wordings["train"], *TASK.wordings["held_out"], *rng.sample(VARIED, 8))
     return chain, [TASK._problem(chain, TASK._key(chain), wording, rng) for wording in words]
 
 
@@ -98,3 +99,12 @@ def test_a_prompt_that_is_no_chain_is_refused():
 def test_a_config_out_of_range_is_refused(fields):
     with pytest.raises(ConfigError, match="arithmetic"):
         Arithmetic.Config(**fields)
+
+
+def test_varied_chains_mix_the_ways_to_say_each_part_and_none_is_held_out():
+    plain, varied = (Arithmetic(Arithmetic.Config(varied=mixed)) for mixed in (False, True))
+    told = [problem.prompt for problem in varied.problems("train", 100)]
+    assert any("Later" in p and "to it" in p for p in told) and not any(
+        w in p for p in told for w in ("Now", "Reckon", "Write down")
+    )
+    assert plain.problems("test", 5, wording="held_out") == varied.problems("test", 5, wording="held_out")

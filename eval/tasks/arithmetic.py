@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise, product
 from typing import ClassVar
 
 from hybrid.errors import InputError
 from hybrid.eval.answers import read_sequence
-from hybrid.eval.tasks.task import TASKS, Task
-from hybrid.kinds import require
+from hybrid.eval.tasks.task import TASKS, Task, Wording
+from hybrid.kinds import ADDED, require
 from hybrid.layout import LayoutConfig, SpanPattern
 from hybrid.problem import Problem
 
@@ -33,20 +33,44 @@ Chain = tuple[int, tuple[Operation, ...]]
 
 @dataclass(frozen=True)
 class Words:
-    """One way to put a chain: its beginning, a clause for each operation, and the question, which says "result"."""
+    """One way to put a chain: its beginning, a clause or several for each operation, and the question, which says "result"."""
 
     intro: str
-    clauses: dict[str, str]
+    clauses: dict[str, str] | dict[str, tuple[str, ...]]
     question: str
 
     def __hash__(self) -> int:
-        return hash(self.intro)
+        return hash((self.intro, self.question))
 
 
 _LONG = {ADD: "Add {}.", SUBTRACT: "Subtract {}.", MULTIPLY: "Multiply by {}."}
 _SHORT = {ADD: "Plus {}.", SUBTRACT: "Minus {}.", MULTIPLY: "Times {}."}
 _THEN = {ADD: "Then add {}.", SUBTRACT: "Then subtract {}.", MULTIPLY: "Then multiply by {}."}
 _NOW = {ADD: "Now plus {}.", SUBTRACT: "Now minus {}.", MULTIPLY: "Now times {}."}
+
+
+INTROS = (
+    *("Modulo 10, start with {}.", "Count modulo 10. Begin at {}.", "All numbers are modulo 10. Take {}."),
+    *("Work modulo 10. Start from {}.", "We compute modulo 10 and begin with {}.", "Modulo 10: there are {} at the start."),
+    *("Only last digits count, modulo 10. Choose {}.", "This sum is modulo 10. Put {} on the board.", "Modulo 10, we have {}."),
+    *("Calculate modulo 10. Let the value be {}.", "Think modulo 10. It begins as {}.", "Here all is modulo 10. Set out at {}."),
+)
+_LEADS = ("", "Then ", "Next ", "After that ", "And ", "So ", "Later ", "Again ")
+_FORMS = {
+    ADD: ("add {}", "plus {}", "you add {} to it", "add another {}"),
+    SUBTRACT: ("subtract {}", "minus {}", "you subtract {} from it", "subtract another {}"),
+    MULTIPLY: ("multiply by {}", "times {}", "you multiply it by {}", "multiply all by {}"),
+}
+_MIXED = {
+    sign: tuple(f"{(lead + form)[:1].upper()}{(lead + form)[1:]}." for lead, form in product(_LEADS, forms))
+    for sign, forms in _FORMS.items()
+}
+QUESTIONS = (
+    *("The result?", "What is the result?", "Give the result.", "Which result do you get?", "Say the result."),
+    *("Find the result.", "State the final result.", "Write the result."),
+)
+"""Ways to say the parts of a chain where it is told in `varied` words; none is one of those held out."""
+VARIED = [Words(intro, _MIXED, asked) for intro, asked in product(INTROS, QUESTIONS)]
 
 
 @TASKS.register("arithmetic")
@@ -61,11 +85,14 @@ class Arithmetic(Task):
             steps: operations in a chain, 1 to 64; the most when `min_steps` is given.
             min_steps: the least; their number is then drawn uniformly. None for `steps`.
             largest: greatest number that is added or subtracted, 1 to 9; fewer sums are learned sooner.
+            varied: train on many ways to say each part, mixed, in place of four whole wordings; for heads that read words and
+                should understand others.
         """
 
         steps: int = 10
         min_steps: int | None = None
         largest: int = 9
+        varied: bool = field(default=False, metadata=ADDED)
 
         def __post_init__(self) -> None:
             require(1 <= self.steps <= 64, f"arithmetic.steps is {self.steps}; give 1 to 64")
@@ -100,6 +127,10 @@ class Arithmetic(Task):
             num_answers=1,
         )
 
+    def ways(self, wording: Wording) -> Sequence[Words]:
+        """See Task.ways."""
+        return VARIED if self.config.varied and wording == "train" else self.wordings[wording]
+
     @property
     def answer_form(self) -> str:
         """The answer's form in words."""
@@ -133,7 +164,8 @@ class Arithmetic(Task):
     def _problem(self, instance: Chain, key: str, wording: Words, rng: random.Random) -> Problem:
         start, operations = instance
         results = _results(start, operations)
-        clauses = [wording.clauses[sign].format(number) for sign, number in operations]
+        forms = [(wording.clauses[sign], number) for sign, number in operations]
+        clauses = [(form if isinstance(form, str) else rng.choice(form)).format(number) for form, number in forms]
         steps = [_step(before, *operation) for before, operation in zip(results, operations, strict=False)]
         answer = (str(results[-1]),)
         return Problem(
