@@ -32,6 +32,7 @@ from hybrid.quantization import NAMES, num_weights
 from hybrid.tuner import tune
 
 MAP = "decoder.out.weight"
+"""Name of the map to the language model's embeddings in a head whose decoder has one."""
 SLOTS = "encoder.slots.table"
 """Name of the answer slots' weights in a head whose encoder has them."""
 

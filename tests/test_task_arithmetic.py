@@ -99,12 +99,3 @@ def test_a_prompt_that_is_no_chain_is_refused():
 def test_a_config_out_of_range_is_refused(fields):
     with pytest.raises(ConfigError, match="arithmetic"):
         Arithmetic.Config(**fields)
-
-
-def test_varied_chains_mix_the_ways_to_say_each_part_and_none_is_held_out():
-    plain, varied = (Arithmetic(Arithmetic.Config(varied=mixed)) for mixed in (False, True))
-    told = [problem.prompt for problem in varied.problems("train", 100)]
-    assert any("Later" in p and "to it" in p for p in told) and not any(
-        w in p for p in told for w in ("Now", "Reckon", "Write down")
-    )
-    assert plain.problems("test", 5, wording="held_out") == varied.problems("test", 5, wording="held_out")

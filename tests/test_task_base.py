@@ -161,3 +161,21 @@ def test_the_answer_as_a_sentence_is_read_as_the_answer(task, wording):
     for problem in task.problems("dev", 20, wording=wording):
         told = task.sentence(problem)
         assert task.score(told, problem) and task.score(f"Answer: {told}", problem), told
+
+
+@pytest.mark.parametrize(
+    ("kind", "mixed", "questions", "held_out"),
+    [
+        ("state_tracking", ("barters", "deals"), 7, ("starts", "carries", "exchanges", "switch")),
+        ("reachability", ("Ships", "tram"), 7, ("drive", "line", "train leaves")),
+        ("arithmetic", ("Later", "to it"), 8, ("Now", "Reckon", "Write down")),
+    ],
+)
+def test_varied_problems_mix_the_ways_to_say_each_part_and_none_is_held_out(kind, mixed, questions, held_out):
+    plain, varied = (TASKS.build(TASKS[kind].Config(varied=wanted)) for wanted in (False, True))
+    told = [problem.prompt for problem in varied.problems("train", 200)]
+    assert len({prompt.split(". ")[-1] for prompt in told}) == questions
+    assert any(all(words in prompt for words in mixed) for prompt in told)
+    assert not any(words in prompt for prompt in told for words in held_out)
+    assert [p.key for p in plain.problems("test", 20)] == [p.key for p in varied.problems("test", 20)]
+    assert plain.problems("test", 5, wording="held_out") == varied.problems("test", 5, wording="held_out")

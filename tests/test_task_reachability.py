@@ -96,12 +96,3 @@ def test_a_map_that_cannot_be_is_an_input_error():
 def test_a_config_out_of_range_is_refused(fields):
     with pytest.raises(ConfigError, match="reachability"):
         Reachability.Config(**fields)
-
-
-def test_varied_maps_mix_the_ways_to_say_each_part_and_none_is_held_out():
-    plain, varied = (Reachability(Reachability.Config(varied=mixed)) for mixed in (False, True))
-    told = [problem.prompt for problem in varied.problems("train", 100)]
-    assert any("Ships" in p and "tram" in p for p in told) and not any(
-        f in p for p in told for f in ("drive", "line", "train leaves")
-    )
-    assert plain.problems("test", 5, wording="held_out") == varied.problems("test", 5, wording="held_out")

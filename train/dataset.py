@@ -223,9 +223,10 @@ def _row(model: HybridModel, problem: Problem, prepared: Any, places: int, worke
     if spots is not None and path:
         taught = [_moved(line, places, spots) for line in taught]
     each = model.head.encoder.num_word_labels
-    steps = [[line, *[[IGNORE] * len(line)] * (each - 1)] for line in taught]
     if problem.word_labels:
         steps = list(_with_words(model, problem, prepared.links, labels + path, each))
+    else:
+        steps = [[line, *[[IGNORE] * len(line)] * (each - 1)] for line in taught]
     chosen = spread(steps, model.config.reasoner.num_supervision_steps)
     return Row(prepared, places, [line for step in chosen for line in step])
 
@@ -306,7 +307,7 @@ def _with_words(
             raise InputError(f"a word has {most} labels at once; give encoder.num_word_labels {most}")
         known = (labels + unknown)[:first] if place == len(problem.word_labels) else unknown
         every = [[*own.get(links[2 * spot], ()), *[IGNORE] * each] for spot in positions]
-        yield [[*(unknown if view else known), *(labels[view] for labels in every)] for view in range(each)]
+        yield [[*(unknown if view else known), *(label[view] for label in every)] for view in range(each)]
 
 
 def answer_labels(model: HybridModel, answer: Sequence[str], places: int) -> list[int]:

@@ -63,9 +63,7 @@ def plain_language(problems: Sequence[Problem], num_answers: int, *, path_at_wor
     lines = max((len(problem.word_labels) for problem in problems), default=0)
     many = max((problem.num_word_labels for problem in problems), default=1)
     room = max(LEAST_ROOM, int(ROOM * longest))
-    labelled = {word.casefold() for problem in problems for line in problem.word_labels for word, _ in line}
-    often = common([problem.prompt for problem in problems[:: max(1, len(problems) // LOOKED_AT)]])
-    left_out = [] if at_words else [word for word in often if word not in labelled]
+    left_out = [] if at_words else _common(problems)
     block = AttentionBlock.Config(word_heads=1, sentence_heads=1, max_positions=room + num_answers + thoughts)
     stepwise = lines > 1
     steps = max(LEAST_STEPS, 2 * lines) if stepwise else 1
@@ -129,6 +127,13 @@ def plain_language(problems: Sequence[Problem], num_answers: int, *, path_at_wor
             "optimizer muon, batch 32, batches of like length, bf16: the quickest found off the plateau",
         ],
     )
+
+
+def _common(problems: Sequence[Problem]) -> list[str]:
+    """Return the words that nearly every sentence has and that no label belongs to."""
+    labelled = {word.casefold() for problem in problems for line in problem.word_labels for word, _ in line}
+    often = common([problem.prompt for problem in problems[:: max(1, len(problems) // LOOKED_AT)]])
+    return [word for word in often if word not in labelled]
 
 
 def lines(

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise, product
 from typing import ClassVar
 
 from hybrid.errors import InputError
 from hybrid.eval.answers import read_sequence
-from hybrid.eval.tasks.task import TASKS, Task, Wording
+from hybrid.eval.tasks.task import TASKS, Task
 from hybrid.kinds import ADDED, require
 from hybrid.layout import LayoutConfig, SpanPattern
 from hybrid.problem import Problem
@@ -70,7 +70,7 @@ QUESTIONS = (
     *("Find the result.", "State the final result.", "Write the result."),
 )
 """Ways to say the parts of a chain where it is told in `varied` words; none is one of those held out."""
-VARIED = [Words(intro, _MIXED, asked) for intro, asked in product(INTROS, QUESTIONS)]
+VARIED = tuple(Words(intro, _MIXED, asked) for intro, asked in product(INTROS, QUESTIONS))
 
 
 @TASKS.register("arithmetic")
@@ -103,6 +103,7 @@ class Arithmetic(Task):
             require(1 <= self.largest <= 9, f"arithmetic.largest is {self.largest}; give 1 to 9")
 
     wordings: ClassVar = {
+        "varied": VARIED,
         "train": (
             Words("Modulo 10, start with {}.", _LONG, "The result?"),
             Words("Count modulo 10. Begin at {}.", _SHORT, "What is the result?"),
@@ -116,7 +117,7 @@ class Arithmetic(Task):
     }
 
     def __init__(self, config: Config) -> None:
-        self.config = config
+        self.config, self.told = config, "varied" if config.varied else "train"
         self.symbols = tuple(map(str, range(MODULUS)))
         # Verb and number of a clause are places of their own: a mean over both would blur the digit. The question stands in
         # the workspace twice: as the answer, and as the end of the chain.
@@ -126,10 +127,6 @@ class Arithmetic(Task):
             context=SpanPattern(told, r"(?s).+"),
             num_answers=1,
         )
-
-    def ways(self, wording: Wording) -> Sequence[Words]:
-        """See Task.ways."""
-        return VARIED if self.config.varied and wording == "train" else self.wordings[wording]
 
     @property
     def answer_form(self) -> str:

@@ -18,7 +18,7 @@ from hybrid.errors import InputError
 from hybrid.eval.answers import read_assignment
 from hybrid.eval.tasks.graph import Node, graph_key, hops
 from hybrid.eval.tasks.show import Cell, Picture
-from hybrid.eval.tasks.task import TASKS, Task, Wording, changes
+from hybrid.eval.tasks.task import TASKS, Task, changes
 from hybrid.kinds import ADDED, require
 from hybrid.layout import LayoutConfig, SpanPattern
 from hybrid.problem import Problem
@@ -86,7 +86,7 @@ QUESTIONS = (
     *("Count the ways to every place.", "Give the distance of each.", "How many steps are there to each town?"),
 )
 """Ways to say the parts where a map is told in `varied` words; none is one of those held out."""
-VARIED = [Words(intro, ONE_WAY, TWO_WAY, asked) for intro, asked in product(INTROS, QUESTIONS)]
+VARIED = tuple(Words(intro, ONE_WAY, TWO_WAY, asked) for intro, asked in product(INTROS, QUESTIONS))
 
 
 @TASKS.register("reachability")
@@ -128,6 +128,7 @@ class Reachability(Task):
             )
 
     wordings: ClassVar = {
+        "varied": VARIED,
         "train": (
             Words("Start in {}. Towns: {}.", ("{} leads to {}.",), ("{} touches {}.",), "How many roads to each town?"),
             Words("From {} to the towns {}.", ("Road from {} to {}.",), ("Road between {} and {}.",), "How far is each?"),
@@ -158,7 +159,7 @@ class Reachability(Task):
     }
 
     def __init__(self, config: Config) -> None:
-        self.config = config
+        self.config, self.told = config, "varied" if config.varied else "train"
         self.symbols = (*map(str, range(config.max_hops + 1)), NONE)
         town = rf"(?:{'|'.join(TOWNS)})"
         # Only the list has commas beside its towns; all others are the start and the ends of roads.
@@ -167,10 +168,6 @@ class Reachability(Task):
             context=SpanPattern(rf"(?<!, )\b{town}\b(?!, )", town),
             num_answers=config.towns,
         )
-
-    def ways(self, wording: Wording) -> Sequence[Words]:
-        """See Task.ways."""
-        return VARIED if self.config.varied and wording == "train" else self.wordings[wording]
 
     @property
     def answer_form(self) -> str:

@@ -18,7 +18,7 @@ from typing import ClassVar
 from hybrid.errors import InputError
 from hybrid.eval.answers import read_assignment
 from hybrid.eval.tasks.show import Cell, Picture
-from hybrid.eval.tasks.task import TASKS, Task, Wording, changes
+from hybrid.eval.tasks.task import TASKS, Task, changes
 from hybrid.kinds import ADDED, require
 from hybrid.layout import LayoutConfig, SpanPattern
 from hybrid.problem import Problem
@@ -76,7 +76,7 @@ QUESTIONS = (
 )
 """Ways to say the parts of a story where it is told in `varied` words; none is one of those held out."""
 _OPENINGS = [form for form in SWAPS if form.startswith("{}")]
-VARIED = [Words(intro, (form, *SWAPS), asked) for intro, form, asked in product(INTROS, _OPENINGS, QUESTIONS)]
+VARIED = tuple(Words(intro, (form, *SWAPS), asked) for intro, form, asked in product(INTROS, _OPENINGS, QUESTIONS))
 
 
 @TASKS.register("state_tracking")
@@ -109,6 +109,7 @@ class StateTracking(Task):
             )
 
     wordings: ClassVar = {
+        "varied": VARIED,
         "train": (
             Words("{} has {}", ("{} and {} swap.",), "Who has what now?"),
             Words("{} holds {}", ("{} trades with {}.", "Then {} trades with {}."), "What does each hold now?"),
@@ -122,7 +123,7 @@ class StateTracking(Task):
     }
 
     def __init__(self, config: Config) -> None:
-        self.config = config
+        self.config, self.told = config, "varied" if config.varied else "train"
         self.symbols = COLOURS[: config.objects]
         name, colour = (rf"\b(?:{'|'.join(words)})\b" for words in (NAMES, self.symbols))
         # Inside a swap only "and" or "... with" stands between two names, inside an introduction only a verb or colon.
@@ -131,10 +132,6 @@ class StateTracking(Task):
             context=SpanPattern(rf"{name} (?:and|[a-z]+ with) {name}", name),
             num_answers=config.objects,
         )
-
-    def ways(self, wording: Wording) -> Sequence[Words]:
-        """See Task.ways."""
-        return VARIED if self.config.varied and wording == "train" else self.wordings[wording]
 
     @property
     def answer_form(self) -> str:

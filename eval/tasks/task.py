@@ -46,12 +46,14 @@ class Task(ABC):
         symmetry: what turns a problem into another of the task, None where nothing is known to.
         box: rows and columns of a grid's boxes, None where there are none.
         wordings: ways to put a problem, for training and held out for out-of-distribution tests.
+        told: which of them training problems are put in.
         dev_share, test_share: parts of all equivalence classes.
     """
 
     kind: ClassVar[str]
     Config: ClassVar[type[Any]]
-    wordings: ClassVar[Mapping[Wording, tuple[Any, ...]]]
+    wordings: ClassVar[Mapping[str, tuple[Any, ...]]]
+    told: str = "train"
     dev_share: ClassVar[float] = 0.1
     test_share: ClassVar[float] = 0.1
 
@@ -110,10 +112,6 @@ class Task(ABC):
     def _problem(self, instance: Any, key: str, wording: Any, rng: random.Random) -> Problem:
         """Put `instance` into words; `rng` may draw what the wording leaves open."""
 
-    def ways(self, wording: Wording) -> Sequence[Any]:
-        """Return the wordings that a problem is put in. Here: those of the class."""
-        return self.wordings[wording]
-
     def problems(self, split: Split, count: int | None = None, *, seed: int = 0, wording: Wording = "train") -> list[Problem]:
         """Return `count` problems with distinct prompts, the same ones for the same arguments and config.
 
@@ -149,7 +147,11 @@ class Task(ABC):
                 seen.add(instance)
                 key = self._key(instance)
                 if self.split_of(key) == split:
-                    found.append(self._problem(instance, key, words.choice(self.ways(wording)), words))
+                    found.append(
+                        self._problem(
+                            instance, key, words.choice(self.wordings[self.told if wording == "train" else wording]), words
+                        )
+                    )
                     misses = 0
             if len(found) == count:
                 return found

@@ -31,8 +31,8 @@ async def chat(asked: Chat, server: TheServer) -> Any:
     if asked.stream and server.batcher.writes(head):
         opening = chunk | {"choices": [_chat_choice(role="assistant", content="")]}
         pieces = await server.words(head, texts[-1], asked.num_steps, manner)
-        said = _as_they_come([opening], chunk, pieces, lambda text: _chat_choice(content=text), _chat_choice)
-        return events(said if asked.tells_usage else _without_usage(said))
+        usage = asked.tells_usage
+        return events(_as_they_come([opening], chunk, pieces, lambda text: _chat_choice(content=text), _chat_choice, usage))
     answer = (await server.answers(head, texts[-1:], asked.num_steps, manner))[0]
     hybrid = {"hybrid": told(answer)}
     if asked.stream:
@@ -51,8 +51,7 @@ async def complete(asked: Completion, server: TheServer) -> Any:
     own = {"id": f"cmpl-{uuid.uuid4().hex}", "object": "text_completion", "created": int(time.time()), "model": head}
     if asked.stream and len(prompts) == 1 and server.batcher.writes(head):
         pieces = await server.words(head, prompts[0], asked.num_steps, manner)
-        said = _as_they_come([], own, pieces, _text_choice, _text_choice)
-        return events(said if asked.tells_usage else _without_usage(said))
+        return events(_as_they_come([], own, pieces, _text_choice, _text_choice, asked.tells_usage))
     answers = await server.answers(head, prompts, asked.num_steps, manner)
     if asked.stream:
         chunks = [own | {"choices": [choice]} for choice in _text_pieces(answers)]
@@ -97,8 +96,9 @@ async def _as_they_come(
     pieces: AsyncIterator[dict[str, Any]],
     said: Callable[[str], dict[str, Any]],
     end: Callable[..., dict[str, Any]],
+    tells_usage: bool,
 ) -> AsyncIterator[dict[str, Any]]:
-    """Yield the chunks of a text that is still being written; the last one tells its tokens."""
+    """Yield the chunks of a text that is still being written; a last one tells its tokens where that was asked for."""
     for chunk in opening:
         yield chunk
     async for piece in pieces:
@@ -108,13 +108,8 @@ async def _as_they_come(
         yield own | {"choices": [said(piece["text"])]}
         if "ended" in piece:
             yield own | {"choices": [end(reason=piece["ended"])]}
-            yield _used(own, _total(piece["read"], piece["written"]))
-
-
-async def _without_usage(chunks: AsyncIterator[dict[str, Any]]) -> AsyncIterator[dict[str, Any]]:
-    async for chunk in chunks:
-        if "usage" not in chunk:
-            yield chunk
+            if tells_usage:
+                yield _used(own, _total(piece["read"], piece["written"]))
 
 
 def _used(own: dict[str, Any], usage: dict[str, int]) -> dict[str, Any]:
