@@ -5,6 +5,7 @@ from dataclasses import fields, replace
 import pytest
 import torch
 
+import hybrid
 from hybrid.adapters import Classes, Learned, Words
 from hybrid.block import AttentionBlock
 from hybrid.errors import ConfigError
@@ -12,8 +13,17 @@ from hybrid.eval.baselines import METHODS, Budget, LatentThoughts, thoughts, tra
 from hybrid.eval.controls import CHANGED, thoughts_controls
 from hybrid.eval.suites import suite
 from hybrid.eval.tasks.sort import Sort
+from hybrid.layout import END
 from hybrid.reasoner import ReasonerConfig
 from hybrid.train import TrainConfig, train
+
+
+class Joined(Sort):
+    """Sorting, answered without blanks."""
+
+    def sentence(self, problem):
+        return "".join(problem.answer)
+
 
 TASK = Sort(Sort.Config(length=3))
 CONFIG = LatentThoughts.Config(
@@ -71,6 +81,22 @@ def test_the_writing_begins_from_a_draft_that_had_its_share_of_the_seconds(backb
     assert [name for name, *_ in given] == ["SoftPrompt"]
     with pytest.raises(ConfigError, match="draft_share is 1"):
         replace(CONFIG, draft_share=1)
+
+
+def test_a_draft_is_scored_over_the_tokens_that_the_sentences_have(backbone, tmp_path):
+    method = METHODS.build(CONFIG, backbone, TASK)
+    plain, blank = (
+        replace(problem, answer=(text,)) for problem, text in zip(TASK.problems("dev", 2), ("213", "2 1"), strict=True)
+    )
+    assert method._symbols([plain]) == ("1", "2", "3", END) and method._pieces("213") == ("2", "1", "3")
+    assert method._symbols([plain, blank]) == (), "a token that is a blank has no text of its own"
+    close = replace(CONFIG, train=replace(CONFIG.train, num_steps=60, batch_size=4))
+    method = METHODS.build(replace(close, draft_share=0.9), backbone, Joined(TASK.config))
+    problems, dev = (Joined(TASK.config).problems(split, count) for split, count in (("train", 12), ("dev", 4)))
+    method.fit(problems, dev, tmp_path, Budget(60.0))
+    draft = hybrid.HybridModel.from_pretrained(tmp_path / "draft", backbone=backbone)
+    assert draft.config.symbols[-1] == END and draft.config.layout.num_answers == method.num_answers == 4
+    assert len(draft.solve([dev[0].prompt])[0].symbols) <= 4
 
 
 def test_thoughts_are_changed_at_the_test_alone(backbone, tmp_path):

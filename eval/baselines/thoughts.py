@@ -18,6 +18,7 @@ from torch import Tensor
 import hybrid
 from hybrid.adapters import DECODERS, ENCODERS, SoftPrompt, Tokens, Words
 from hybrid.backbone import Backbone, BackboneConfig
+from hybrid.errors import InputError
 from hybrid.eval.baselines.head import HeadMethod
 from hybrid.eval.baselines.method import METHODS, Attempt, Budget, scored
 from hybrid.eval.baselines.trained import Trained
@@ -26,7 +27,7 @@ from hybrid.eval.tasks.task import Task
 from hybrid.eval.voice import Manner, write
 from hybrid.halting import Fixed
 from hybrid.kinds import A_PATH, family_field, require
-from hybrid.layout import LayoutConfig
+from hybrid.layout import END, LayoutConfig
 from hybrid.problem import Problem
 from hybrid.train import train
 from hybrid.writing import prompt_tokens
@@ -36,7 +37,7 @@ Change = Literal["none", "other_problem", "zeroed", "one_step"]
 supervision step, or after one cycle where the head takes one step only."""
 
 
-DRAFT_BATCH = 16
+DRAFT_BATCH = 32
 """Problems of a step while the draft is learned."""
 
 
@@ -54,8 +55,9 @@ class LatentThoughts(Trained):
             init: folder of a trained head of symbols with the same encoder and recursion, to begin from.
             recursion: trained, or left at its random weights while the rest is trained.
             draft_share: of the training seconds, in which the answer states learn to be the sentence themselves, token by token,
-                by the decoder tokens and with the worked steps of the task. No pass through the language model is needed for
-                it, and afterwards it has a draft to write down. 0 where there is `init`.
+                by the decoder tokens and with the worked steps of the task. Tokens that no sentence has are not scored, which
+                makes a step some three times as fast. No pass through the language model is needed for it, and afterwards it
+                has a draft to write down. 0 where there is `init`.
         """
 
         name: str = "latent thoughts"
@@ -96,15 +98,34 @@ class LatentThoughts(Trained):
             [replace(told, path=each.path) for told, each in zip(self.taught(problems), problems, strict=True)]
             for problems in (training, dev)
         )
+        symbols = self._symbols([*rows, *chosen])
+        if symbols:
+            rows, chosen = ([replace(each, answer=self._pieces(each.answer[0])) for each in part] for part in (rows, chosen))
         encoder = replace(own.encoder, max_answers=self.num_answers)
         if isinstance(encoder, Words.Config) and context is not None:
             encoder = replace(encoder, path_at_words=True)
         layout, reads = LayoutConfig(num_answers=self.num_answers, context=context), BackboneConfig(layers=own.layers)
         torch.manual_seed(budget.seed)
-        config = hybrid.HybridConfig(layout, (), reads, encoder, own.reasoner, Tokens.Config(whole=True))
+        config = hybrid.HybridConfig(layout, symbols, reads, encoder, own.reasoner, Tokens.Config(whole=not symbols))
         model = self._held(hybrid.attach(self.backbone, config))
         schedule = replace(own.train, max_seconds=own.draft_share * budget.seconds, seed=budget.seed, batch_size=DRAFT_BATCH)
         return train(model, rows, chosen, schedule, folder, show=False, resumable=False).seconds
+
+    def _pieces(self, text: str) -> tuple[str, ...]:
+        """Cut a sentence into the texts of its tokens."""
+        tokenizer = self.backbone.tokenizer
+        return tuple(tokenizer.decode([i]) for i in tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def _symbols(self, rows: Sequence[Problem]) -> tuple[str, ...]:
+        """Return the tokens that the sentences are made of, and END; none where one of them cannot be told by its text."""
+        tokenizer = self.backbone.tokenizer
+        used = {i for each in rows for i in tokenizer(each.answer[0], add_special_tokens=False)["input_ids"]}
+        pieces = {tokenizer.decode([i]): i for i in sorted(used)}
+        try:
+            told = all(self.backbone.token_id(piece) == i for piece, i in pieces.items())
+        except InputError:
+            told = False
+        return (*pieces, END) if told and len(pieces) == len(used) else ()
 
     def _held(self, model: hybrid.HybridModel) -> hybrid.HybridModel:
         """Return the model with its recursion left as it is, where that is the control."""
