@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from hybrid.errors import Faults, HybridError, InputError
+from hybrid.eval.sentences import meant
 from hybrid.eval.tasks import TASKS
 from hybrid.eval.tasks.task import Task
 from hybrid.problem import Problem
@@ -147,5 +148,6 @@ def think_again(
 
 
 def _checked(task: Task | None, problem: Problem, solution: Solution) -> Solution:
-    verified = None if task is None or problem.spans else task.check(problem.prompt, solution.symbols)
-    return replace(solution, verified=verified)
+    if task is None or problem.spans:
+        return replace(solution, verified=None)
+    return replace(solution, verified=task.check(problem.prompt, meant(task, solution.symbols, problem)))

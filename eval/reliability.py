@@ -19,6 +19,7 @@ from hybrid.checkpoint import write_text
 from hybrid.eval import program
 from hybrid.eval.benchmark import device_name
 from hybrid.eval.checked import answered, every_understood, read_settings, task_with, think_again
+from hybrid.eval.sentences import meant
 from hybrid.flags import parse
 from hybrid.kinds import A_PATH, require
 
@@ -74,7 +75,7 @@ def measure(model: Any, task: Any, count: int, *, retries: int = 3) -> Reliabili
     problems = task.problems("test", count)
     asked = every_understood(task, problems)
     found = answered(model, asked, task=task)
-    rights = [task.right(s.symbols, p) for s, p in zip(found, problems, strict=True)]
+    rights = [task.right(meant(task, s.symbols, p), p) for s, p in zip(found, problems, strict=True)]
     again = think_again(model, asked, found, retries, task=task)
     error, bins = calibration([s.confidence for s in found], rights)
     return Reliability(
@@ -87,7 +88,7 @@ def measure(model: Any, task: Any, count: int, *, retries: int = 3) -> Reliabili
         bins,
         sum(not right and s.verified is not False for right, s in zip(rights, found, strict=True)),
         sum(s.verified is False for s in found),
-        sum(task.right(s.symbols, p) for s, p in zip(again, problems, strict=True)) / count,
+        sum(task.right(meant(task, s.symbols, p), p) for s, p in zip(again, problems, strict=True)) / count,
     )
 
 

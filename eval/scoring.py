@@ -15,6 +15,7 @@ from hybrid.errors import InputError
 from hybrid.eval.checked import any_task
 from hybrid.eval.intervals import wilson
 from hybrid.eval.reliability import calibration
+from hybrid.eval.sentences import meant
 from hybrid.eval.tasks.task import Task
 from hybrid.halting import HALTING
 from hybrid.kinds import require
@@ -97,14 +98,17 @@ def score(model: HybridModel, problems: Sequence[Problem], num_steps: int | None
     """
     require(bool(problems), "there are no problems to score; give at least one")
     began, task = time.perf_counter(), any_task(model)
-    right = task.right if task is not None else (lambda symbols, problem: tuple(symbols) == problem.answer)
+
+    def right(symbols: Sequence[str], problem: Problem) -> bool:
+        return tuple(symbols) == problem.answer if task is None else task.right(meant(task, symbols, problem), problem)
+
     rights: list[list[bool]] = []
     halted, steps, sure = [], 0, []
     lost: list[str] = []
     for start in range(0, len(problems), batch_size):
         batch = problems[start : start + batch_size]
         features = _read(model, batch)
-        if task is None or type(task).right is Task.right:
+        if model.config.symbols and (task is None or type(task).right is Task.right):
             lost += _unwritable(model, batch, features.num_answers.tolist())
         every = model.think(features, halting=HALTING["fixed"].Config(), num_steps=num_steps)  # type: ignore[attr-defined]
         for problem, thought in zip(batch, model.write(every, features), strict=True):

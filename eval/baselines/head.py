@@ -16,6 +16,7 @@ import torch
 from hybrid.adapters import Features
 from hybrid.eval.baselines.method import METHODS, Attempt, Method
 from hybrid.eval.cost import ByLength, count_flops, prompt_cost
+from hybrid.eval.sentences import meant
 from hybrid.eval.tasks.task import Task
 from hybrid.halting import Fixed
 from hybrid.model import HybridModel
@@ -135,10 +136,10 @@ class HeadMethod(Method):
         return [
             Attempt(
                 text=solution.text,
-                right=self.task.right(solution.symbols, problem),
+                right=self.task.right(meant(self.task, solution.symbols, problem), problem),
                 steps=solution.total_steps,
                 flops=flops,
-                right_by_step=tuple(self.task.right(step, problem) for step in solution.trajectory),
+                right_by_step=tuple(self.task.right(meant(self.task, step, problem), problem) for step in solution.trajectory),
                 answers_by_step=tuple(self.task.layout.write(step) for step in solution.trajectory),
             )
             for solution, problem, flops in zip(solutions, problems, self._flops(problems, solutions), strict=True)
@@ -152,5 +153,5 @@ class HeadMethod(Method):
             solutions = self.model.solve(part, halting=Fixed.Config(), num_steps=depth, batch_size=128)
             for solution, problem in zip(solutions, part, strict=True):
                 for step, symbols in enumerate(solution.trajectory):
-                    right[step] += self.task.right(symbols, problem)
+                    right[step] += self.task.right(meant(self.task, symbols, problem), problem)
         return [count / len(problems) for count in right]

@@ -23,6 +23,7 @@ from hybrid.eval.baselines.head import HeadMethod
 from hybrid.eval.baselines.method import METHODS, Attempt, Budget, scored
 from hybrid.eval.baselines.trained import Trained
 from hybrid.eval.cost import text_cost
+from hybrid.eval.sentences import as_sentence, slots
 from hybrid.eval.tasks.task import Task
 from hybrid.eval.voice import Manner, write
 from hybrid.halting import Fixed
@@ -135,12 +136,9 @@ class LatentThoughts(Trained):
 
     def taught(self, problems: Sequence[Problem]) -> Sequence[Problem]:
         """See Trained.taught: the answer is one sentence."""
-        texts = [self.task.sentence(problem) for problem in problems]
-        if not self.num_answers:
-            longest = self.backbone.tokenizer(texts, add_special_tokens=False)["input_ids"]
-            self.num_answers = max(map(len, longest)) + 1
-        bare: dict[str, Any] = {"path": (), "steps": (), "spans": (), "weights": ()}
-        return [replace(each, answer=(text,), **bare) for each, text in zip(problems, texts, strict=True)]
+        told = [as_sentence(self.task, problem) for problem in problems]
+        self.num_answers = self.num_answers or slots(self.backbone.tokenizer, told)
+        return told
 
     def _config(self, config: hybrid.HybridConfig) -> hybrid.HybridConfig:
         encoder = replace(config.encoder, max_answers=self.num_answers)

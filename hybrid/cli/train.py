@@ -139,6 +139,9 @@ class TrainCommand:
 
         import hybrid
         from hybrid.config import HybridConfig
+        from hybrid.eval.sentences import as_sentence, slots
+        from hybrid.layout import LayoutConfig
+        from hybrid.matching import find
         from hybrid.train import calibrate, train
         from hybrid.train.processes import Team, leave, take_device
         from hybrid.train.trial import survey
@@ -148,19 +151,25 @@ class TrainCommand:
         problems = task.problems("train", self.num_train), task.problems("dev", self.num_dev)
         if task.left_out and Team.current().main and not self.quiet:
             print(task.left_out)
-        own = self._preset(task.layout)._fitted(task, problems[0])._filled(task.layout, problems[0])
+        layout, symbols, backbone = task.layout, task.symbols, None
+        if symbols and DECODERS[DECODERS.name_of(self.decoder)].writes:
+            backbone = find(None, None, HybridConfig(layout, symbols, self.backbone))
+            training, dev = ([as_sentence(task, problem) for problem in part] for part in problems)
+            problems, symbols = (training, dev), ()
+            layout = LayoutConfig(num_answers=slots(backbone.tokenizer, training + dev))
+        own = self._preset(layout)._fitted(task, problems[0])._filled(layout, problems[0])
         if not task.symbols and not any(name.startswith("decoder") for name in self.named):
             own = replace(own, decoder=Tokens.Config(whole=True))  # Any text: the language model's own tokens write it.
         require(
-            not getattr(self.task, "teach_trace", False) or own._teaches_path(task.layout),
+            not getattr(self.task, "teach_trace", False) or own._teaches_path(layout),
             f"task.teach_trace teaches worked steps to thoughts, and this encoder {ENCODERS.name_of(own.encoder)} has no place "
             "for them; set --encoder words alone, which takes as many thoughts as there are steps, or leave task.teach_trace out",
         )
         parts, recipe = (own.backbone, own.encoder, own.reasoner, own.decoder), own.train
-        config = HybridConfig(task.layout, task.symbols, *parts, named, self.tuner)
+        config = HybridConfig(layout, symbols, *parts, named, self.tuner)
         take_device(spread=self.backbone.device_map is not None)
         torch.manual_seed(self.train.seed)
-        model = hybrid.attach(None, config)
+        model = hybrid.attach(backbone, config)
         if self.init is not None:
             model.start_from(self.init)
         if self.dry_run:
@@ -168,7 +177,7 @@ class TrainCommand:
             if Team.current().main:
                 print(needs.text(self.output))
             return leave()
-        options: Any = {"overwrite": self.overwrite, "show": not self.quiet, "symmetry": task.symmetry}
+        options: Any = {"overwrite": self.overwrite, "show": not self.quiet, "symmetry": task.symmetry if symbols else None}
         outcome = train(model, *problems, recipe, self.output, **options)
         if Team.current().main:
             if self.calibrate:
