@@ -88,7 +88,12 @@ def test_a_draft_is_scored_over_the_tokens_that_the_sentences_have(backbone, tmp
     plain, blank = (
         replace(problem, answer=(text,)) for problem, text in zip(TASK.problems("dev", 2), ("213", "2 1"), strict=True)
     )
-    assert method._symbols([plain]) == ("1", "2", "3", END) and method._pieces("213") == ("2", "1", "3")
+    assert method._symbols([plain]) == ("1", "2", "3", END)
+    assert method._in_pieces(replace(plain, path=("1", "")), (" 1", "3")) == replace(
+        plain, answer=("2", "1", "3"), path=(" 1", "")
+    )
+    far = replace(plain, path=("9", "1"))
+    assert method._symbols([far]) == ("1", "2", "3", "9", END), "a worked step that no sentence has"
     assert method._symbols([plain, blank]) == (), "a token that is a blank has no text of its own"
     close = replace(CONFIG, train=replace(CONFIG.train, num_steps=60, batch_size=4))
     method = METHODS.build(replace(close, draft_share=0.9), backbone, Joined(TASK.config))

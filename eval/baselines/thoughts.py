@@ -101,7 +101,7 @@ class LatentThoughts(Trained):
         )
         symbols = self._symbols([*rows, *chosen])
         if symbols:
-            rows, chosen = ([replace(each, answer=self._pieces(each.answer[0])) for each in part] for part in (rows, chosen))
+            rows, chosen = ([self._in_pieces(each, symbols) for each in part] for part in (rows, chosen))
         encoder = replace(own.encoder, max_answers=self.num_answers)
         if isinstance(encoder, Words.Config) and context is not None:
             encoder = replace(encoder, path_at_words=True)
@@ -112,21 +112,24 @@ class LatentThoughts(Trained):
         schedule = replace(own.train, max_seconds=own.draft_share * budget.seconds, seed=budget.seed, batch_size=DRAFT_BATCH)
         return train(model, rows, chosen, schedule, folder, show=False, resumable=False).seconds
 
-    def _pieces(self, text: str) -> tuple[str, ...]:
-        """Cut a sentence into the texts of its tokens."""
-        tokenizer = self.backbone.tokenizer
-        return tuple(tokenizer.decode([i]) for i in tokenizer(text, add_special_tokens=False)["input_ids"])
+    def _in_pieces(self, problem: Problem, symbols: Sequence[str]) -> Problem:
+        """Cut the sentence into the texts of its tokens, and spell worked steps as they stand in sentences (" blue")."""
+        tokenizer, spelled = self.backbone.tokenizer, {symbol.strip(): symbol for symbol in symbols}
+        pieces = tuple(tokenizer.decode([i]) for i in tokenizer(problem.answer[0], add_special_tokens=False)["input_ids"])
+        return replace(problem, answer=pieces, path=tuple(spelled.get(symbol, symbol) for symbol in problem.path))
 
     def _symbols(self, rows: Sequence[Problem]) -> tuple[str, ...]:
-        """Return the tokens that the sentences are made of, and END; none where one of them cannot be told by its text."""
+        """Return the tokens of sentences and worked steps, and END; none where one of them cannot be told by its text."""
         tokenizer = self.backbone.tokenizer
         used = {i for each in rows for i in tokenizer(each.answer[0], add_special_tokens=False)["input_ids"]}
         pieces = {tokenizer.decode([i]): i for i in sorted(used)}
+        steps = {symbol for each in rows for symbol in each.path if symbol} - {piece.strip() for piece in pieces}
         try:
+            pieces |= {symbol: self.backbone.token_id(symbol) for symbol in sorted(steps)}
             told = all(self.backbone.token_id(piece) == i for piece, i in pieces.items())
         except InputError:
             told = False
-        return (*pieces, END) if told and len(pieces) == len(used) else ()
+        return (*pieces, END) if told and len(set(pieces.values())) == len(used) + len(steps) else ()
 
     def _held(self, model: hybrid.HybridModel) -> hybrid.HybridModel:
         """Return the model with its recursion left as it is, where that is the control."""
