@@ -108,7 +108,7 @@ def read(value: Any, hint: Any, name: str, *, whole: Any = None) -> Any:
         whole: type of the field, where `value` is one of its items.
 
     Raises:
-        ConfigError: it is of no type that the field has; or a yes or no where nothing says whether a truth value or text is meant.
+        ConfigError: it is of no type of the field; or a yes or no where nothing says whether a truth value or text is meant.
 
     Example:
         >>> read(load("[no, 007]"), tuple[str, ...], "symbols"), read(load("no"), bool, "quiet")

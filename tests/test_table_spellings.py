@@ -197,3 +197,9 @@ def test_a_json_file_that_is_one_object_over_several_lines_is_one_row(tmp_path):
     (tmp_path / "a.json").write_text(json.dumps({"size": 3, "names": ["a", "b"]}, indent=1))
     (record,) = records(str(tmp_path / "a.json"), ("prompt",))
     assert record.fault == 'has no "prompt"; it has: size, names'
+
+
+@pytest.mark.parametrize("before", ["\n\n", "\ufeff\n", "  \n", ",,\n"])
+def test_blank_lines_before_the_names_of_columns_say_nothing(tmp_path, before):
+    (tmp_path / "a.csv").write_text(f"{before}prompt,answer\na,1\n", encoding="utf-8")
+    assert read(tmp_path / "a.csv") == [{"prompt": "a", "answer": "1"}]
