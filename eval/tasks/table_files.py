@@ -35,10 +35,13 @@ def opened(file: str) -> Any:
     return compr[packed](handle, mode="rb") if packed else handle
 
 
-def lines(file: str) -> Iterator[str]:
-    """Yield lines with their ends; a byte that is no UTF-8 becomes U+FFFD, so that its row can be named."""
+def lines(file: str, *, newline: str | None = None) -> Iterator[str]:
+    """Yield lines with their ends, each as a bare line feed, or untouched where `newline` is empty.
+
+    A byte that is no UTF-8 becomes U+FFFD, so that its row can be named.
+    """
     with opened(file) as handle:
-        for number, line in enumerate(io.TextIOWrapper(handle, encoding="utf-8-sig", errors="replace")):
+        for number, line in enumerate(io.TextIOWrapper(handle, encoding="utf-8-sig", errors="replace", newline=newline)):
             if number == 0 and (line.startswith("\ufffd\ufffd") or "\x00" in line):
                 raise InputError(f"{file} is no UTF-8 text, maybe UTF-16 or packed; save it as UTF-8, or unpack it")
             yield line

@@ -112,7 +112,7 @@ def _csv(source: str, columns: Sequence[str], optional: Sequence[str], delimiter
     number = 0
     csv.field_size_limit(sys.maxsize)  # A cell may hold a book.
     for file in files(source):
-        reader = csv.reader(lines(file), delimiter=delimiter, strict=True)
+        reader = csv.reader(lines(file, newline=""), delimiter=delimiter, strict=True)
         header = _header(reader, file, columns)
         named = "" if file == source else f"{Path(file).name} "
         for cells in _rows_of_csv(reader):
