@@ -84,6 +84,18 @@ def test_a_column_that_stands_twice_is_named_in_every_kind_of_file(tmp_path, nam
         list(records(str(tmp_path / name), ["prompt", "answer"]))
 
 
+@pytest.mark.parametrize("name", ["s3://bucket/a.csv", "https://localhost/a.csv.gz"])
+def test_an_address_that_needs_a_further_package_says_so(name, monkeypatch):
+    import fsspec
+
+    def missing(*_, **__):
+        raise ImportError("Install s3fs to access S3")
+
+    monkeypatch.setattr(fsspec, "open", missing)
+    with pytest.raises(InputError, match="cannot be read: Install s3fs .*; install what is missing, or fetch the file"):
+        list(records(name, ["prompt"]))
+
+
 def test_a_folder_that_is_no_data_set_is_told_how_its_files_are_named(tmp_path):
     write(tmp_path / "part-0.parquet", [{"prompt": "a", "answer": "1"}])
     with pytest.raises(InputError, match=r"is a folder that save_to_disk did not write; name the files in it: '.*/\*.parquet'"):

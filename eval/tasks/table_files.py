@@ -55,13 +55,14 @@ def readable(source: str) -> Iterator[None]:
     except InputError:
         raise
     except Exception as error:  # Every kind of packed file raises classes of its own.
-        raise InputError(f"{source} cannot be read: {reason(error)}; check the file and its name") from None
+        raise unreadable(source, error) from None
 
 
-def reason(error: Exception) -> str:
-    """Return why a file cannot be read, in a few words."""
+def unreadable(source: str, error: Exception, after: str = "") -> InputError:
+    """Return the error that says why a file cannot be read, `after` which of its rows, and what to do."""
     told = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
-    return str(told).splitlines()[0][:200]
+    do = "install what is missing, or fetch the file" if isinstance(error, ImportError) else "check the file and its name"
+    return InputError(f"{source} cannot be read{after}: {str(told).splitlines()[0][:200]}; {do}")
 
 
 def files(source: str) -> list[str]:

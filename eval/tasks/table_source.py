@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from hybrid.errors import InputError
-from hybrid.eval.tasks.table_files import files, lines, opened, reason
+from hybrid.eval.tasks.table_files import files, lines, opened, unreadable
 from hybrid.paths import from_home
 
 HUB = "hub:"
@@ -74,8 +74,7 @@ def records(source: str, columns: Sequence[str], optional: Sequence[str] = ()) -
     except InputError:
         raise
     except Exception as error:  # datasets, pyarrow, fsspec and zlib raise dozens of unrelated classes.
-        after = f" behind row {done}" if done else ""
-        raise InputError(f"{source} cannot be read{after}: {reason(error)}; check the file and its name") from None
+        raise unreadable(source, error, f" behind row {done}" if done else "") from None
 
 
 def kind_of(source: str) -> str:
