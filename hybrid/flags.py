@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import json
 import math
 import re
@@ -54,6 +55,8 @@ def parse(command: type[Any], argv: Sequence[str], program: str) -> Any:
         argv = _as_asked(argv, leaves)
     except ConfigError as error:
         raise ConfigError(f"{error}; see `{program} --help`") from None
+    if (lone := _switch_with_value(command, argv)) is not None:
+        raise ConfigError(f"{' '.join(lone)}: {lone[0]} stands without a value; leave {lone[1]} out; see `{program} --help`")
     parser.add_argument("--config", metavar="FILE", help="YAML file with the same fields; flags go before it")
     try:
         parser.set_defaults(vars(parser.parse_object(given).as_flat()))
@@ -288,6 +291,14 @@ def _add_field(parser: Any, field: dataclasses.Field[Any], name: str, hint: Any,
 def _is_switch(field: dataclasses.Field[Any], name: str, hint: Any) -> bool:
     """Say whether a flag stands without a value."""
     return hint is bool and field.default is False and "." not in name
+
+
+def _switch_with_value(command: type[Any], argv: Sequence[str]) -> tuple[str, str] | None:
+    """Return a switch that is followed by a truth value, which would be taken for a prompt; None where there is none."""
+    hints = typing.get_type_hints(command)
+    switches = {f"--{each.name}" for each in dataclasses.fields(command) if _is_switch(each, each.name, hints[each.name])}
+    pairs = itertools.pairwise(argv)
+    return next((pair for pair in pairs if pair[0] in switches and pair[1].lower() in ("true", "false")), None)
 
 
 def default_of(field: dataclasses.Field[Any]) -> Any:

@@ -127,6 +127,12 @@ def test_a_list_is_read_also_behind_a_switch():
     assert parse(Command, ["--loud", "--symbols=[no, 1:30]"], "hybrid command").symbols == ("no", "1:30")
 
 
+@pytest.mark.parametrize("value", ["true", "False"])
+def test_a_switch_takes_no_value_and_the_word_behind_it_is_no_prompt(value):
+    with pytest.raises(ConfigError, match=f"^--loud {value}: --loud stands without a value; leave {value} out"):
+        parse(Command, ["--loud", value], "hybrid command")
+
+
 def test_quotes_anchors_and_merges_are_yaml_s_own():
     found = load("a: &base {x: 1, y: '2'}\nb: {<<: *base, y: \"no\"}")
     assert read(found, Any, "all") == {"a": {"x": 1, "y": "2"}, "b": {"x": 1, "y": "no"}}
