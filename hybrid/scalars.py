@@ -15,9 +15,11 @@ from typing import Any
 import yaml
 
 from hybrid.errors import ConfigError
+from hybrid.flag_errors import in_words
 
 NOTHING = ("", "~", "null", "Null", "NULL")
 SWITCH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+UNREADABLE = (yaml.YAMLError,)
 NUMBER = re.compile(r"[-+]?\d[\d_]*")
 
 
@@ -57,16 +59,44 @@ def load(text: str) -> Any:
     return yaml.load(text, Loader=_Loader)
 
 
+def word(text: str) -> Any:
+    """Return a word of a command line: nothing, a list or a mapping where it is one, else the text as it is written.
+
+    What YAML leaves out, such as a comment, is text here.
+
+    Raises:
+        yaml.YAMLError: it begins a list or a mapping that has no end.
+
+    Example:
+        >>> word("#"), word("[1, a]"), word("null")
+        ('#', [1, 'a'], None)
+    """
+    found = load(text)
+    if isinstance(found, list | dict):
+        return _plainly(found)
+    return None if text.strip() in NOTHING[1:] else text
+
+
+def _plainly(value: Any) -> Any:
+    """Return what `load` gave with each plain scalar as what it looks like."""
+    if isinstance(value, list):
+        return [_plainly(each) for each in value]
+    if isinstance(value, Mapping):
+        return {str(key): _plainly(each) for key, each in value.items()}
+    return _as_one_of(str(value), (bool, int, float), "") if isinstance(value, Plain) else value
+
+
 def _options(hint: Any) -> tuple[Any, ...]:
     return typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
 
 
-def holds_many(hint: Any) -> bool:
-    """Say whether a field of this type may hold a list or a mapping."""
-    return any(option is Any or typing.get_origin(option) in (tuple, list, dict) for option in _options(hint))
+def more_than_text(hint: Any) -> bool:
+    """Say whether a field of this type may hold a list, a mapping, or no text at all."""
+    options = _options(hint)
+    return str not in options or any(typing.get_origin(option) in (tuple, list, dict) for option in options)
 
 
-def read(value: Any, hint: Any, name: str) -> Any:
+def read(value: Any, hint: Any, name: str, *, whole: Any = None) -> Any:
     """Return what `load` gave, with each plain scalar of the type that `hint` asks for, or as text where it is of none.
 
     A single value stands for a tuple of one.
@@ -75,9 +105,10 @@ def read(value: Any, hint: Any, name: str) -> Any:
         value: of `load`.
         hint: type of the field.
         name: of the field, for the error.
+        whole: type of the field, where `value` is one of its items.
 
     Raises:
-        ConfigError: a yes or no where nothing says whether a truth value or text is meant.
+        ConfigError: it is of no type of the field; or a yes or no where nothing says whether a truth value or text is meant.
 
     Example:
         >>> read(load("[no, 007]"), tuple[str, ...], "symbols"), read(load("no"), bool, "quiet")
@@ -88,7 +119,7 @@ def read(value: Any, hint: Any, name: str) -> Any:
     options = _options(hint)
     items = [typing.get_args(option)[0] for option in options if typing.get_origin(option) in (tuple, list)]
     if isinstance(value, list):
-        return [read(each, items[0] if items else Any, name) for each in value]
+        return [read(each, items[0] if items else Any, name, whole=hint) for each in value]
     if isinstance(value, Mapping):
         return {str(key): read(each, Any, f"{name}.{key}") for key, each in value.items()}
     if not isinstance(value, Plain):
@@ -97,7 +128,11 @@ def read(value: Any, hint: Any, name: str) -> Any:
         return str(value)
     found = _as_one_of(str(value), options, name)
     scalars = {bool, int, float, str, Any} & {option for option in options if isinstance(option, type) or option is Any}
-    return [read(value, items[0], name)] if items and not scalars else found
+    if items and not scalars:
+        return [read(value, items[0], name, whole=hint)]
+    if isinstance(found, str) and scalars and not {str, Any} & scalars:
+        raise ConfigError(f"{name} is {value}; give {in_words(whole or hint)}")
+    return found
 
 
 def _as_one_of(text: str, options: tuple[Any, ...], name: str) -> Any:

@@ -212,7 +212,7 @@ train: {{num_steps: 2, batch_size: 3, optimizer: {{learning_rate: 0.5}}}}
         (("inspect", "--model", "HEAD", ""), "the prompt is empty"),
         (("solve", "--model", "HEAD"), "the prompt is empty"),
         (("solve", "--model", "HEAD", "--file", "none.txt"), "cannot read none.txt: No such file or directory"),
-        (("solve", "--model", "HEAD", "--file", "."), ". cannot be read: Directory . is neither"),
+        (("solve", "--model", "HEAD", "--file", "."), ". is a folder that save_to_disk did not write; name the files"),
         (("solve", "--model", "HEAD", "--file", "none.txt", "text"), "give a prompt or --file, not both"),
         (("solve", "--model", "HEAD", "no numbers"), "this head sorts 3 numbers from 0 to 9; the text has"),
         (("solve", "--model", "HEAD", PROMPT + " long" * 200), "the context of"),

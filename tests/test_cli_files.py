@@ -85,7 +85,7 @@ def test_a_folder_of_save_to_disk_is_solved_as_it_is_trained_on(head, tmp_path, 
     expected = [solution.text for solution in hybrid.HybridModel.from_pretrained(head).solve(PROMPTS)]
     assert solved(capsys, head, "--file", str(tmp_path / "set [1]"))[:2] == (0, expected)
     code, out, err = solved(capsys, head, "--file", str(tmp_path))
-    assert (code, out, len(err)) == (2, [], 1) and f"{tmp_path} cannot be read: " in err[0]
+    assert (code, out, len(err)) == (2, [], 1) and f"{tmp_path} is a folder that save_to_disk did not write" in err[0]
 
 
 @pytest.mark.parametrize("name", ["a.txt.gz", "a.GZ", "a.txt.xz", "a.txt.zst"])

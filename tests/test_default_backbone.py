@@ -247,3 +247,17 @@ def test_the_cache_folder_follows_the_environment(monkeypatch, tmp_path):
     monkeypatch.delenv("HYBRID_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     assert cache_folder() == tmp_path / "xdg" / "hybrid-reasoner"
+
+
+@pytest.mark.parametrize(
+    ("variables", "folder"),
+    [
+        ({"HYBRID_CACHE": "~/own"}, "own"),
+        ({"HYBRID_CACHE": "", "XDG_CACHE_HOME": "~/xdg"}, "xdg/hybrid-reasoner"),
+        ({"HYBRID_CACHE": "", "XDG_CACHE_HOME": ""}, ".cache/hybrid-reasoner"),
+    ],
+)
+def test_a_variable_that_no_shell_has_seen_is_read_as_one_would(monkeypatch, tmp_path, variables, folder):
+    for name, value in ({"HOME": str(tmp_path)} | variables).items():
+        monkeypatch.setenv(name, value)
+    assert cache_folder() == tmp_path / folder

@@ -80,6 +80,31 @@ def test_what_changes_the_result_is_named_with_both_values(tmp_path, again, mess
         made.open(again)
 
 
+@pytest.mark.parametrize(
+    ("problems", "said"),
+    [
+        ({"train": [8, "a"], "dev": [3, "b"]}, "train has 8 problems, had 9"),
+        ({"train": [9, "c"], "dev": [3, "b"]}, "train has 9 problems, others than before"),
+        ({"train": [9, "a"], "dev": [4, "d"]}, "dev has 4 problems, had 3"),
+    ],
+)
+def test_other_data_are_told_by_split_with_both_counts_and_files(tmp_path, problems, said):
+    made = RunFolder(tmp_path / "run")
+    made.open(LONG | {"problems": {"train": [9, "a"], "dev": [3, "b"]}})
+    checkpoint(made, 1)
+    again = changed("model", task=LONG["model"]["task"] | {"train": "b.csv"})
+    with pytest.raises(ConfigError, match=rf"\(data differs, model.task.train is b.csv, was own.csv, {said}\)"):
+        made.open(again | {"data": "b" * 64, "problems": problems})
+    made.open(again | {"problems": {"train": [9, "a"], "dev": [3, "b"]}})
+
+
+def test_a_run_from_before_problems_were_counted_goes_on(tmp_path):
+    made = RunFolder(tmp_path / "run")
+    made.open(LONG)
+    checkpoint(made, 1)
+    made.open(LONG | {"problems": {"train": [9, "a"], "dev": [3, "b"]}})
+
+
 def test_where_the_rows_of_a_task_come_from_is_bookkeeping_as_their_content_is_compared():
     from hybrid.eval.tasks import TASKS
 

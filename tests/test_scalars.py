@@ -1,5 +1,6 @@
 """Plain scalars of YAML are read by the type of their field, in files and in flags."""
 
+import re
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -15,6 +16,7 @@ from hybrid.scalars import load, read
 class Inner:
     symbols: tuple[str, ...] = ()
     precision: Literal["no", "bf16"] = "no"
+    depth: int = 1
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,44 @@ def test_nested_fields_and_switches_are_read_the_same_way(tmp_path):
 def test_what_cannot_be_meant_is_refused_by_name(tmp_path, text, message):
     with pytest.raises((ConfigError, InputError), match=message):
         from_file(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("steps: 1:30", "steps is 1:30; give a whole number"),
+        ("steps: 0x10", "steps is 0x10; give a whole number"),
+        ("steps: 1e3", "steps is 1e3; give a whole number"),
+        ("rate: 1:30", "rate is 1:30; give a number"),
+        ("loud: 1", "loud is 1; give true or false"),
+        ("layers: [1:30]", "layers is 1:30; give a list, each a whole number, or null for none"),
+        ("inner: {depth: 5:00}", "inner.depth is 5:00; give a whole number"),
+    ],
+)
+def test_a_number_is_never_computed_from_what_is_written(tmp_path, text, message):
+    name, _, value = text.replace("inner: {depth: 5:00}", "inner.depth: 5:00").partition(": ")
+    for given in ([f"--{name}", value], [f"--{name}={value}"]):
+        if name != "loud":  # A switch stands without a value.
+            with pytest.raises(ConfigError, match=f"^{re.escape(message)}"):
+                parse(Command, given, "hybrid command")
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        from_file(tmp_path, text)
+
+
+@pytest.mark.parametrize("text", ["#", "# a", "&a", "---", "-", "!a", "a:", "- a", "[a", "{}", "'a'", " ", "|", "yes", "1:30"])
+def test_text_of_a_flag_is_text_whatever_yaml_makes_of_it(text):
+    assert parse(Command, [f"--dev={text}"], "hybrid command").dev == text
+    assert parse(Command, [f"--name={text}"], "hybrid command").name == text
+
+
+def test_a_list_is_read_also_behind_a_switch():
+    assert parse(Command, ["--loud", "--symbols=[no, 1:30]"], "hybrid command").symbols == ("no", "1:30")
+
+
+@pytest.mark.parametrize("value", ["true", "False"])
+def test_a_switch_takes_no_value_and_the_word_behind_it_is_no_prompt(value):
+    with pytest.raises(ConfigError, match=f"^--loud {value}: --loud stands without a value; leave {value} out"):
+        parse(Command, ["--loud", value], "hybrid command")
 
 
 def test_quotes_anchors_and_merges_are_yaml_s_own():

@@ -23,6 +23,8 @@ from hybrid.serve.server import Server
 
 ASK = {"role": "user", "content": "Sort: 3 1 2"}
 
+IMAGE = [{"type": "text", "text": "Sort: 3 1 2"}, {"type": "image_url", "image_url": {"url": "data:,"}}]
+
 
 @pytest.fixture
 def make(model):
@@ -78,6 +80,14 @@ def test_solve_tells_every_step(client):
     assert len(both["answers"]) == 2 and both["answers"][0]["understood"] == "Sort: 3 1"
 
 
+@pytest.mark.parametrize("form", ["{}\n", "\ufeff{}", "\n{}\r\n\r\n"])
+def test_a_prompt_says_the_same_whatever_ends_its_lines(client, form):
+    alone, other = (
+        client.post("/v1/solve", json={"prompt": each}).json() for each in ("Sort: 3\n1", form.format("Sort: 3\r\n1"))
+    )
+    assert alone["understood"] == other["understood"] == "Sort: 3\n1" and alone["confidences"] == other["confidences"]
+
+
 def test_the_rest_is_there(client):
     assert client.get("/health").json() == {"status": "ok", "waiting": 0, "models": ["sorter"]}
     assert [model["id"] for model in client.get("/v1/models").json()["data"]] == ["sorter"]
@@ -100,7 +110,21 @@ def test_the_rest_is_there(client):
         ("solve", {"prompt": "Sort: 1 2", "model": "other"}, 404, "model 'other' is unknown; choose one of: sorter"),
         ("chat/completions", {"messages": []}, 400, "messages: "),
         ("chat/completions", {"messages": [{"role": "system", "content": "x"}]}, 400, "give one with role user"),
-        ("chat/completions", {"messages": [{"role": "user", "content": None}]}, 400, "give one with role user"),
+        (
+            "chat/completions",
+            {"messages": [{"role": "user", "content": None}]},
+            400,
+            "the last message of the user holds no text",
+        ),
+        ("chat/completions", {"messages": [ASK, {"role": "user", "content": " "}]}, 400, "the last message of the user holds no"),
+        (
+            "chat/completions",
+            {"messages": [{"role": "user", "content": IMAGE}]},
+            400,
+            "a part of type 'image_url'; a head reads text",
+        ),
+        ("solve", {"prompt": "Sort: 1 \x00"}, 400, "holds a NUL character"),
+        ("solve", {"prompt": " \r\n"}, 400, "the prompt is empty"),
         ("completions", {"prompt": []}, 400, "prompt"),
         ("nothing", {}, 404, "Not Found"),
     ],

@@ -49,6 +49,10 @@ def faults(path, content, **settings):
         ("no.csv", b"question,answer\na,1\n", 'no.csv has no column "prompt"; choose from its columns: question, answer'),
         ("no.parquet", [{"prompt": "a"}], 'no.parquet has no column "answer"; choose from its columns: prompt'),
         ("twice.csv", b"prompt,answer,answer\na,1,2\n", 'twice.csv has 2 columns "answer"'),
+        ("semicolons.csv", b"prompt;answer\na;1\n", "semicolons.csv has ';' between its cells; write ',' there"),
+        ("tabs.csv", b"answer\tprompt\na\t1\n", "tabs.csv has '\\t' between its cells; write ',' there"),
+        ("commas.tsv", b'"prompt,answer"\n"a,1"\n', "commas.tsv has ',' between its cells; write '\\t' there"),
+        ("empty.json", b"", "empty.json holds no rows"),
         ("quote.csv", b'"prompt,answer\n', "has no readable first line"),
         ("bad.parquet", b"PAR1 nonsense", "bad.parquet cannot be read: "),
         ("bad.csv.gz", b"\x1f\x8bnonsense", "bad.csv.gz cannot be read: "),
@@ -62,6 +66,59 @@ def test_a_source_that_cannot_be_read_is_named(tmp_path, source, content, messag
         return
     (line,) = faults(tmp_path / source, content)
     assert message in line and capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.arrow"])
+def test_a_column_that_stands_twice_is_named_in_every_kind_of_file(tmp_path, name):
+    import pyarrow
+    import pyarrow.parquet
+
+    cells = [pyarrow.array(column) for column in (["x", "y"], ["1", "2"], ["3", "4"])]
+    table = pyarrow.Table.from_arrays(cells, names=["prompt", "answer", "answer"])
+    if name == "a.parquet":
+        pyarrow.parquet.write_table(table, tmp_path / name)
+    else:
+        with pyarrow.ipc.new_file(str(tmp_path / name), table.schema) as out:
+            out.write_table(table)
+    with pytest.raises(InputError, match='has 2 columns "answer"; rename or drop all but one'):
+        list(records(str(tmp_path / name), ["prompt", "answer"]))
+
+
+@pytest.mark.parametrize("name", ["s3://bucket/a.csv", "https://localhost/a.csv.gz"])
+def test_an_address_that_needs_a_further_package_says_so(name, monkeypatch):
+    import fsspec
+
+    def missing(*_, **__):
+        raise ImportError("Install s3fs to access S3")
+
+    monkeypatch.setattr(fsspec, "open", missing)
+    with pytest.raises(InputError, match="cannot be read: Install s3fs .*; install what is missing, or fetch the file"):
+        list(records(name, ["prompt"]))
+
+
+def test_a_folder_that_is_no_data_set_is_told_how_its_files_are_named(tmp_path):
+    write(tmp_path / "part-0.parquet", [{"prompt": "a", "answer": "1"}])
+    with pytest.raises(InputError, match=r"is a folder that save_to_disk did not write; name the files in it: '.*/\*.parquet'"):
+        list(records(str(tmp_path), ["prompt", "answer"]))
+
+
+@pytest.mark.parametrize("again", ["prompt,answer", "\ufeffprompt, answer"])
+def test_the_names_of_columns_again_between_rows_are_no_row(tmp_path, again):
+    content = f"prompt,answer\nIs 3 odd?,yes\n{again}\nIs 4 odd?,no\n".encode()
+    said = "a.csv row 2 (line 3): repeats the names of the columns, as files put together do; drop it"
+    assert faults(tmp_path / "a.csv", content) == [said]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("é", "e\u0301"), ("yes", "yes\u200b"), ("New York", "New\u00a0York"), ("New York", "New  York")]
+)
+def test_answers_that_only_look_alike_are_told(tmp_path, one, other):
+    rows = [{"prompt": "a", "answer": one}, {"prompt": "b", "answer": other}, {"prompt": "c", "answer": "no"}]
+    (line,) = faults(tmp_path / "a.jsonl", rows, unit="whole")
+    assert (
+        line.endswith("are two symbols and look alike; write both the same way")
+        and ascii(other).replace("  ", r"\x20\x20") in line
+    )
 
 
 def test_a_parquet_file_damaged_in_the_middle_is_named_with_the_last_good_row(tmp_path):

@@ -11,6 +11,8 @@ from hybrid.errors import DataError, InputError
 from hybrid.eval.tasks.maze import read_mazes
 from hybrid.eval.tasks.rows import read_rows
 from hybrid.eval.tasks.table import Table
+from hybrid.eval.tasks.table_cells import with_plain_ends
+from hybrid.eval.tasks.table_row import RowReader
 from hybrid.eval.tasks.table_source import is_table, records
 
 ROWS = [{"prompt": f"Is {i} odd?", "answer": ("no", "yes")[i % 2]} for i in range(40)]
@@ -197,3 +199,38 @@ def test_a_json_file_that_is_one_object_over_several_lines_is_one_row(tmp_path):
     (tmp_path / "a.json").write_text(json.dumps({"size": 3, "names": ["a", "b"]}, indent=1))
     (record,) = records(str(tmp_path / "a.json"), ("prompt",))
     assert record.fault == 'has no "prompt"; it has: size, names'
+
+
+@pytest.mark.parametrize("before", ["\n\n", "\ufeff\n", "  \n", ",,\n"])
+def test_blank_lines_before_the_names_of_columns_say_nothing(tmp_path, before):
+    (tmp_path / "a.csv").write_text(f"{before}prompt,answer\na,1\n", encoding="utf-8")
+    assert read(tmp_path / "a.csv") == [{"prompt": "a", "answer": "1"}]
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl", "a.parquet"])
+def test_a_line_s_end_is_one_sign_in_every_kind_of_file_and_places_are_those_that_were_written(tmp_path, name):
+    import pandas
+
+    prompts = ["Sort:\r\n{} 1\r\n5", "Sort:\n{} 1\n5"]
+    rows = [{"prompt": prompt.format(n), "answer": f"{n} 5"} for n in (2, 3) for prompt in prompts]
+    for row in rows:
+        places = [row["prompt"].index(symbol) for symbol in row["answer"].split()]
+        row["spans"] = json.dumps([[place, place + 1] for place in places])
+    if name.endswith("sv"):
+        pandas.DataFrame(rows).to_csv(tmp_path / name, index=False, sep="," if name == "a.csv" else "\t")
+    else:
+        write(tmp_path / name, rows)
+    found = Table(Table.Config(train=str(tmp_path / name), spans_column="spans", unit="word", dev="d", test="t"))
+    problems = [RowReader(found.config).read(record, name) for record in records(str(tmp_path / name), found.config.columns)]
+    asked = [RowReader(found.config).ask(record) for record in records(str(tmp_path / name), found.config.columns)]
+    assert (
+        [problem.prompt for problem in problems]
+        == [each.prompt for each in asked]
+        == [prompts[1].format(n) for n in (2, 2, 3, 3)]
+    )
+    for problem, other in zip(problems, asked, strict=True):
+        assert tuple(problem.prompt[start:end] for start, end in problem.spans) == problem.answer and other.spans == problem.spans
+
+
+def test_a_line_s_end_may_have_a_place():
+    assert with_plain_ends("a\r\nb", [(1, 3), (1, 2), (2, 3), (3, 4)]) == ("a\nb", ((1, 2), (1, 2), (1, 2), (2, 3)))

@@ -43,6 +43,7 @@ def official(tmp_path):
         ("1,000,000.", "1000000"),
         ("no number", None),
         ("0010", "10"),
+        ("\u22125", "-5"),
     ],
 )
 def test_a_number_has_one_spelling(text, value):
@@ -59,6 +60,7 @@ def test_a_number_has_one_spelling(text, value):
         ("She has 3 and then 5", "5"),
         ("48-24", "24"),
         ("It is -3 degrees", "-3"),
+        ("It is \u22123 degrees", "-3"),
         ("Answer:", None),
         ("", None),
     ],
@@ -108,6 +110,42 @@ def test_rows_that_are_no_problems_are_named(tmp_path):
     for wrong, message in (({}, "train is missing"), ({"train": "a", "num_answers": 0}, "num_answers is 0")):
         with pytest.raises(ConfigError, match=message):
             TASKS.from_dict({"kind": "gsm8k"} | wrong)
+
+
+WRITTEN = ["12/5", "2 1/2", "1 234", "1\u202f234", "1'234", "12,5", "1,23", "1.234,50", "1e3", "10^6", "3:30", "10-15", "5½", "٣"]
+
+
+@pytest.mark.parametrize("said", WRITTEN)
+def test_what_is_no_plain_number_is_refused_as_an_answer(tmp_path, said):
+    (tmp_path / "a.jsonl").write_text(json.dumps({"question": "a", "answer": f"#### {said}"}))
+    with pytest.raises(DataError, match=r'row 1.*behind "####" stands .*; give one number, such as 1,234.5, -3 or 0.25'):
+        GSM8K(GSM8K.Config(train=str(tmp_path / "a.jsonl"))).problems("train")
+
+
+@pytest.mark.parametrize(
+    "said", ["1,234,567.5", "1,00,000", "$5.00", "-$5", "12%", "7 clips, 2 pens", "18.", "\u22123", "72, so"]
+)
+def test_what_is_a_plain_number_is_taken(tmp_path, said):
+    rows = [{"question": f"{n}", "answer": f"#### {said}"} for n in range(20)]
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    assert GSM8K(GSM8K.Config(train=str(tmp_path / "a.jsonl"))).problems("train")[0].answer == tuple(str(number(said)))
+
+
+def test_a_question_of_a_test_file_is_never_trained_and_rows_that_disagree_are_counted(official, tmp_path):
+    own = [*OFFICIAL[:7], {"question": OFFICIAL[0]["question"], "answer": "#### 1"}]
+    (tmp_path / "test.jsonl").write_text("\n".join(map(json.dumps, own)))
+    task = GSM8K(GSM8K.Config(train=official.config.train, dev=official.config.train, test=str(tmp_path / "test.jsonl")))
+    with pytest.warns(UserWarning, match="300 rows stand in another split too and are dropped here"):
+        assert task.problems("train") == []
+    task = GSM8K(GSM8K.Config(train=official.config.train, test=str(tmp_path / "test.jsonl")))
+    with pytest.warns(UserWarning, match="dropped") as told:
+        parts = {split: {problem.prompt for problem in task.problems(split)} for split in ("train", "dev", "test")}
+    assert len(parts["test"]) == 7 and not parts["test"] & (parts["train"] | parts["dev"])
+    assert sum(map(len, parts.values())) == 300
+    assert [str(each.message).partition(": ")[2] for each in told if "dropped" in str(each.message)] == [
+        "7 rows stand in another split too and are dropped here",
+        "1 rows repeat a question with another answer and are dropped",
+    ]
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="the official file is not here")

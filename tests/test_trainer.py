@@ -228,7 +228,7 @@ def test_other_problems_or_another_backbone_are_another_run(new_model, problems,
     import hybrid
 
     train(new_model(), problems(9), problems(3), replace(CONFIG, num_steps=2), tmp_path, show=False)
-    with pytest.raises(ConfigError, match="data differs"):
+    with pytest.raises(ConfigError, match="data differs, train has 8 problems, had 9"):
         train(new_model(), problems(8), problems(3), replace(CONFIG, num_steps=2), tmp_path, show=False)
     tokenizer = new_tokenizer()
     other = hybrid.Backbone(new_llama(len(tokenizer), 3), tokenizer, config.backbone.name, (0, 2))

@@ -30,9 +30,10 @@ BOOKKEEPING = {
     *("train.save_every_seconds", "train.cache", "train.trackers", "train.gradient_checkpointing"),
     *("model.backbone.name", "model.backbone.revision", "model.backbone.device_map"),
     *(f"model.task.{name}" for name in (*SOURCES, *(f"{column}_column" for column in COLUMNS))),
+    *("problems", "problems.train", "problems.dev"),
 }
 """What changes no result: how often is saved, what is kept in memory or made again, and where data and language model lie, whose
-content is compared instead.
+content is compared instead ("data"); how many problems that were is told with it.
 """
 MAY_GROW = {"train.num_steps", "train.max_seconds", "train.patience"}
 """What only says when a run ends: a greater one, or none, goes on with it, also after its end."""
@@ -61,6 +62,9 @@ def differences(known: Any, wanted: Any, changed: Any, name: str = "") -> Iterat
 
 
 def _said(name: str, was: Any, now: Any) -> str:
+    if name.startswith("problems."):
+        split, same = name.removeprefix("problems."), was[0] == now[0]
+        return f"{split} has {now[0]} problems, {'others than before' if same else f'had {was[0]}'}"
     short = max(len(str(was)), len(str(now))) <= 40
     return f"{name} is {now}, was {was}" if short else f"{name} differs"
 
@@ -97,11 +101,13 @@ class RunFolder:
             known = None
         if known is None and self.record.exists():
             raise ConfigError(f"{self.record} is damaged, so this may be another run; give another --output, or --overwrite")
-        found = () if known is None else differences(known["run"], wanted, changed)
+        found = [] if known is None else list(differences(known["run"], wanted, changed))
         told = [each for each in found if each[0] not in BOOKKEEPING]
         more = bool(told) and all(name in MAY_GROW and (now is None or (was and now > was)) for name, was, now in told)
         lost = more and known and known.get("finished") is not None and self.newest_checkpoint() is None
         if told and (lost or not more):
+            if any(name == "data" for name, *_ in told):
+                told += [each for each in found if each[0].startswith(("problems.", "model.task.")) and each not in told]
             said, which = ", ".join(_said(*each) for each in told), "a run that has ended and left no checkpoint"
             do = "give another --output and --init this folder to go on from its head" if lost else "give another --output"
             raise ConfigError(f"{self.path} holds {which if lost else 'another run'} ({said}); {do}, or --overwrite")

@@ -180,6 +180,10 @@ class Trainer(Resumable):
             "train": partial(to_dict, self.config),
             "backbone": self.model.backbone.fingerprint,
             "data": digest([*train_problems, *dev_problems], without=taught),
+            "problems": {
+                split: [len(problems), digest(problems, without=taught)[:16]]
+                for split, problems in (("train", train_problems), ("dev", dev_problems))
+            },
         }
 
     def _choose_batch_size(self, stored: dict[str, run_state.State] | None) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import random
 import re
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -29,6 +30,8 @@ from hybrid.problem import Problem
 MARK, STEP = "####", re.compile(r"<<[^<>]*>>")
 _NUMBER = re.compile(r"(?:(?<![\d.,)\w])[-+])?(?:[$£€][-+]?)?(?:\d[\d,]*(?:\.\d+)?|\.\d+)")
 _ANSWER = re.compile(r"(?i)\banswer\b")
+_GROUPED = re.compile(r"[^\d,]*\d{1,3}(?:,\d{2,3})*,\d{3}(?:\.\d+)?")
+_GOES_ON = re.compile(r",?\d|['\u2019\u00a0\u202f ]\d|\s*[/:^*\u00d7\u2013-]\s*\d|[eE][-+]?\d|[\u00bc-\u00be]")
 
 
 @TASKS.register("gsm8k")
@@ -88,6 +91,14 @@ class GSM8K(Task):
         for split, source in self._sources.items():
             found[split] = [problem for problem in self._problems(source, faults) if problem is not None]
         faults.check()
+        asked = {problem.key for split, rows in found.items() if split != "train" for problem in rows}
+        if shared := sum(problem.key in asked for problem in found["train"]):
+            warnings.warn(f"{self.config.train}: {shared:,} rows stand in another split too and are dropped here", stacklevel=2)
+            found["train"] = [problem for problem in found["train"] if problem.key not in asked]
+        for split, rows in found.items():
+            if again := len({(problem.key, problem.answer) for problem in rows}) - len({problem.key for problem in rows}):
+                said = f"{again:,} rows repeat a question with another answer and are dropped"
+                warnings.warn(f"{self._sources[split]}: {said}", stacklevel=2)
         return found
 
     def _problems(self, source: str, faults: Faults) -> Iterator[Problem | None]:
@@ -104,6 +115,8 @@ class GSM8K(Task):
     def _made(self, question: str, solution: str, where: str) -> Problem:
         steps, mark, said = solution.rpartition(MARK)
         answer = number(said) if mark else None
+        if answer is not None and not _alone(said):
+            raise InputError(f'behind "{MARK}" stands {said.strip()[:40]!r}; give one number, such as 1,234.5, -3 or 0.25')
         if not question.strip() or answer is None:
             table = "" if mark else "; bare answers, with steps in a column, are read by --task table --task.trace_column steps"
             raise InputError(f'give a question, and an answer with a number behind "{MARK}"; got {solution[-60:]!r}{table}')
@@ -181,8 +194,17 @@ def number(text: str) -> str | None:
         >>> number(" $1,234.50 dollars"), number("-.5%"), number("+007"), number("none")
         ('1234.5', '-0.5', '7', None)
     """
-    found = _NUMBER.search(text)
+    found = _NUMBER.search(text.replace("\u2212", "-"))
     return None if found is None else _plain(found.group())
+
+
+def _alone(text: str) -> bool:
+    """Say whether the first number of a text is whole: no fraction, power, time, decimal comma or digits parted by blanks."""
+    found = _NUMBER.search(text)
+    if found is None or any(sign.isdigit() and not sign.isascii() for sign in found.group()):
+        return False
+    grouped = "," not in found.group().rstrip(",") or _GROUPED.fullmatch(found.group().rstrip(","))
+    return bool(grouped) and not _GOES_ON.match(text, found.end())
 
 
 def _plain(found: str) -> str:
@@ -199,7 +221,7 @@ def final_number(text: str) -> str | None:
         >>> final_number("5 + 67 = 72\\n#### 72 clips"), final_number("Answer: $5 + 67 = $72.\\nNext: 9")
         ('72', '72')
     """
-    tail = text[-MAX_CHARACTERS:]
+    tail = text[-MAX_CHARACTERS:].replace("\u2212", "-")
     _, mark, behind = tail.rpartition(MARK)
     if mark:
         return number(behind)

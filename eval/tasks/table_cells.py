@@ -5,10 +5,12 @@ Holds no column and no row (table_row.py).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from hybrid.errors import InputError
 from hybrid.eval.tasks.table_source import parsed
+from hybrid.problem import Span
 
 
 def text(value: Any, name: str, what: str) -> str:
@@ -26,7 +28,7 @@ def text(value: Any, name: str, what: str) -> str:
 def lines(value: Any, name: str) -> str:
     """Return worked steps as one text."""
     every = (value or [""]) if isinstance(value, list) else [value]
-    return "\n".join(text(line, name, "the steps") for line in every)
+    return _plain("\n".join(text(line, name, "the steps") for line in every))
 
 
 def scalar(value: Any, name: str) -> str:
@@ -40,7 +42,25 @@ def scalar(value: Any, name: str) -> str:
     if not isinstance(value, str):
         raise InputError(f'"{name}" is {value!r:.40} of type {type(value).__name__}; give text, a whole number or a list of them')
     check_text(value, name)
-    return value
+    return _plain(value)
+
+
+def with_plain_ends(prompt: str, spans: Sequence[Span]) -> tuple[str, tuple[Span, ...]]:
+    """Return a prompt whose lines end in a line feed alone, as those of arguments and text files do, and its spans there.
+
+    Example:
+        >>> with_plain_ends("a\\r\\nb c", ((3, 4), (5, 6)))
+        ('a\\nb c', ((2, 3), (4, 5)))
+    """
+
+    def before(end: int) -> int:
+        return prompt.count("\r\n", 0, end)
+
+    return _plain(prompt), tuple((start - before(start + 1), end - before(end)) for start, end in spans)
+
+
+def _plain(text: str) -> str:
+    return text.replace("\r\n", "\n")
 
 
 def from_json(value: Any, name: str | None, example: str) -> Any:

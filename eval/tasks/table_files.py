@@ -35,10 +35,13 @@ def opened(file: str) -> Any:
     return compr[packed](handle, mode="rb") if packed else handle
 
 
-def lines(file: str) -> Iterator[str]:
-    """Yield lines with their ends; a byte that is no UTF-8 becomes U+FFFD, so that its row can be named."""
+def lines(file: str, *, newline: str | None = None) -> Iterator[str]:
+    """Yield lines with their ends, each as a bare line feed, or untouched where `newline` is empty.
+
+    A byte that is no UTF-8 becomes U+FFFD, so that its row can be named.
+    """
     with opened(file) as handle:
-        for number, line in enumerate(io.TextIOWrapper(handle, encoding="utf-8-sig", errors="replace")):
+        for number, line in enumerate(io.TextIOWrapper(handle, encoding="utf-8-sig", errors="replace", newline=newline)):
             if number == 0 and (line.startswith("\ufffd\ufffd") or "\x00" in line):
                 raise InputError(f"{file} is no UTF-8 text, maybe UTF-16 or packed; save it as UTF-8, or unpack it")
             yield line
@@ -52,13 +55,14 @@ def readable(source: str) -> Iterator[None]:
     except InputError:
         raise
     except Exception as error:  # Every kind of packed file raises classes of its own.
-        raise InputError(f"{source} cannot be read: {reason(error)}; check the file and its name") from None
+        raise unreadable(source, error) from None
 
 
-def reason(error: Exception) -> str:
-    """Return why a file cannot be read, in a few words."""
+def unreadable(source: str, error: Exception, after: str = "") -> InputError:
+    """Return the error that says why a file cannot be read, `after` which of its rows, and what to do."""
     told = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
-    return str(told).splitlines()[0][:200]
+    do = "install what is missing, or fetch the file" if isinstance(error, ImportError) else "check the file and its name"
+    return InputError(f"{source} cannot be read{after}: {str(told).splitlines()[0][:200]}; {do}")
 
 
 def files(source: str) -> list[str]:

@@ -166,6 +166,7 @@ class RowReader:
         prompt = cells.text(record.values.get(config.prompt_column), config.prompt_column, "a prompt")
         answer = self._symbols(record.values.get(config.answer_column))
         spans = self._spans(record.values.get(config.spans_column), prompt) if config.spans_column is not None else ()
+        prompt, spans = cells.with_plain_ends(prompt, spans)
         self._check_length(prompt, answer, spans)
         return Problem(
             prompt,
@@ -187,7 +188,8 @@ class RowReader:
         """
         prompt = cells.text(record.values.get(self.config.prompt_column), self.config.prompt_column, "a prompt")
         spans = record.values.get(self.config.spans_column or "")
-        return Problem(prompt, (), spans=self._spans(spans, prompt) if spans else ())
+        prompt, own = cells.with_plain_ends(prompt, self._spans(spans, prompt) if spans else ())
+        return Problem(prompt, (), spans=own)
 
     def _difficulty(self, record: Record, prompt: str) -> int:
         name = self.config.difficulty_column

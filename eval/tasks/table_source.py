@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from hybrid.errors import InputError
-from hybrid.eval.tasks.table_files import files, lines, opened, reason
+from hybrid.eval.tasks.table_files import files, lines, opened, unreadable
 from hybrid.paths import from_home
 
 HUB = "hub:"
@@ -74,8 +74,7 @@ def records(source: str, columns: Sequence[str], optional: Sequence[str] = ()) -
     except InputError:
         raise
     except Exception as error:  # datasets, pyarrow, fsspec and zlib raise dozens of unrelated classes.
-        after = f" behind row {done}" if done else ""
-        raise InputError(f"{source} cannot be read{after}: {reason(error)}; check the file and its name") from None
+        raise unreadable(source, error, f" behind row {done}" if done else "") from None
 
 
 def kind_of(source: str) -> str:
@@ -112,7 +111,7 @@ def _csv(source: str, columns: Sequence[str], optional: Sequence[str], delimiter
     number = 0
     csv.field_size_limit(sys.maxsize)  # A cell may hold a book.
     for file in files(source):
-        reader = csv.reader(lines(file), delimiter=delimiter, strict=True)
+        reader = csv.reader(lines(file, newline=""), delimiter=delimiter, strict=True)
         header = _header(reader, file, columns)
         named = "" if file == source else f"{Path(file).name} "
         for cells in _rows_of_csv(reader):
@@ -120,6 +119,8 @@ def _csv(source: str, columns: Sequence[str], optional: Sequence[str], delimiter
             line = f"{named}line {reader.line_num}"
             if isinstance(cells, str):
                 yield Record(number, line, fault=cells)
+            elif len(cells) == len(header) > 1 and [cell.strip("\ufeff \t") for cell in cells] == header:
+                yield Record(number, line, fault="repeats the names of the columns, as files put together do; drop it")
             elif len(cells) == len(header):
                 yield Record(number, line, dict(zip(header, cells, strict=True)))
             else:
@@ -128,15 +129,16 @@ def _csv(source: str, columns: Sequence[str], optional: Sequence[str], delimiter
 
 
 def _header(reader: Any, file: str, columns: Sequence[str]) -> list[str]:
+    """Return the names of the columns: the first row that is not blank."""
     try:
-        header = [name.strip() for name in next(reader, [])]
+        header = next((names for names in ([name.strip() for name in row] for row in reader) if any(names)), [])
     except csv.Error as error:
         raise InputError(f"{file} has no readable first line: {error}; begin it with the names of the columns") from None
+    for sign in ",;\t|" if len(header) == 1 else "":
+        if sign in header[0] and {*columns} <= {part.strip(' "') for part in header[0].split(sign)}:
+            raise InputError(f"{file} has {sign!r} between its cells; write {reader.dialect.delimiter!r} there")
     if header:
         _check_columns(file, columns, header)
-    for column in columns:
-        if header.count(column) > 1:
-            raise InputError(f'{file} has {header.count(column)} columns "{column}"; rename or drop all but one')
     return header
 
 
@@ -178,6 +180,8 @@ def _json(source: str, columns: Sequence[str], optional: Sequence[str]) -> Itera
 def _array(file: str, columns: Sequence[str]) -> list[Any] | None:
     """Return the rows of a file that is one JSON value; None where it holds one object a line."""
     some = list(islice((text.strip() for text in lines(file) if text.strip()), 2))
+    if not some:
+        return []
     if len(some) == 2 and some[0][0] == "{" and some[0][-1] == "}":
         return None
     try:
@@ -267,6 +271,10 @@ def _arrow(source: str, columns: Sequence[str], optional: Sequence[str]) -> Iter
 def _folder(source: str, columns: Sequence[str], optional: Sequence[str]) -> Iterator[Record]:
     import datasets
 
+    folder = Path(source)
+    if not any((folder / name).exists() for name in ("dataset_info.json", "state.json", "dataset_dict.json")):
+        within = next((file.suffix for file in sorted(folder.iterdir()) if kind_of(file.name) in _READERS), ".parquet")
+        raise InputError(f"{source} is a folder that save_to_disk did not write; name the files in it: '{source}/*{within}'")
     with _silent():
         found = datasets.load_from_disk(source)
     if not isinstance(found, datasets.Dataset):
@@ -311,6 +319,9 @@ def _check_columns(source: str, columns: Sequence[str], known: Sequence[str], op
     missing = [column for column in columns if column not in known]
     if missing:
         raise InputError(f'{source} has no column "{missing[0]}"; choose from its columns: {", ".join(known) or "none"}')
+    for column in (*columns, *optional):
+        if list(known).count(column) > 1:
+            raise InputError(f'{source} has {list(known).count(column)} columns "{column}"; rename or drop all but one')
     return [*columns, *(name for name in optional if name in known and name not in columns)]
 
 

@@ -5,6 +5,8 @@ One pass over each source. A row costs 17 bytes of memory (digests of prompt and
 
 from __future__ import annotations
 
+import re
+import unicodedata
 import warnings
 from array import array
 from collections import Counter
@@ -21,6 +23,10 @@ from hybrid.problem import Problem
 
 MAX_SYMBOLS = 10_000
 """Different symbols after which answers are no closed vocabulary."""
+
+
+UNSEEN = str.maketrans("\u00a0\u2007\u202f", "   ", "\u00ad\u200b\u2060\ufeff")
+"""Blanks of other kinds as the usual one, and signs without width as nothing."""
 
 
 @dataclass(frozen=True)
@@ -136,8 +142,22 @@ def _check_symbols(symbols: set[str], taught: set[str], config: TableConfig, fau
         faults.add(
             f"{config.train}: answers and what is taught besides have more than {MAX_SYMBOLS:,} different symbols; drop some"
         )
+    if alike := _look_alike(symbols | taught):
+        one, other = (ascii(symbol).replace("  ", r"\x20\x20") for symbol in alike)
+        faults.add(f"{config.train}: {one:.60} and {other:.60} are two symbols and look alike; write both the same way")
     if len(symbols) < 2:
         faults.add(f"{config.train}: all answers are {', '.join(symbols)!r}; there is nothing to learn")
+
+
+def _look_alike(symbols: set[str]) -> tuple[str, str] | None:
+    """Return two symbols that differ in what nobody sees: how an accent is stored, a sign without width, a kind of blank."""
+    seen: dict[str, str] = {}
+    for symbol in sorted(symbols):
+        shown = unicodedata.normalize("NFC", symbol.translate(UNSEEN))
+        first = seen.setdefault(re.sub("  +", " ", shown), symbol)
+        if first != symbol:
+            return first, symbol
+    return None
 
 
 FEW_ANSWERS, AGAIN = 64, 10

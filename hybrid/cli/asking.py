@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hybrid.errors import DataError, InputError
-from hybrid.eval.tasks.table_cells import check_text
+from hybrid.eval.checked import plain
 from hybrid.eval.tasks.table_files import lines, readable
 from hybrid.eval.tasks.table_row import RowReader, TableConfig
 from hybrid.eval.tasks.table_source import PACKED, Record, is_table, records
@@ -56,9 +56,9 @@ class Asking:
         """
         if self.prompt is not None:
             require(self.file is None, "give a prompt or --file, not both")
-            yield Asked(Problem(_plain(self.prompt.replace("\\n", "\n"), "the prompt"), ()))
+            yield Asked(Problem(plain(self.prompt.replace("\\n", "\n"), "the prompt"), ()))
         elif self.file is None or not is_table(self.file):
-            yield Asked(Problem(_plain(_text(self.file), self.file or "standard input"), ()))
+            yield Asked(Problem(plain(_text(self.file), self.file or "standard input"), ()))
         else:
             yield from _rows(self.file, model.config.task or {})
 
@@ -93,15 +93,6 @@ def _text(file: str | None) -> str:
         return read_text(file)
     with readable(file):
         return "".join(lines(file))
-
-
-def _plain(text: str, name: str) -> str:
-    """Return a prompt without what files have and an argument has not: a mark at the beginning, CR LF, a last line's end."""
-    plain = text.removeprefix("\ufeff").replace("\r\n", "\n").strip("\n")
-    if not plain.strip():
-        raise InputError("the prompt is empty; give the text of a problem")
-    check_text(plain, name)
-    return plain
 
 
 def _rows(file: str, task: Mapping[str, Any]) -> Iterator[Asked]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hybrid.errors import HybridError, InputError
-from hybrid.eval.checked import answered, understood
+from hybrid.eval.checked import answered, plain, understood
 from hybrid.eval.voice import Manner, write
 from hybrid.problem import Problem
 
@@ -218,7 +218,7 @@ class Batcher:
     def _read(self, asked: Ask) -> tuple[Problem, int] | None:
         """Return a prompt as its task writes it, with its tokens; None where it cannot be read, which whoever asked is told."""
         try:
-            problem = understood(self.tasks[asked.head], Problem(asked.prompt, ()))
+            problem = understood(self.tasks[asked.head], Problem(plain(asked.prompt), ()))
             return problem, read_tokens(self.heads[asked.head], problem)
         except InputError as error:
             self._fall_back(asked, None, str(error), error)

@@ -12,7 +12,7 @@ from fastapi import APIRouter
 from hybrid.serve.batcher import Answer
 from hybrid.serve.events import events
 from hybrid.serve.refused import Refused
-from hybrid.serve.requests import Chat, Completion
+from hybrid.serve.requests import Chat, Completion, Message
 from hybrid.serve.server import TheServer
 from hybrid.serve.solving import told
 
@@ -22,18 +22,16 @@ router = APIRouter()
 @router.post("/v1/chat/completions")
 async def chat(asked: Chat, server: TheServer) -> Any:
     """Answer the last message of the user."""
-    texts = [message.words for message in asked.messages if message.role == "user" and message.words.strip()]
-    if not texts:
-        raise Refused(400, "messages hold no text of a user; give one with role user")
+    text = _asked(asked.messages)
     head, manner = server.head(asked.model), asked.manner(server.text_tokens)
     own = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": head}
     chunk = own | {"object": "chat.completion.chunk"}
     if asked.stream and server.batcher.writes(head):
         opening = chunk | {"choices": [_chat_choice(role="assistant", content="")]}
-        pieces = await server.words(head, texts[-1], asked.num_steps, manner)
+        pieces = await server.words(head, text, asked.num_steps, manner)
         usage = asked.tells_usage
         return events(_as_they_come([opening], chunk, pieces, lambda text: _chat_choice(content=text), _chat_choice, usage))
-    answer = (await server.answers(head, texts[-1:], asked.num_steps, manner))[0]
+    answer = (await server.answers(head, [text], asked.num_steps, manner))[0]
     hybrid = {"hybrid": told(answer)}
     if asked.stream:
         chunks = [chunk | hybrid | {"choices": [choice]} for choice in _chat_pieces(answer)]
@@ -41,6 +39,18 @@ async def chat(asked: Chat, server: TheServer) -> Any:
     message = {"role": "assistant", "content": answer.text}
     choice = {"index": 0, "message": message, "finish_reason": _reason(answer), "logprobs": None}
     return own | hybrid | {"object": "chat.completion", "choices": [choice], "usage": _usage([answer])}
+
+
+def _asked(messages: list[Message]) -> str:
+    """Return the text of a user's last message, and never that of an earlier one: its answer would be taken for this one's."""
+    last = next((message for message in reversed(messages) if message.role == "user"), None)
+    if last is None:
+        raise Refused(400, "messages hold no text of a user; give one with role user")
+    if last.unread:
+        raise Refused(400, f"the last message of the user has a part of type {last.unread[:40]!a}; a head reads text alone")
+    if not last.words.strip():
+        raise Refused(400, "the last message of the user holds no text; give it some")
+    return last.words
 
 
 @router.post("/v1/completions")

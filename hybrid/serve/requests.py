@@ -46,6 +46,12 @@ class Message(BaseModel):
         parts = self.content or ""
         return parts if isinstance(parts, str) else "\n".join(part.text for part in parts if part.text)
 
+    @property
+    def unread(self) -> str:
+        """The type of a part without text, such as an image; nothing where every part has some."""
+        parts = self.content if isinstance(self.content, list) else []
+        return next((part.type for part in parts if "text" not in part.model_fields_set), "")
+
 
 Stop = Annotated[str, Field(max_length=100)]
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 
 from hybrid.errors import HybridError
-from hybrid.eval.checked import understood
+from hybrid.eval.checked import plain, understood
 from hybrid.eval.voice import Manner
 from hybrid.problem import Problem
 from hybrid.serve.along import read_along
@@ -85,7 +85,7 @@ class Server:
         self.check_length(len(prompt))
         model, task = self.batcher.heads[head], self.batcher.tasks[head]
         try:
-            problem = await asyncio.to_thread(understood, task, Problem(prompt, ()))
+            problem = await asyncio.to_thread(understood, task, Problem(plain(prompt), ()))
             return read_along(self.batcher, lambda writing: spoken(model, problem, manner, num_steps, writing))
         except HybridError as error:
             raise Refused.by(error) from None
