@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hybrid.adapters.decoder import DECODERS, Vocabulary
 from hybrid.adapters.targets import Goal
-from hybrid.adapters.tokens import Tokens
+from hybrid.adapters.tokens import Tokens, unit_rows
 from hybrid.block import at_least_float32, rms_norm
 from hybrid.errors import ConfigError
+from hybrid.kinds import ADDED, require
+from hybrid.layout import END
 from hybrid.losses import AnswerLoss, whole_answer_right
 from hybrid.writing import Writer
 
@@ -22,22 +25,46 @@ from hybrid.writing import Writer
 class SoftPrompt(Tokens):
     """Each answer state becomes a vector of the language model's embedding space, as long as its embeddings are on average.
 
+    With `draft` it becomes what it stands for: the mean of the embeddings of those tokens by its probabilities for them. A head
+    that has learned the answer's tokens (decoder tokens) so shows the language model a draft in words that it knows.
+
     The vocabulary is open: an answer is any text of up to as many tokens as there are answer slots. The language model reads
     the prompt, in its chat template where it has one, then the vectors, and goes on. Nothing of it is trained.
     """
 
     writes: ClassVar = True
+    drafted: Tensor
+    cue: nn.Parameter | None
 
     @dataclass(frozen=True)
     class Config:
-        """No fields."""
+        """Vectors that the language model reads behind the prompt.
 
+        Args:
+            draft: texts of the tokens that answers are drafted in, END among them; none maps the states freely.
+            cue: learned vectors behind those of the states, the same for every prompt.
+        """
+
+        draft: tuple[str, ...] = field(default=(), metadata=ADDED)
+        cue: int = field(default=0, metadata=ADDED)
         whole: ClassVar = True
+
+        def __post_init__(self) -> None:
+            require(self.cue >= 0, f"soft_prompt.cue is {self.cue}; give at least 0")
 
     def __init__(self, config: Config, width: int, symbols: Sequence[str], vocabulary: Vocabulary) -> None:
         if symbols:
             raise ConfigError("the decoder soft_prompt writes any text; leave out the symbols, or choose the decoder tokens")
         super().__init__(Tokens.Config(whole=True), width, symbols, vocabulary)
+        self.config = config
+        table_vh = at_least_float32(self.writer.table.detach())
+        if config.draft:
+            require(END in config.draft, f"soft_prompt.draft has no {END}; name the tokens of the answers and {END}")
+            ids = [self.index(symbol) for symbol in config.draft]
+            self.register_buffer("drafted", table_vh[ids].clone(), persistent=False)
+            self.register_buffer("rows", unit_rows(vocabulary.output_rows(ids)), persistent=False)
+        fresh = table_vh[torch.randint(len(table_vh), (config.cue,))].clone() if config.cue else None
+        self.cue = None if fresh is None else nn.Parameter(fresh)
 
     def _target(self, ids: Sequence[int] | None) -> int:
         """See Tokens._target: the embedding space."""
@@ -46,8 +73,20 @@ class SoftPrompt(Tokens):
         return self.writer.table.shape[1]
 
     def vectors(self, y_bad: Tensor) -> Tensor:
-        """Return the answer states in the model's embedding space, (b, a, h)."""
-        return rms_norm(self.out(y_bad)) * self.length
+        """Return the answer states in the model's embedding space, and the cue behind them, (b, a + cue, h)."""
+        mapped_bah: Tensor = self.out(y_bad)
+        found_bah = self._draft(mapped_bah) if self.config.draft else rms_norm(mapped_bah) * self.length
+        if self.cue is None:
+            return found_bah
+        return torch.cat([found_bah, self.cue.to(found_bah.dtype).expand(len(found_bah), -1, -1)], 1)
+
+    def _draft(self, mapped_bah: Tensor) -> Tensor:
+        """Return what the states stand for, (b, a, h); behind the first END each slot stands for END."""
+        end = self.config.draft.index(END)
+        chosen_bav = (mapped_bah @ self.rows.to(mapped_bah.dtype).T).softmax(-1)
+        ended_ba = (chosen_bav.argmax(-1) == end).cumsum(1) > 0
+        found_bah: Tensor = chosen_bav @ self.drafted.to(chosen_bav.dtype)
+        return torch.where(ended_ba[..., None], self.drafted[end].to(found_bah.dtype), found_bah)
 
     def score(self, y_bod: Tensor, goal: Goal, loss: AnswerLoss, prompt_bs: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See Decoder.score; each token is written behind the right ones before it."""

@@ -43,9 +43,8 @@ class Tokens(Decoder):
 
     def _target(self, ids: Sequence[int] | None) -> int:
         """Take what the answer states are mapped to, here output rows of these tokens (None for all); return its channels."""
-        rows_vh = self.vocabulary.output_rows(ids)
-        # Rows of an output matrix differ in length by a factor of two; at unit length the logits start alike.
-        self.register_buffer("rows", rows_vh / rows_vh.norm(dim=-1, keepdim=True).clamp(min=1e-6), persistent=False)
+        rows_vh = unit_rows(self.vocabulary.output_rows(ids))
+        self.register_buffer("rows", rows_vh, persistent=False)
         return rows_vh.shape[1]
 
     def index(self, symbol: str) -> int:
@@ -81,6 +80,12 @@ class Tokens(Decoder):
         """See Decoder.forward."""
         logits: Tensor = self.out(y_bad) @ self.rows.to(y_bad.dtype).T
         return logits
+
+
+def unit_rows(rows_vh: Tensor) -> Tensor:
+    """Return rows of an output matrix at unit length: they differ by a factor of two, and so logits start alike."""
+    unit_vh: Tensor = rows_vh / rows_vh.norm(dim=-1, keepdim=True).clamp(min=1e-6)
+    return unit_vh
 
 
 def _check_fixed(vocabulary: Vocabulary) -> None:

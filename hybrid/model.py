@@ -31,7 +31,7 @@ from hybrid.matching import as_trained, beside, check_precision, find, in_precis
 from hybrid.quantization import NAMES, num_weights
 from hybrid.tuner import tune
 
-MAP = "decoder.out.weight"
+MAP, CUE = "decoder.out.weight", "decoder.cue"
 """Name of the map to the language model's embeddings in a head whose decoder has one."""
 SLOTS = "encoder.slots.table"
 """Name of the answer slots' weights in a head whose encoder has them."""
@@ -185,6 +185,8 @@ class HybridModel(Answering):
             tensors |= {name: tensor for name, tensor in own.items() if name.startswith(fresh)}
             if SLOTS in own and SLOTS in tensors and len(tensors[SLOTS]) < len(own[SLOTS]):
                 tensors[SLOTS] = torch.cat([tensors[SLOTS], own[SLOTS][len(tensors[SLOTS]) :].cpu()])
+        if CUE in own and CUE not in tensors:
+            tensors[CUE] = own[CUE]
         self.restore(tensors, folder)
         self.started_from = weights_digest(self.head)
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import hybrid
-from hybrid.adapters import Classes, Learned, Words
+from hybrid.adapters import Classes, Learned, SoftPrompt, Words
 from hybrid.block import AttentionBlock
 from hybrid.errors import ConfigError
 from hybrid.eval.baselines import METHODS, Budget, LatentThoughts, thoughts, trained
@@ -102,6 +102,13 @@ def test_a_draft_is_scored_over_the_tokens_that_the_sentences_have(backbone, tmp
     draft = hybrid.HybridModel.from_pretrained(tmp_path / "draft", backbone=backbone)
     assert draft.config.symbols[-1] == END and draft.config.layout.num_answers == method.num_answers == 4
     assert len(draft.solve([dev[0].prompt])[0].symbols) <= 4
+    # The language model is shown that draft, and all that is learned is to ask for it.
+    writer, kept = method.head.model, draft.head.state_dict()
+    assert writer.config.decoder == SoftPrompt.Config(draft=draft.config.symbols, cue=thoughts.CUE)
+    learned = writer.head.state_dict()
+    assert {name for name in learned if not torch.equal(learned[name], kept.get(name, torch.zeros(1)))} == {"decoder.cue"}
+    zeroed = method.head.changed("zeroed", dev, 0).vectors(dev)
+    assert not zeroed[:, :4].any() and torch.equal(zeroed[0, 4:], learned["decoder.cue"])
 
 
 def test_thoughts_are_changed_at_the_test_alone(backbone, tmp_path):

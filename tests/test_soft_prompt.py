@@ -10,6 +10,7 @@ import hybrid
 from hybrid.adapters import SoftPrompt, Tokens, Words
 from hybrid.errors import ConfigError
 from hybrid.halting import Fixed
+from hybrid.layout import END
 from hybrid.losses import Softmax
 from hybrid.problem import Problem
 from hybrid.train import TrainConfig, train
@@ -105,6 +106,35 @@ def test_a_head_of_symbols_begins_to_write(backbone, model, tmp_path):
     drafts.save_pretrained(tmp_path / "draft")
     writer.start_from(tmp_path / "draft")
     assert all(torch.equal(tensor, drafts.head.state_dict()[name]) for name, tensor in writer.head.state_dict().items())
+
+
+def test_a_draft_is_told_in_the_embeddings_of_its_tokens_with_a_cue_behind(backbone, model, tmp_path):
+    layout, kind = hybrid.LayoutConfig(num_answers=4), Words.Config(max_answers=4)
+    sizes, symbols = replace(model.config.reasoner, num_supervision_steps=1), ("a", "b", END)
+    drafts = hybrid.attach(backbone, hybrid.HybridConfig(layout, symbols, encoder=kind, reasoner=sizes, decoder=Tokens.Config()))
+    drafts.save_pretrained(tmp_path)
+    own = SoftPrompt.Config(draft=symbols, cue=2)
+    writer = hybrid.attach(backbone, hybrid.HybridConfig(layout, (), encoder=kind, reasoner=sizes, decoder=own))
+    cue = writer.head.decoder.cue.detach().clone()
+    writer.start_from(tmp_path)
+    assert torch.equal(writer.head.decoder.cue, cue) and torch.equal(
+        writer.head.decoder.out.weight, drafts.head.decoder.out.weight
+    )
+    ids = [backbone.token_id("a"), backbone.token_id("b"), backbone.tokenizer.eos_token_id]
+    states = torch.linalg.lstsq(drafts.head.decoder.out.weight, drafts.head.decoder.rows.T[:, [1, 0, 2, 0]]).solution.T[None]
+    found = writer.head.decoder.vectors(1e4 * states)
+    table = backbone.model.get_input_embeddings().weight
+    assert torch.allclose(found[0, :4], table[[ids[1], ids[0], ids[2], ids[2]]], atol=1e-4) and torch.equal(found[0, 4:], cue)
+    writer.save_pretrained(tmp_path / "writer")
+    again = hybrid.HybridModel.from_pretrained(tmp_path / "writer", backbone=backbone)
+    assert torch.equal(again.head.decoder.vectors(states), writer.head.decoder.vectors(states))
+    assert writer.soft_prompt(["a b c"])[1].shape == (1, 6, table.shape[1])
+    with pytest.raises(ConfigError, match="soft_prompt.cue is -1"):
+        SoftPrompt.Config(cue=-1)
+    with pytest.raises(ConfigError, match="soft_prompt.draft has no"):
+        hybrid.attach(
+            backbone, hybrid.HybridConfig(layout, (), encoder=kind, reasoner=sizes, decoder=SoftPrompt.Config(draft=("a",)))
+        )
 
 
 @torch.no_grad()

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 import hybrid
+from hybrid import checkpoint
 from hybrid.adapters import DECODERS, ENCODERS, SoftPrompt, Tokens, Words
 from hybrid.backbone import Backbone, BackboneConfig
 from hybrid.errors import InputError
@@ -31,6 +32,7 @@ from hybrid.kinds import A_PATH, family_field, require
 from hybrid.layout import END, LayoutConfig
 from hybrid.problem import Problem
 from hybrid.train import train
+from hybrid.train.optimizer import AdamW
 from hybrid.writing import prompt_tokens
 
 Change = Literal["none", "other_problem", "zeroed", "one_step"]
@@ -40,6 +42,10 @@ supervision step, or after one cycle where the head takes one step only."""
 
 DRAFT_BATCH = 32
 """Problems of a step while the draft is learned."""
+CUE = 4
+"""Learned vectors behind a draft, which say that it is to be written down."""
+CUE_RATE = 3e-3
+"""Learning rate of the cue."""
 
 
 @METHODS.register("latent_thoughts")
@@ -82,6 +88,7 @@ class LatentThoughts(Trained):
         super().__init__(config, backbone, task)
         self.num_answers = config.num_answers or 0
         self.begun = config.init
+        self.drafted: tuple[str, ...] = ()
 
     def fit(self, training: Sequence[Problem], dev: Sequence[Problem], folder: Path, budget: Budget) -> None:
         """See Trained.fit; first the draft, then what the language model writes."""
@@ -89,6 +96,10 @@ class LatentThoughts(Trained):
         if self.config.draft_share and self.config.init is None:
             self.begun = str(folder / "draft")
             spent = self._draft(training, dev, Path(self.begun), budget)
+        self.drafted = self._drafted()
+        if self.drafted:  # The head is left as it drafts; what is learned is how to ask for it.
+            asks = AdamW.Config(learning_rate=CUE_RATE, weight_decay=0.0, warmup_steps=10)
+            self.config = replace(self.config, train=replace(self.config.train, optimizer=asks))
         super().fit(training, dev, folder, replace(budget, seconds=budget.seconds - spent))
         self.train_seconds += spent
 
@@ -131,9 +142,19 @@ class LatentThoughts(Trained):
             told = False
         return (*pieces, END) if told and len(set(pieces.values())) == len(used) + len(steps) else ()
 
+    def _drafted(self) -> tuple[str, ...]:
+        """Return the tokens that the head to begin from drafts in; none where it maps its states freely."""
+        if self.begun is None:
+            return ()
+        theirs = hybrid.HybridConfig.from_dict(checkpoint.load(self.begun).config)
+        return theirs.symbols if isinstance(theirs.decoder, Tokens.Config) and END in theirs.symbols else ()
+
     def _held(self, model: hybrid.HybridModel) -> hybrid.HybridModel:
-        """Return the model with its recursion left as it is, where that is the control."""
-        if self.config.recursion == "random":
+        """Return the model with all but the cue of a draft left as it is, or its recursion, where that is the control."""
+        if self.drafted:
+            model.head.requires_grad_(False)
+            model.head.decoder.cue.requires_grad_(True)
+        elif self.config.recursion == "random":
             model.head.reasoner.core.requires_grad_(False)
         return model
 
@@ -144,8 +165,11 @@ class LatentThoughts(Trained):
         return told
 
     def _config(self, config: hybrid.HybridConfig) -> hybrid.HybridConfig:
-        encoder = replace(config.encoder, max_answers=self.num_answers)
-        return replace(config, layout=LayoutConfig(num_answers=self.num_answers), symbols=(), encoder=encoder)
+        encoder, decoder = replace(config.encoder, max_answers=self.num_answers), config.decoder
+        if self.drafted:
+            decoder = replace(decoder, draft=self.drafted, cue=decoder.cue or CUE)
+        layout = LayoutConfig(num_answers=self.num_answers)
+        return replace(config, layout=layout, symbols=(), encoder=encoder, decoder=decoder)
 
     def _attached(self, seed: int, backbone: Backbone, tuner: Any) -> hybrid.HybridModel:
         model = super()._attached(seed, backbone, tuner)
@@ -194,7 +218,9 @@ class Voiced(HeadMethod):
             steps, recursion.extra_cycles = 1, 0 if self.num_steps > 1 else 1 - recursion.config.num_cycles
         found = model.soft_prompt(problems, halting=Fixed.Config(), num_steps=steps)[1]
         recursion.extra_cycles = 0
-        return torch.zeros_like(found) if self.change == "zeroed" else found
+        if self.change == "zeroed":
+            found[:, : self.model.config.layout.length(())] = 0  # A cue behind the thoughts stays.
+        return found
 
     @property
     def num_steps(self) -> int:
