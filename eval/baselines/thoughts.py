@@ -44,8 +44,8 @@ DRAFT_BATCH = 32
 """Problems of a step while the draft is learned."""
 CUE = 4
 """Learned vectors behind a draft, which say that it is to be written down."""
-CUE_RATE = 3e-3
-"""Learning rate of the cue."""
+CUE_RATE, CUE_DECAY = 3e-3, 0.9
+"""Learning rate of the cue, and of its average over steps, which are few."""
 
 
 @METHODS.register("latent_thoughts")
@@ -99,7 +99,7 @@ class LatentThoughts(Trained):
         self.drafted = self._drafted()
         if self.drafted:  # The head is left as it drafts; what is learned is how to ask for it.
             asks = AdamW.Config(learning_rate=CUE_RATE, weight_decay=0.0, warmup_steps=10)
-            self.config = replace(self.config, train=replace(self.config.train, optimizer=asks))
+            self.config = replace(self.config, train=replace(self.config.train, optimizer=asks, ema_decay=CUE_DECAY))
         super().fit(training, dev, folder, replace(budget, seconds=budget.seconds - spent))
         self.train_seconds += spent
 
