@@ -140,7 +140,7 @@ def solve(
 
 def answered(model: HybridModel, problems: Sequence[Problem], *, task: Task | None, **options: Any) -> list[Solution]:
     """Answer understood problems as `model.solve` does, and check each answer."""
-    return [_checked(task, *each) for each in zip(problems, model.solve(problems, **options), strict=True)]
+    return [_checked(model.config.symbols, task, *each) for each in zip(problems, model.solve(problems, **options), strict=True)]
 
 
 def think_again(
@@ -161,7 +161,7 @@ def think_again(
     return found
 
 
-def _checked(task: Task | None, problem: Problem, solution: Solution) -> Solution:
+def _checked(known: Sequence[str], task: Task | None, problem: Problem, solution: Solution) -> Solution:
     if task is None or problem.spans:
         return replace(solution, verified=None)
-    return replace(solution, verified=task.check(problem.prompt, meant(task, solution.symbols, problem)))
+    return replace(solution, verified=task.check(problem.prompt, meant(known, task, solution.symbols, problem)))

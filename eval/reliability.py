@@ -75,7 +75,7 @@ def measure(model: Any, task: Any, count: int, *, retries: int = 3) -> Reliabili
     problems = task.problems("test", count)
     asked = every_understood(task, problems)
     found = answered(model, asked, task=task)
-    rights = [task.right(meant(task, s.symbols, p), p) for s, p in zip(found, problems, strict=True)]
+    rights = [task.right(meant(model.config.symbols, task, s.symbols, p), p) for s, p in zip(found, problems, strict=True)]
     again = think_again(model, asked, found, retries, task=task)
     error, bins = calibration([s.confidence for s in found], rights)
     return Reliability(
@@ -88,7 +88,7 @@ def measure(model: Any, task: Any, count: int, *, retries: int = 3) -> Reliabili
         bins,
         sum(not right and s.verified is not False for right, s in zip(rights, found, strict=True)),
         sum(s.verified is False for s in found),
-        sum(task.right(meant(task, s.symbols, p), p) for s, p in zip(again, problems, strict=True)) / count,
+        sum(task.right(meant(model.config.symbols, task, s.symbols, p), p) for s, p in zip(again, problems, strict=True)) / count,
     )
 
 

@@ -100,7 +100,11 @@ def score(model: HybridModel, problems: Sequence[Problem], num_steps: int | None
     began, task = time.perf_counter(), any_task(model)
 
     def right(symbols: Sequence[str], problem: Problem) -> bool:
-        return tuple(symbols) == problem.answer if task is None else task.right(meant(task, symbols, problem), problem)
+        return (
+            tuple(symbols) == problem.answer
+            if task is None
+            else task.right(meant(model.config.symbols, task, symbols, problem), problem)
+        )
 
     rights: list[list[bool]] = []
     halted, steps, sure = [], 0, []

@@ -21,14 +21,21 @@ def slots(tokenizer: Any, problems: Sequence[Problem]) -> int:
     return 1 + max(map(len, tokenizer([problem.answer[0] for problem in problems], add_special_tokens=False)["input_ids"]))
 
 
-def meant(task: Task, symbols: Sequence[str], problem: Problem) -> Sequence[str]:
-    """Return an answer in the task's symbols: as it is, or where it is one text of another kind, what the task reads in it.
+def meant(known: Sequence[str], task: Task, symbols: Sequence[str], problem: Problem) -> Sequence[str]:
+    """Return an answer in the task's symbols: as it is, or if the head has none and wrote a text, what the task reads in it.
+
+    Args:
+        known: symbols of the head.
+        task: that reads.
+        symbols: the answer.
+        problem: asked.
 
     Example:
         >>> from hybrid.eval.tasks.sort import Sort
         >>> task = Sort(Sort.Config(length=3))
-        >>> meant(task, ("1", "2", "3"), Problem("", ())), meant(task, ("They are 1 2 3.",), task.problems("dev", 1)[0])
-        (('1', '2', '3'), ('1', '2', '3'))
+        >>> meant((), task, ("They are 1 2 3.",), task.problems("dev", 1)[0])
+        ('1', '2', '3')
     """
-    wrote = bool(task.symbols) and len(symbols) == 1 and symbols[0] not in task.symbols
-    return (task.read(symbols[0], problem) or ()) if wrote else symbols
+    if known or not task.symbols:
+        return symbols
+    return task.read(symbols[0], problem) or ()

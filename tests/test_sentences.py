@@ -14,8 +14,8 @@ def test_a_sentence_says_what_the_symbols_say():
     problem = STORY.problems("train", 1)[0]
     told = as_sentence(STORY, problem)
     assert told.answer == (STORY.sentence(problem),) and told.path == told.steps == () and told.prompt == problem.prompt
-    assert meant(STORY, told.answer, problem) == problem.answer == meant(STORY, problem.answer, problem)
-    assert meant(STORY, ("I do not know.",), problem) == () and not STORY.right((), problem)
+    assert meant((), STORY, told.answer, problem) == problem.answer == meant(STORY.symbols, STORY, problem.answer, problem)
+    assert meant((), STORY, ("I do not know.",), problem) == () and not STORY.right((), problem)
 
 
 def test_slots_are_the_tokens_of_the_longest_answer_and_its_end(backbone):
@@ -53,5 +53,5 @@ def test_a_head_that_writes_is_trained_on_a_task_and_scored_by_what_it_wrote(tin
 def test_a_text_that_answers_nothing_fails_the_check():
     task = Maze(Maze.Config(size=5))
     problem = task.problems("dev", 1)[0]
-    assert task.check(problem.prompt, meant(task, ("no way",), problem)) is False
-    assert task.check(problem.prompt, meant(task, as_sentence(task, problem).answer, problem)) is True
+    assert task.check(problem.prompt, meant((), task, ("no way",), problem)) is False
+    assert task.check(problem.prompt, meant((), task, as_sentence(task, problem).answer, problem)) is True

@@ -136,10 +136,13 @@ class HeadMethod(Method):
         return [
             Attempt(
                 text=solution.text,
-                right=self.task.right(meant(self.task, solution.symbols, problem), problem),
+                right=self.task.right(meant(self.model.config.symbols, self.task, solution.symbols, problem), problem),
                 steps=solution.total_steps,
                 flops=flops,
-                right_by_step=tuple(self.task.right(meant(self.task, step, problem), problem) for step in solution.trajectory),
+                right_by_step=tuple(
+                    self.task.right(meant(self.model.config.symbols, self.task, step, problem), problem)
+                    for step in solution.trajectory
+                ),
                 answers_by_step=tuple(self.task.layout.write(step) for step in solution.trajectory),
             )
             for solution, problem, flops in zip(solutions, problems, self._flops(problems, solutions), strict=True)
@@ -153,5 +156,5 @@ class HeadMethod(Method):
             solutions = self.model.solve(part, halting=Fixed.Config(), num_steps=depth, batch_size=128)
             for solution, problem in zip(solutions, part, strict=True):
                 for step, symbols in enumerate(solution.trajectory):
-                    right[step] += self.task.right(meant(self.task, symbols, problem), problem)
+                    right[step] += self.task.right(meant(self.model.config.symbols, self.task, symbols, problem), problem)
         return [count / len(problems) for count in right]
