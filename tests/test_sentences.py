@@ -1,57 +1,64 @@
-"""Answers as sentences: what is learned, and what is read in what a head wrote."""
+"""A prompt read sentence by sentence: no state knows of another sentence, and one that comes again is read once."""
 
-import hybrid
-from hybrid.cli import main
-from hybrid.eval.scoring import score
-from hybrid.eval.sentences import as_sentence, meant, slots
-from hybrid.eval.tasks.maze import Maze
-from hybrid.eval.tasks.state_tracking import StateTracking
+import pytest
+import torch
 
-STORY = StateTracking(StateTracking.Config(objects=3, swaps=2))
+from hybrid import reading
+from hybrid.adapters import Words
+from hybrid.reading import Reading
+from hybrid.train.feature_cache import cached_features, missing_readings
 
-
-def test_a_sentence_says_what_the_symbols_say():
-    problem = STORY.problems("train", 1)[0]
-    told = as_sentence(STORY, problem)
-    assert told.answer == (STORY.sentence(problem),) and told.path == told.steps == () and told.prompt == problem.prompt
-    assert meant((), STORY, told.answer, problem) == problem.answer == meant(STORY.symbols, STORY, problem.answer, problem)
-    assert meant((), STORY, ("I do not know.",), problem) == () and not STORY.right((), problem)
+PROMPTS = ["Ann is left of Bob. Bob is above Cid.\nWho is below Bob?", "Bob is above Cid. Who is below Bob?"]
 
 
-def test_slots_are_the_tokens_of_the_longest_answer_and_its_end(backbone):
-    told = [as_sentence(STORY, problem) for problem in STORY.problems("train", 5)]
-    assert slots(backbone.tokenizer, told) == 1 + max(len(backbone.tokenizer(each.answer[0])["input_ids"]) for each in told)
+def test_each_word_has_the_states_of_its_sentence_alone(backbone):
+    whole, again = backbone.prepare(PROMPTS, "sentences")
+    assert len(whole.cuts) == 3 and whole.cuts[0] == 0 and len(whole) == 16
+    with torch.no_grad():
+        first, second = backbone.read([whole, again])
+    assert len(first) == 6 + 5 + 5 and len(second) == 5 + 5
+    torch.testing.assert_close(first[-5:], second[-5:], rtol=1e-4, atol=1e-5)
+    plain = backbone.read(backbone.prepare(PROMPTS[:1], "words"))[0]
+    assert not torch.allclose(plain[-5:, 1:], first[-5:, 1:], rtol=1e-2, atol=1e-2)
 
 
-def test_a_head_that_writes_is_trained_on_a_task_and_scored_by_what_it_wrote(tiny_folder, tmp_path, capsys, monkeypatch):
-    flags = ["--task", "sort", "--task.length", "3", "--num_train", "8", "--num_dev", "4", "--backbone.name", str(tiny_folder)]
-    sizes = [
-        "--backbone.layers",
-        "[0, 2]",
-        "--encoder.max_words",
-        "32",
-        "--reasoner.width",
-        "16",
-        "--reasoner.block.num_heads",
-        "4",
-    ]
-    steps = ["--train.num_steps", "2", "--train.batch_size", "4", "--output", str(tmp_path / "head"), "--quiet"]
-    assert main(["train", *flags, *sizes, *steps, "--encoder", "words", "--decoder", "soft_prompt"]) == 0
-    model = hybrid.HybridModel.from_pretrained(tmp_path / "head")
-    assert model.config.symbols == () and model.config.layout.num_answers == 6 and model.config.task["kind"] == "sort"
-    capsys.readouterr()
-    assert (
-        main(["score", "--model", str(tmp_path / "head"), "--num_problems", "3"]) == 0
-        and " of 3 right" in capsys.readouterr().out
-    )
-    problems = hybrid.eval.tasks.TASKS.build(hybrid.eval.tasks.sort.Sort.Config(length=3)).problems("test", 4)
-    written = iter([[f"They are {' '.join(each.answer)}."] for each in problems for _ in range(2)])
-    monkeypatch.setattr(type(model.head.decoder), "answer", lambda self, indices: tuple(next(written)))
-    assert score(model, problems, batch_size=1).right == 1
+def test_a_sentence_that_comes_again_is_not_read_again(backbone, monkeypatch):
+    prepared = backbone.prepare(PROMPTS[:1] * 3, "sentences")
+    calls, own = [], type(backbone).hidden_states
+    monkeypatch.setattr(type(backbone), "hidden_states", lambda self, ids: calls.extend(ids) or own(self, ids))
+    monkeypatch.setattr(backbone, "_told", {})
+    with torch.no_grad():
+        one = backbone.read(prepared)
+        assert len(calls) == 3
+        two = backbone.read(prepared[:1])
+    assert len(calls) == 3 and torch.equal(one[0], two[0]) and torch.equal(one[0], one[2])
 
 
-def test_a_text_that_answers_nothing_fails_the_check():
-    task = Maze(Maze.Config(size=5))
-    problem = task.problems("dev", 1)[0]
-    assert task.check(problem.prompt, meant((), task, ("no way",), problem)) is False
-    assert task.check(problem.prompt, meant((), task, as_sentence(task, problem).answer, problem)) is True
+def test_those_asked_for_last_are_kept(backbone, monkeypatch):
+    monkeypatch.setattr(reading, "MOST_TOLD", 2)
+    monkeypatch.setattr(backbone, "_told", {})
+    with torch.no_grad():
+        for text in ("One. Two.", "One. Three.", "One. Four."):
+            backbone.read(backbone.prepare([text], "sentences"))
+    kept = [backbone.tokenizer.decode(ids).strip() for ids in backbone._told]
+    assert kept == ["One.", "Four."]
+
+
+def test_the_cache_tells_both_ways_of_reading_apart(backbone, tmp_path):
+    by_sentence = backbone.prepare(PROMPTS, "sentences")
+    cached_features(backbone, backbone.prepare(PROMPTS, "words"), folder=tmp_path)
+    assert missing_readings(backbone, by_sentence, tmp_path) == by_sentence
+    kept = cached_features(backbone, by_sentence, folder=tmp_path)
+    with torch.no_grad():
+        for found, expected in zip(kept.rows([0, 1]), backbone.read(by_sentence), strict=True):
+            torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("context", ["prompt", "sentence"])
+def test_the_encoder_says_what_it_reads(context):
+    assert Words(Words.Config(context=context), 1, 8, 16).reads == {"prompt": "words", "sentence": "sentences"}[context]
+
+
+def test_a_text_of_one_sentence_is_one_cut(backbone):
+    reading = backbone.prepare(["Who is it"], "sentences")[0]
+    assert isinstance(reading, Reading) and reading.cuts == (0,)
