@@ -57,14 +57,14 @@ class SoftPrompt(Tokens):
             raise ConfigError("the decoder soft_prompt writes any text; leave out the symbols, or choose the decoder tokens")
         super().__init__(Tokens.Config(whole=True), width, symbols, vocabulary)
         self.config = config
-        table_vh = at_least_float32(self.writer.table.detach())
+        table_vh = self.writer.table.detach()
         if config.draft:
             require(END in config.draft, f"soft_prompt.draft has no {END}; name the tokens of the answers and {END}")
             ids = [self.index(symbol) for symbol in config.draft]
-            self.register_buffer("drafted", table_vh[ids].clone(), persistent=False)
+            self.register_buffer("drafted", at_least_float32(table_vh[ids]), persistent=False)
             self.register_buffer("rows", unit_rows(vocabulary.output_rows(ids)), persistent=False)
-        fresh = table_vh[torch.randint(len(table_vh), (config.cue,))].clone() if config.cue else None
-        self.cue = None if fresh is None else nn.Parameter(fresh)
+        drawn = torch.randint(len(table_vh), (config.cue,)) if config.cue else None
+        self.cue = None if drawn is None else nn.Parameter(at_least_float32(table_vh[drawn]))
 
     def _target(self, ids: Sequence[int] | None) -> int:
         """See Tokens._target: the embedding space."""

@@ -19,7 +19,7 @@ from hybrid.checkpoint import write_text
 from hybrid.eval import program
 from hybrid.eval.benchmark import device_name
 from hybrid.eval.checked import answered, every_understood, read_settings, task_with, think_again
-from hybrid.eval.sentences import meant
+from hybrid.eval.sentences import judge
 from hybrid.flags import parse
 from hybrid.kinds import A_PATH, require
 
@@ -75,7 +75,8 @@ def measure(model: Any, task: Any, count: int, *, retries: int = 3) -> Reliabili
     problems = task.problems("test", count)
     asked = every_understood(task, problems)
     found = answered(model, asked, task=task)
-    rights = [task.right(meant(model.config.symbols, task, s.symbols, p), p) for s, p in zip(found, problems, strict=True)]
+    right = judge(model.config.symbols, task)
+    rights = [right(s.symbols, p) for s, p in zip(found, problems, strict=True)]
     again = think_again(model, asked, found, retries, task=task)
     error, bins = calibration([s.confidence for s in found], rights)
     return Reliability(
@@ -86,9 +87,9 @@ def measure(model: Any, task: Any, count: int, *, retries: int = 3) -> Reliabili
         sum(rights) / count,
         error,
         bins,
-        sum(not right and s.verified is not False for right, s in zip(rights, found, strict=True)),
+        sum(not fine and s.verified is not False for fine, s in zip(rights, found, strict=True)),
         sum(s.verified is False for s in found),
-        sum(task.right(meant(model.config.symbols, task, s.symbols, p), p) for s, p in zip(again, problems, strict=True)) / count,
+        sum(right(s.symbols, p) for s, p in zip(again, problems, strict=True)) / count,
     )
 
 

@@ -15,7 +15,7 @@ from hybrid.errors import InputError
 from hybrid.eval.checked import any_task
 from hybrid.eval.intervals import wilson
 from hybrid.eval.reliability import calibration
-from hybrid.eval.sentences import meant
+from hybrid.eval.sentences import judge
 from hybrid.eval.tasks.task import Task
 from hybrid.halting import HALTING
 from hybrid.kinds import require
@@ -98,14 +98,7 @@ def score(model: HybridModel, problems: Sequence[Problem], num_steps: int | None
     """
     require(bool(problems), "there are no problems to score; give at least one")
     began, task = time.perf_counter(), any_task(model)
-
-    def right(symbols: Sequence[str], problem: Problem) -> bool:
-        return (
-            tuple(symbols) == problem.answer
-            if task is None
-            else task.right(meant(model.config.symbols, task, symbols, problem), problem)
-        )
-
+    right = judge(model.config.symbols, task)
     rights: list[list[bool]] = []
     halted, steps, sure = [], 0, []
     lost: list[str] = []

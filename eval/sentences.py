@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -39,3 +39,10 @@ def meant(known: Sequence[str], task: Task, symbols: Sequence[str], problem: Pro
     if known or not task.symbols:
         return symbols
     return task.read(symbols[0], problem) or ()
+
+
+def judge(known: Sequence[str], task: Task | None) -> Callable[[Sequence[str], Problem], bool]:
+    """Return what says whether an answer of a head with these symbols is right: its task, or equality where it has none."""
+    if task is None:
+        return lambda symbols, problem: tuple(symbols) == problem.answer
+    return lambda symbols, problem: task.right(meant(known, task, symbols, problem), problem)

@@ -32,7 +32,7 @@ from hybrid.quantization import NAMES, num_weights
 from hybrid.tuner import tune
 
 MAP, CUE = "decoder.out.weight", "decoder.cue"
-"""Name of the map to the language model's embeddings in a head whose decoder has one."""
+"""Names of the map to the language model's embeddings, and of the cue behind a draft, in a head whose decoder has them."""
 SLOTS = "encoder.slots.table"
 """Name of the answer slots' weights in a head whose encoder has them."""
 

@@ -16,7 +16,7 @@ import torch
 from hybrid.adapters import Features
 from hybrid.eval.baselines.method import METHODS, Attempt, Method
 from hybrid.eval.cost import ByLength, count_flops, prompt_cost
-from hybrid.eval.sentences import meant
+from hybrid.eval.sentences import judge
 from hybrid.eval.tasks.task import Task
 from hybrid.halting import Fixed
 from hybrid.model import HybridModel
@@ -99,6 +99,7 @@ class HeadMethod(Method):
 
     def __init__(self, config: Config, model: HybridModel, task: Task, halting: Any = None, train_seconds: float = 0.0) -> None:
         self.model, self.task, self.halting, self.config = model, task, halting, config
+        self.right = judge(model.config.symbols, task)
         self.name, self.train_seconds = config.name, train_seconds
         self.trainable_parameters = model.num_trainable_parameters()
         self._cost: HeadCost | None = None
@@ -136,13 +137,10 @@ class HeadMethod(Method):
         return [
             Attempt(
                 text=solution.text,
-                right=self.task.right(meant(self.model.config.symbols, self.task, solution.symbols, problem), problem),
+                right=self.right(solution.symbols, problem),
                 steps=solution.total_steps,
                 flops=flops,
-                right_by_step=tuple(
-                    self.task.right(meant(self.model.config.symbols, self.task, step, problem), problem)
-                    for step in solution.trajectory
-                ),
+                right_by_step=tuple(self.right(step, problem) for step in solution.trajectory),
                 answers_by_step=tuple(self.task.layout.write(step) for step in solution.trajectory),
             )
             for solution, problem, flops in zip(solutions, problems, self._flops(problems, solutions), strict=True)
@@ -156,5 +154,5 @@ class HeadMethod(Method):
             solutions = self.model.solve(part, halting=Fixed.Config(), num_steps=depth, batch_size=128)
             for solution, problem in zip(solutions, part, strict=True):
                 for step, symbols in enumerate(solution.trajectory):
-                    right[step] += self.task.right(meant(self.model.config.symbols, self.task, symbols, problem), problem)
+                    right[step] += self.right(symbols, problem)
         return [count / len(problems) for count in right]

@@ -123,17 +123,20 @@ class LatentThoughts(Trained):
         schedule = replace(own.train, max_seconds=own.draft_share * budget.seconds, seed=budget.seed, batch_size=DRAFT_BATCH)
         return train(model, rows, chosen, schedule, folder, show=False, resumable=False).seconds
 
+    def _tokens(self, problem: Problem) -> list[int]:
+        """Return the tokens of the sentence that is the answer."""
+        return [int(i) for i in self.backbone.tokenizer(problem.answer[0], add_special_tokens=False)["input_ids"]]
+
     def _in_pieces(self, problem: Problem, symbols: Sequence[str]) -> Problem:
         """Cut the sentence into the texts of its tokens, and spell worked steps as they stand in sentences (" blue")."""
-        tokenizer, spelled = self.backbone.tokenizer, {symbol.strip(): symbol for symbol in symbols}
-        pieces = tuple(tokenizer.decode([i]) for i in tokenizer(problem.answer[0], add_special_tokens=False)["input_ids"])
+        spelled = {symbol.strip(): symbol for symbol in symbols}
+        pieces = tuple(self.backbone.tokenizer.decode([i]) for i in self._tokens(problem))
         return replace(problem, answer=pieces, path=tuple(spelled.get(symbol, symbol) for symbol in problem.path))
 
     def _symbols(self, rows: Sequence[Problem]) -> tuple[str, ...]:
         """Return the tokens of sentences and worked steps, and END; none where one of them cannot be told by its text."""
-        tokenizer = self.backbone.tokenizer
-        used = {i for each in rows for i in tokenizer(each.answer[0], add_special_tokens=False)["input_ids"]}
-        pieces = {tokenizer.decode([i]): i for i in sorted(used)}
+        used = {i for each in rows for i in self._tokens(each)}
+        pieces = {self.backbone.tokenizer.decode([i]): i for i in sorted(used)}
         steps = {symbol for each in rows for symbol in each.path if symbol} - {piece.strip() for piece in pieces}
         try:
             pieces |= {symbol: self.backbone.token_id(symbol) for symbol in sorted(steps)}
