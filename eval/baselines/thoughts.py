@@ -63,7 +63,8 @@ class LatentThoughts(Trained):
             recursion: trained, or left at its random weights while the rest is trained.
             draft_share: of the training seconds, in which the answer states learn to be the sentence themselves, token by token,
                 by the decoder tokens and with the worked steps of the task. Tokens that no sentence has are not scored. No
-                pass through the language model is needed for it, and afterwards it has a draft to write down. 0 where there is `init`.
+                pass through the language model is needed for it, and afterwards it has a draft to write down. 0 where there is
+                `init`.
         """
 
         name: str = "latent thoughts"
