@@ -24,6 +24,7 @@ from hybrid.eval.tasks.reachability import Reachability
 from hybrid.eval.tasks.sort import Sort
 from hybrid.eval.tasks.state_tracking import StateTracking
 from hybrid.eval.tasks.sudoku import Sudoku
+from hybrid.eval.tasks.table import Table
 from hybrid.eval.tasks.task import Split, Task
 from hybrid.halting import Learned
 from hybrid.reasoner import ReasonerConfig
@@ -57,6 +58,9 @@ VOICED = ("hybrid", "latent thoughts", "direct", "few shot cot", "lora direct", 
 
 REPEATED = ("hybrid + LoRA", "no recursion", "lora direct", "lora cot")
 """Methods that have several seeds where the hybrid has."""
+
+MOST_ROWS = 25_000
+"""Training rows of a file of one's own: all, up to so many."""
 
 SIZES = (250, 1000)
 """Training problems of further hybrids, for the curve of accuracy by training set size."""
@@ -133,7 +137,7 @@ def _usual(task: Task) -> Trained.Config:
 def _thoughts() -> LatentThoughts.Config:
     """The recipe of plain language, in smaller batches, as every step runs the language model."""
     found = plain_language([], 1)
-    train = replace(found.train, num_steps=1_000_000, batch_size=8, eval_every_steps=200, save_every_seconds=60.0)
+    train = replace(found.train, num_steps=1_000_000, batch_size=8, eval_every_steps=100, save_every_seconds=60.0)
     return LatentThoughts.Config(encoder=found.encoder, reasoner=found.reasoner, train=train)
 
 
@@ -232,7 +236,8 @@ def _positions(task: Task, num_train: int) -> int:
 
 
 def _entry(task: Any, thoughts: LatentThoughts.Config | None = None) -> Entry:
-    return Entry(task, _usual(TASKS.build(task)), thoughts=thoughts)
+    count = MOST_ROWS if isinstance(task, Table.Config) else Entry.num_train
+    return Entry(task, _usual(TASKS.build(task)), count, thoughts=thoughts)
 
 
 def suite(name: str, task: Any = None, *, seconds: float | None = None, seeds: Sequence[int] | None = None) -> Suite:
