@@ -237,7 +237,7 @@ def _positions(task: Task, num_train: int) -> int:
 
 def _entry(task: Any, thoughts: LatentThoughts.Config | None = None) -> Entry:
     count = MOST_ROWS if isinstance(task, Table.Config) else Entry.num_train
-    return Entry(task, _usual(TASKS.build(task)), count, thoughts=thoughts)
+    return Entry(task, _usual(TASKS.build(task)), count, Entry.num_text if thoughts is None else 200, thoughts=thoughts)
 
 
 def suite(name: str, task: Any = None, *, seconds: float | None = None, seeds: Sequence[int] | None = None) -> Suite:
