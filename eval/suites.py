@@ -134,9 +134,10 @@ def _usual(task: Task) -> Trained.Config:
     return recipe if task.symbols else replace(recipe, decoder=Tokens.Config(whole=True))
 
 
-def _thoughts() -> LatentThoughts.Config:
+def _thoughts(task: Task | None = None) -> LatentThoughts.Config:
     """The recipe of plain language, in smaller batches, as every step runs the language model."""
-    found = plain_language([], 1)
+    rows = [] if task is None or task.layout.context else task.up_to("train", 1000)
+    found = plain_language(rows, 1)
     train = replace(found.train, num_steps=1_000_000, batch_size=8, eval_every_steps=100, save_every_seconds=60.0)
     return LatentThoughts.Config(encoder=found.encoder, reasoner=found.reasoner, train=train)
 
@@ -252,7 +253,11 @@ def suite(name: str, task: Any = None, *, seconds: float | None = None, seeds: S
     Raises:
         InputError: the name is unknown, the task is missing or too much, or the seeds are none, negative or twice the same.
     """
-    own = {} if task is None else {"thoughts": replace(SUITES["thoughts"], entries=lambda: [_entry(task, _thoughts())])}
+    own = (
+        {}
+        if task is None
+        else {"thoughts": replace(SUITES["thoughts"], entries=lambda: [_entry(task, _thoughts(TASKS.build(task)))])}
+    )
     known = {**SUITES, "task": Plan(lambda: [_entry(task)]), **own}
     if name not in known:
         raise InputError(f'suite "{name}" is unknown; choose one of: {", ".join(known)}')

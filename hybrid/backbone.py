@@ -26,7 +26,7 @@ from hybrid.kinds import ADDED, family_field, require
 from hybrid.loading import load_model, load_tokenizer
 from hybrid.offsets import Encoded
 from hybrid.reading import LanguageReader
-from hybrid.taps import layer_modules, read_states, text_body
+from hybrid.taps import layer_modules, read_states, text_body, whole_rows
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,7 @@ class Backbone(LanguageReader):
     def __post_init__(self) -> None:
         self._beside = fingerprint.adapters(self.model)
         self.model.eval()
+        whole_rows(self.model)
         if not self.tuned:
             self.model.requires_grad_(False)
         if self.quantization is not None:

@@ -60,6 +60,21 @@ def layer_modules(body: Any) -> list[nn.Module]:
     return max(outer, key=lambda found: (len(found) == expected, len(found)), default=[])
 
 
+def whole_rows(model: Any) -> None:
+    """Let the output matrix of a model get its states in one piece.
+
+    It is asked about the last few positions, a slice of the states, for which torch copies the matrix once for each row of a
+    batch: 5 s in place of 9 ms for 25 rows of SmolLM2 in bfloat16 on one core.
+    """
+    output = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
+    if isinstance(output, nn.Module) and _in_one_piece not in output._forward_pre_hooks.values():
+        output.register_forward_pre_hook(_in_one_piece)
+
+
+def _in_one_piece(module: nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(each.contiguous() if isinstance(each, Tensor) else each for each in given)
+
+
 def read_states(
     body: Any, modules: Sequence[nn.Module], layers: Sequence[int], input_ids: Tensor, mask: Tensor, past: Any = None
 ) -> list[Tensor]:

@@ -11,8 +11,7 @@ from __future__ import annotations
 import copy
 import inspect
 from array import array
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -105,8 +104,7 @@ class Pass:
         inputs = self._inputs(embeds_bsh, mask_bs, cached=cached)
         if "logits_to_keep" in self._takes:
             inputs["logits_to_keep"] = keep
-        with _in_one_piece(self.backbone.model.get_output_embeddings()):
-            logits: Tensor = self.backbone.model(**inputs).logits
+        logits: Tensor = self.backbone.model(**inputs).logits
         return logits[:, -keep:]
 
     def greedy(self, logits_bv: Tensor, end: int, most: int) -> Tensor:
@@ -120,19 +118,6 @@ class Pass:
                 return torch.stack(columns, 1)
             step = self.embed(columns[-1][:, None])
             logits_bv = self.logits(step, torch.ones_like(columns[-1][:, None]), 1, cached=True)[:, 0]
-
-
-@contextmanager
-def _in_one_piece(output: Any) -> Iterator[None]:
-    """Make what the output matrix gets contiguous: of a slice, torch would take its gradient with a copy of it for each row."""
-    if output is None:
-        yield
-        return
-    hook = output.register_forward_pre_hook(lambda _, given: (given[0].contiguous(), *given[1:]))
-    try:
-        yield
-    finally:
-        hook.remove()
 
 
 class Writer:

@@ -63,6 +63,14 @@ def test_logits_of_an_answer_are_those_of_one_long_text(backbone):
         torch.testing.assert_close(found[row], whole[-3:], rtol=1e-4, atol=1e-4)
 
 
+def test_the_output_matrix_gets_its_states_in_one_piece(backbone, monkeypatch):
+    output, seen = backbone.model.get_output_embeddings(), []
+    forward = output.forward
+    monkeypatch.setattr(output, "forward", lambda states: (seen.append(states), forward(states))[1])
+    Writer(backbone.reading((0,))).continued(padded(prompt_tokens(backbone.tokenizer, PROMPTS)), None, max_new_tokens=1)
+    assert len(output._forward_pre_hooks) == 1 and seen[0].shape[:2] == (2, 1) and seen[0].is_contiguous()
+
+
 def test_gradient_reaches_the_head_and_nothing_of_the_language_model(model, backbone):
     data = Dataset(model, [Problem(text, ("Sort",)) for text in PROMPTS], cache=False)
     batch = data.batch([0, 1])
