@@ -7,8 +7,10 @@ come from a network of their own that runs once, before the first token.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Literal
 
@@ -42,11 +44,28 @@ supervision step, or after one cycle where the head takes one step only."""
 
 DRAFT_BATCH = 32
 """Problems of a step while the draft is learned."""
+LEAST = 0.05
+"""Least weight of a slot of a draft."""
 CUE = 16
 """Learned vectors behind a draft, which say that it is to be written down; of 64
 dev stories 64 are written right after 100 steps, with 4 vectors 61."""
 CUE_RATE, CUE_DECAY = 3e-3, 0.9
 """Learning rate of the cue, and of its average over steps, which are few."""
+
+
+def surprise(answers: Sequence[Sequence[str]], slots: int) -> tuple[float, ...]:
+    """Return a weight for each slot of an answer: the share of answers that have another token there than most, or LEAST.
+
+    What every sentence has ("The answer is") is learned at once. Unweighed it would be most of the mean.
+
+    Example:
+        >>> surprise([["is", "red"], ["is", "blue"]], 3)
+        (0.05, 0.5, 0.05)
+    """
+    columns = zip_longest(*((*answer, END) for answer in answers))
+    counts = [Counter(token for token in column if token is not None) for column in columns]
+    found = [max(LEAST, 1 - max(count.values()) / count.total()) for count in counts[:slots]]
+    return (*found, *[LEAST] * (slots - len(found)))
 
 
 @METHODS.register("latent_thoughts")
@@ -114,6 +133,8 @@ class LatentThoughts(Trained):
         symbols = self._symbols([*rows, *chosen])
         if symbols:
             rows, chosen = ([self._in_pieces(each, symbols) for each in part] for part in (rows, chosen))
+            told = surprise([row.answer for row in rows], self.num_answers)
+            rows = [replace(row, weights=told) for row in rows]
         encoder = replace(own.encoder, max_answers=self.num_answers)
         if isinstance(encoder, Words.Config) and context is not None:
             encoder = replace(encoder, path_at_words=True)
