@@ -12,7 +12,7 @@ from hybrid.adapters.encoder import ENCODERS, Encoder, Positions, check_counts
 from hybrid.adapters.features import Features
 from hybrid.adapters.layer_mix import LayerMix
 from hybrid.problem import Reads
-from hybrid.workspace import Workspace
+from hybrid.recursion.workspace import Workspace
 
 
 @ENCODERS.register("aligned")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from hybrid.adapters.decoder import DECODERS, Decoder, Vocabulary
-from hybrid.block import linear
+from hybrid.recursion.block import linear
 
 
 @DECODERS.register("classes")

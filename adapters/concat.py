@@ -8,7 +8,7 @@ from typing import ClassVar
 from hybrid.adapters.encoder import ENCODERS, Encoder, Positions, behind_slots, check_counts
 from hybrid.adapters.features import Features
 from hybrid.adapters.layer_mix import LayerMix
-from hybrid.workspace import Workspace
+from hybrid.recursion.workspace import Workspace
 
 
 @ENCODERS.register("concat")

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from hybrid.adapters.encoder import ENCODERS, Encoder, Positions, check_counts
 from hybrid.adapters.features import Features
 from hybrid.adapters.layer_mix import LayerMix
-from hybrid.block import CrossAttention as Attend
-from hybrid.block import SwiGLU, rms_norm
 from hybrid.kinds import require
-from hybrid.workspace import Memory, Workspace
+from hybrid.recursion.block import CrossAttention as Attend
+from hybrid.recursion.block import SwiGLU, rms_norm
+from hybrid.recursion.workspace import Memory, Workspace
 
 
 class Read(Attend):

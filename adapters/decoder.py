@@ -11,7 +11,7 @@ from hybrid.adapters.targets import Goal
 from hybrid.errors import InputError
 from hybrid.kinds import Kinds
 from hybrid.layout import END
-from hybrid.losses import AnswerLoss, whole_answer_right
+from hybrid.recursion.losses import AnswerLoss, whole_answer_right
 
 
 class Vocabulary(Protocol):

@@ -15,7 +15,7 @@ from hybrid.adapters.features import Features
 from hybrid.errors import InputError
 from hybrid.kinds import Kinds, require
 from hybrid.problem import Reads
-from hybrid.workspace import Workspace
+from hybrid.recursion.workspace import Workspace
 
 
 class Encoder(nn.Module):

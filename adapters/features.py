@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from hybrid.rows import Rows
-from hybrid.writing import padded
+from hybrid.backbone.writing import padded
+from hybrid.recursion.rows import Rows
 
 
 @dataclass(frozen=True)

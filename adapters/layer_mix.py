@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hybrid.block import at_least_float32, linear
+from hybrid.recursion.block import at_least_float32, linear
 
 
 class LayerMix(nn.Module):

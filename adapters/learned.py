@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from hybrid.adapters.encoder import ENCODERS, Encoder, Positions, check_counts
 from hybrid.adapters.features import Features
-from hybrid.workspace import Workspace
+from hybrid.recursion.workspace import Workspace
 
 
 @ENCODERS.register("learned")

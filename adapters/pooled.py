@@ -10,7 +10,7 @@ import torch
 from hybrid.adapters.encoder import ENCODERS, Encoder, Positions, check_counts
 from hybrid.adapters.features import Features
 from hybrid.adapters.layer_mix import LayerMix
-from hybrid.workspace import Workspace
+from hybrid.recursion.workspace import Workspace
 
 
 @ENCODERS.register("pooled")

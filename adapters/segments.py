@@ -12,9 +12,9 @@ from torch.nn import functional as F
 from hybrid.adapters.encoder import ENCODERS, behind_slots, check_counts
 from hybrid.adapters.features import Features
 from hybrid.adapters.words import ALONE, Words, places
-from hybrid.block import AttentionBlock, CrossAttention, rms_norm
 from hybrid.kinds import require
-from hybrid.workspace import Workspace
+from hybrid.recursion.block import AttentionBlock, CrossAttention, rms_norm
+from hybrid.recursion.workspace import Workspace
 
 
 @ENCODERS.register("segments")

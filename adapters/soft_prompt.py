@@ -13,12 +13,12 @@ from torch.nn import functional as F
 from hybrid.adapters.decoder import DECODERS, Vocabulary
 from hybrid.adapters.targets import Goal
 from hybrid.adapters.tokens import Tokens, unit_rows
-from hybrid.block import at_least_float32, rms_norm
+from hybrid.backbone.writing import Writer
 from hybrid.errors import ConfigError
 from hybrid.kinds import ADDED, require
 from hybrid.layout import END
-from hybrid.losses import AnswerLoss, whole_answer_right
-from hybrid.writing import Writer
+from hybrid.recursion.block import at_least_float32, rms_norm
+from hybrid.recursion.losses import AnswerLoss, whole_answer_right
 
 
 @DECODERS.register("soft_prompt")

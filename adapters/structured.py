@@ -18,7 +18,7 @@ from hybrid.adapters.features import Features
 from hybrid.errors import InputError
 from hybrid.kinds import require
 from hybrid.problem import Reads
-from hybrid.workspace import Workspace
+from hybrid.recursion.workspace import Workspace
 
 
 @ENCODERS.register("structured")

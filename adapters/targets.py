@@ -12,8 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from hybrid.losses import IGNORE
-from hybrid.rows import Rows
+from hybrid.recursion.losses import IGNORE
+from hybrid.recursion.rows import Rows
 
 
 class Goal(NamedTuple):

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from hybrid.adapters.decoder import DECODERS, Decoder, Vocabulary
-from hybrid.block import linear
-from hybrid.codes import Codes
+from hybrid.backbone.codes import Codes
 from hybrid.errors import ConfigError, InputError
 from hybrid.layout import END
+from hybrid.recursion.block import linear
 
 
 @DECODERS.register("tokens")

@@ -12,11 +12,11 @@ from torch.nn import functional as F
 
 from hybrid.adapters.encoder import ENCODERS, Encoder, Positions, behind_slots, check_counts, check_room
 from hybrid.adapters.features import Features
-from hybrid.block import at_least_float32, linear, rms_norm
+from hybrid.backbone.words import number
 from hybrid.kinds import ADDED, require
 from hybrid.problem import Reads
-from hybrid.words import number
-from hybrid.workspace import Workspace
+from hybrid.recursion.block import at_least_float32, linear, rms_norm
+from hybrid.recursion.workspace import Workspace
 
 ALONE = -1
 """The number of what is linked to nothing: an answer slot, padding."""

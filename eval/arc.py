@@ -20,13 +20,13 @@ from hybrid.checkpoint import write_text
 from hybrid.device import usual_device
 from hybrid.errors import InputError
 from hybrid.eval import program
-from hybrid.eval.benchmark import device_name
-from hybrid.eval.checked import task_of
-from hybrid.eval.intervals import wilson
+from hybrid.eval.bench.benchmark import device_name
+from hybrid.eval.measures.intervals import wilson
+from hybrid.eval.scoring.checked import task_of
+from hybrid.eval.scoring.voting import TRIES, vote
 from hybrid.eval.tasks.arc import Arc
-from hybrid.eval.tasks.arc_files import same_tasks
-from hybrid.eval.tasks.arc_grid import off_canvas
-from hybrid.eval.voting import TRIES, vote
+from hybrid.eval.tasks.arc.files import same_tasks
+from hybrid.eval.tasks.arc.grid import off_canvas
 from hybrid.problem import Problem
 
 if TYPE_CHECKING:

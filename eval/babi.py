@@ -17,7 +17,7 @@ from typing import Any
 from hybrid.checkpoint import write_lines
 from hybrid.errors import Faults, InputError
 from hybrid.eval import program
-from hybrid.eval.tasks.table_files import files, lines, readable
+from hybrid.eval.tasks.table.files import files, lines, readable
 
 LINE = re.compile(r"([0-9]{1,9}) ([^\t]+?)\s*(?:\t([^\t]*[^\s][^\t]*)\t([\d ]*))?\s*")
 """A number, and a fact; or a question with its answer and the numbers of its supporting facts."""

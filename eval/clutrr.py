@@ -21,8 +21,8 @@ from typing import Any, NamedTuple
 from hybrid.checkpoint import write_lines
 from hybrid.errors import Faults, InputError
 from hybrid.eval import program
-from hybrid.eval.tasks.table_files import files
-from hybrid.eval.tasks.table_source import records
+from hybrid.eval.tasks.table.files import files
+from hybrid.eval.tasks.table.source import records
 
 COLUMNS = ("story", "query", "target", "proof_state", "story_edges", "edge_types", "genders", "task_name")
 SELF, UNKNOWN = "self", "?"

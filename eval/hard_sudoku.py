@@ -19,16 +19,16 @@ from hybrid.checkpoint import write_text
 from hybrid.device import usual_device
 from hybrid.errors import InputError
 from hybrid.eval import program
-from hybrid.eval.benchmark import device_name
-from hybrid.eval.checked import task_with
-from hybrid.eval.intervals import wilson
-from hybrid.eval.plots import Line, Share, accuracy_lines, as_file
-from hybrid.eval.scoring import Scores, score
+from hybrid.eval.bench.benchmark import device_name
+from hybrid.eval.measures.intervals import wilson
+from hybrid.eval.report.plots import Line, Share, accuracy_lines, as_file
+from hybrid.eval.scoring.checked import task_with
+from hybrid.eval.scoring.scoring import Scores, score
 from hybrid.eval.tasks.sudoku import Sudoku
-from hybrid.eval.tasks.table_source import records
+from hybrid.eval.tasks.table.source import records
+from hybrid.inference.search import SearchConfig
 from hybrid.model import HybridModel
 from hybrid.problem import Problem
-from hybrid.search import SearchConfig
 from hybrid.train.dataset import Dataset
 from hybrid.train.evaluate import evaluate
 

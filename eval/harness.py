@@ -18,14 +18,14 @@ from torch import Tensor
 
 from hybrid.console import ending
 from hybrid.errors import ConfigError, InputError
-from hybrid.eval.generation import Sampling
 from hybrid.eval.harness_tasks import problem_of
-from hybrid.eval.voice import Manner, before, continuation, likelihoods, running, write
-from hybrid.halting import HALTING
+from hybrid.eval.text.generation import Sampling
+from hybrid.eval.text.voice import Manner, before, continuation, likelihoods, running, write
 from hybrid.kinds import require
-from hybrid.losses import IGNORE
 from hybrid.model import HybridModel
 from hybrid.problem import Problem
+from hybrid.recursion.halting import HALTING
+from hybrid.recursion.losses import IGNORE
 from hybrid.train.dataset import answer_labels
 
 NAME = "hybrid"

@@ -21,7 +21,7 @@ from hybrid import checkpoint
 from hybrid.console import ending
 from hybrid.errors import InputError
 from hybrid.eval.tasks import TASKS, Task, Wording
-from hybrid.flags import parse
+from hybrid.flags.parser import parse
 from hybrid.kinds import A_PATH, require
 from hybrid.problem import Problem
 

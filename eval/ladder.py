@@ -25,11 +25,11 @@ import torch
 from hybrid.checkpoint import write_text
 from hybrid.device import usual_device
 from hybrid.eval import program
-from hybrid.eval.benchmark import device_name
+from hybrid.eval.bench.benchmark import device_name
+from hybrid.eval.bench.study import Cell, run
 from hybrid.eval.speed import Setting, measure
-from hybrid.eval.study import Cell, run
 from hybrid.eval.tasks.sudoku import Sudoku
-from hybrid.grid_block import GridBlock
+from hybrid.recursion.grid_block import GridBlock
 from hybrid.train.presets import GRID, TRM_SUDOKU
 
 DIGITS = tuple("0123456789")

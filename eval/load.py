@@ -25,7 +25,7 @@ from hybrid.checkpoint import write_text
 from hybrid.errors import EngineError, InputError
 from hybrid.eval import program
 from hybrid.eval.engines.client import http
-from hybrid.flags import parse
+from hybrid.flags.parser import parse
 from hybrid.kinds import A_PATH, require
 
 PARTS = 10

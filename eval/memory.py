@@ -26,23 +26,23 @@ import torch
 import hybrid
 from hybrid.adapters import Features, Segments, Targets
 from hybrid.backbone import BackboneConfig
+from hybrid.backbone.default import DEFAULT_BACKBONE
+from hybrid.backbone.tuner import Lora
 from hybrid.checkpoint import write_text
 from hybrid.config import HybridConfig
-from hybrid.default_backbone import DEFAULT_BACKBONE
 from hybrid.eval import program
-from hybrid.eval.cost import PeakMemory, seconds_each
-from hybrid.eval.plots import as_file, memory_curve
+from hybrid.eval.measures.cost import PeakMemory, seconds_each
+from hybrid.eval.report.plots import as_file, memory_curve
 from hybrid.eval.speed import OneStep, Setting
 from hybrid.eval.tasks.sudoku import Sudoku
-from hybrid.gradients import GRADIENTS
 from hybrid.head import Head
 from hybrid.layout import LayoutConfig
-from hybrid.losses import LOSSES, Softmax
 from hybrid.problem import Problem
-from hybrid.reasoner import ReasonerConfig
+from hybrid.recursion.gradients import GRADIENTS
+from hybrid.recursion.losses import LOSSES, Softmax
+from hybrid.recursion.reasoner import ReasonerConfig
 from hybrid.train import TrainConfig, train
 from hybrid.train.recipe import plain_language
-from hybrid.tuner import Lora
 
 _EXACT = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536", "MALLOC_ARENA_MAX": "1"}
 """Lets glibc give memory back as soon as it is free, so that a process holds what is in use and no leftovers."""

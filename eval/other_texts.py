@@ -16,8 +16,8 @@ import numpy as np
 
 from hybrid.errors import InputError
 from hybrid.eval import program
-from hybrid.eval.voice import likelihoods, running
-from hybrid.flags import read_text
+from hybrid.eval.text.voice import likelihoods, running
+from hybrid.flags.parser import read_text
 from hybrid.model import HybridModel
 
 DRAWS = 2000

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 from hybrid.console import ending
 from hybrid.errors import InputError
-from hybrid.eval.tasks.table_files import files
+from hybrid.eval.tasks.table.files import files
 from hybrid.paths import from_home
 
 

@@ -16,8 +16,9 @@ from hybrid.checkpoint import write_lines
 from hybrid.errors import InputError
 from hybrid.eval import program
 from hybrid.eval.tasks.graph import way
-from hybrid.eval.tasks.logic import Logic, read_families
-from hybrid.eval.tasks.logic_maker import Family, draw_family
+from hybrid.eval.tasks.logic import Logic
+from hybrid.eval.tasks.logic.logic import read_families
+from hybrid.eval.tasks.logic.maker import Family, draw_family
 
 TASK = Logic(Logic.Config())
 WORDING = Logic.wordings["train"][0]  # "Every {} is a {}." is the official one.

@@ -17,10 +17,10 @@ from typing import Any
 
 from hybrid.checkpoint import write_text
 from hybrid.eval import program
-from hybrid.eval.benchmark import device_name
-from hybrid.eval.checked import answered, every_understood, read_settings, task_with, think_again
-from hybrid.eval.sentences import judge
-from hybrid.flags import parse
+from hybrid.eval.bench.benchmark import device_name
+from hybrid.eval.scoring.checked import answered, every_understood, read_settings, task_with, think_again
+from hybrid.eval.text.sentences import judge
+from hybrid.flags.parser import parse
 from hybrid.kinds import A_PATH, require
 
 BINS = 10

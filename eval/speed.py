@@ -20,14 +20,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from hybrid.block import AttentionBlock, SwiGLU
-from hybrid.cores import TRM
 from hybrid.device import usual_device
 from hybrid.eval import program
-from hybrid.eval.cost import PeakMemory, seconds_of
-from hybrid.gradients import LastCycle
-from hybrid.reasoner import Reasoner, ReasonerConfig
-from hybrid.workspace import Workspace
+from hybrid.eval.measures.cost import PeakMemory, seconds_of
+from hybrid.recursion.block import AttentionBlock, SwiGLU
+from hybrid.recursion.cores import TRM
+from hybrid.recursion.gradients import LastCycle
+from hybrid.recursion.reasoner import Reasoner, ReasonerConfig
+from hybrid.recursion.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -112,10 +112,10 @@ def measure(setting: Setting) -> tuple[float, float, int]:
 def cache_ratio(name: str | None, batch: int, dtype: str = "auto") -> tuple[float, float]:
     """Return seconds of a training step from cached features, and with the language model in the loop."""
     import hybrid
-    from hybrid.carry import Carry
     from hybrid.eval.tasks import TASKS
     from hybrid.eval.tasks.sudoku import Sudoku
-    from hybrid.losses import Softmax
+    from hybrid.recursion.carry import Carry
+    from hybrid.recursion.losses import Softmax
     from hybrid.train import step as one_step
     from hybrid.train.dataset import Dataset
 

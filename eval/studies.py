@@ -21,13 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from hybrid.backbone import BackboneConfig
-from hybrid.block import AttentionBlock
-from hybrid.codec import Int8, Projected, Raw
-from hybrid.cores import TRM, FeedForward
-from hybrid.equilibrium import Implicit, Phantom
+from hybrid.backbone.codec import Int8, Projected, Raw
 from hybrid.errors import HybridError, InputError
 from hybrid.eval import program
-from hybrid.eval.study import (
+from hybrid.eval.bench.study import (
     Cell,
     Result,
     depth_table,
@@ -40,14 +37,17 @@ from hybrid.eval.study import (
     run,
     table,
 )
-from hybrid.eval.suites import Entry, quickstart_entries, sort, state_tracking, sudoku
+from hybrid.eval.bench.suites import Entry, quickstart_entries, sort, state_tracking, sudoku
 from hybrid.eval.tasks import TASKS
 from hybrid.eval.tasks.table import Table
 from hybrid.eval.tasks.task import Split
-from hybrid.gradients import Full, LastCycle, LastK, OneStep
-from hybrid.halting import Learned
-from hybrid.losses import Stablemax
-from hybrid.search import SearchConfig
+from hybrid.inference.search import SearchConfig
+from hybrid.recursion.block import AttentionBlock
+from hybrid.recursion.cores import TRM, FeedForward
+from hybrid.recursion.equilibrium import Implicit, Phantom
+from hybrid.recursion.gradients import Full, LastCycle, LastK, OneStep
+from hybrid.recursion.halting import Learned
+from hybrid.recursion.losses import Stablemax
 from hybrid.train.optimizer import AdamAtan2, AdamW
 from hybrid.train.recipe import plain_language
 

@@ -17,15 +17,15 @@ from hybrid.backbone import Backbone, BackboneConfig
 from hybrid.device import usual_device
 from hybrid.eval import program
 from hybrid.eval.baselines import METHODS, Budget
-from hybrid.eval.benchmark import measure
-from hybrid.eval.comparison import task_name
+from hybrid.eval.bench.benchmark import measure
+from hybrid.eval.bench.comparison import task_name
+from hybrid.eval.bench.suite import Cell
+from hybrid.eval.bench.suite_folder import read_about
+from hybrid.eval.bench.suites import suite
 from hybrid.eval.results import Record, as_markdown, exact_text, read_results, write_results
-from hybrid.eval.suite import Cell
-from hybrid.eval.suite_folder import read_about
-from hybrid.eval.suites import suite
 from hybrid.eval.tasks import TASKS
 from hybrid.eval.tasks.task import Wording
-from hybrid.train.run_folder import RunFolder
+from hybrid.train.run.folder import RunFolder
 
 HEADS = ("hybrid", "embedding layer only", "random-weight LLM", "no LLM")
 """Methods that differ in what of the language model they read."""

@@ -21,13 +21,13 @@ from torch import Tensor
 import hybrid
 from hybrid.adapters import CrossAttention, SoftPrompt
 from hybrid.backbone import BackboneConfig
-from hybrid.default_backbone import DEFAULT_BACKBONE
+from hybrid.backbone.default import DEFAULT_BACKBONE
+from hybrid.backbone.writing import Pass, Writer
 from hybrid.eval import program
-from hybrid.eval.cost import seconds_each
+from hybrid.eval.measures.cost import seconds_each
 from hybrid.eval.memory import alone, over_before
 from hybrid.problem import Problem
 from hybrid.train import TrainConfig, train
-from hybrid.writing import Pass, Writer
 
 VECTORS, ANSWER = 16, 16
 """Vectors behind a prompt, and tokens of the answer."""

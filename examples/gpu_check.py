@@ -24,11 +24,11 @@ from rich.table import Table
 
 import hybrid
 from hybrid.backbone import BackboneConfig
-from hybrid.carry import Carry
 from hybrid.eval.speed import Setting, matrix_rate, measure
 from hybrid.eval.tasks import TASKS
 from hybrid.eval.tasks.sort import Sort
-from hybrid.losses import Softmax
+from hybrid.recursion.carry import Carry
+from hybrid.recursion.losses import Softmax
 from hybrid.train import TrainConfig, step, train
 from hybrid.train.dataset import Dataset
 

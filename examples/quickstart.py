@@ -15,12 +15,12 @@ import torch
 from rich.console import Console
 
 import hybrid
-from hybrid.cores import FeedForward
 from hybrid.eval.baselines import METHODS, HeadMethod
-from hybrid.eval.comparison import Plan, compare
+from hybrid.eval.bench.comparison import Plan, compare
 from hybrid.eval.results import results_table
 from hybrid.eval.tasks import TASKS
 from hybrid.eval.tasks.sudoku import Sudoku
+from hybrid.recursion.cores import FeedForward
 from hybrid.train import TrainConfig, calibrate, train
 
 NUM_STEPS = 1250

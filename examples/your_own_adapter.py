@@ -15,11 +15,11 @@ from torch import nn
 
 import hybrid
 from hybrid.adapters import ENCODERS, Encoder, Features
-from hybrid.block import linear
 from hybrid.eval.tasks import TASKS
 from hybrid.eval.tasks.sudoku import Sudoku
+from hybrid.recursion.block import linear
+from hybrid.recursion.workspace import Workspace
 from hybrid.train import TrainConfig, train
-from hybrid.workspace import Workspace
 
 
 @ENCODERS.register("per_layer")

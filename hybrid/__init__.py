@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from hybrid.backbone import BackboneConfig as BackboneConfig
     from hybrid.config import HybridConfig as HybridConfig
     from hybrid.errors import HybridError as HybridError
+    from hybrid.inference.solution import Solution as Solution
     from hybrid.layout import LayoutConfig as LayoutConfig
     from hybrid.layout import SpanPattern as SpanPattern
     from hybrid.model import HybridModel as HybridModel
     from hybrid.model import attach as attach
     from hybrid.problem import Problem as Problem
-    from hybrid.reasoner import ReasonerConfig as ReasonerConfig
-    from hybrid.solution import Solution as Solution
+    from hybrid.recursion.reasoner import ReasonerConfig as ReasonerConfig
 
 __version__ = "0.1.0"
 
@@ -35,8 +35,8 @@ _HOMES = {
     "HybridModel": "model",
     "LayoutConfig": "layout",
     "Problem": "problem",
-    "ReasonerConfig": "reasoner",
-    "Solution": "solution",
+    "ReasonerConfig": "recursion.reasoner",
+    "Solution": "inference.solution",
     "SpanPattern": "layout",
     "attach": "model",
 }

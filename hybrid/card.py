@@ -10,14 +10,14 @@ from typing import Any
 
 from hybrid.adapters import DECODERS, ENCODERS
 from hybrid.backbone import Backbone
+from hybrid.backbone.default import hub_id
+from hybrid.backbone.fingerprint import precision
+from hybrid.backbone.tuner import TUNERS
 from hybrid.config import HybridConfig
-from hybrid.cores import CORES
-from hybrid.default_backbone import hub_id
-from hybrid.fingerprint import precision
-from hybrid.halting import HALTING
 from hybrid.kinds import Kinds, to_dict
-from hybrid.reasoner import Reasoner
-from hybrid.tuner import TUNERS
+from hybrid.recursion.cores import CORES
+from hybrid.recursion.halting import HALTING
+from hybrid.recursion.reasoner import Reasoner
 
 CARD = "README.md"
 

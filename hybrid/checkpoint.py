@@ -19,8 +19,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from hybrid.backbone.fingerprint import differences, precision, same_but_for_precision
 from hybrid.errors import BackboneError, CheckpointError, StorageError
-from hybrid.fingerprint import differences, precision, same_but_for_precision
 from hybrid.paths import from_home
 
 CONFIG, HEAD = "config.json", "head.safetensors"

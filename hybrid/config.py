@@ -8,13 +8,13 @@ from typing import Any
 from hybrid import kinds
 from hybrid.adapters import DECODERS, ENCODERS, Aligned, Classes
 from hybrid.backbone import BackboneConfig
-from hybrid.block import BLOCKS
-from hybrid.codec import CODECS
-from hybrid.grid_block import GridBlock
+from hybrid.backbone.codec import CODECS
+from hybrid.backbone.tuner import TUNERS, as_config
 from hybrid.kinds import family_field, require
 from hybrid.layout import END, LayoutConfig
-from hybrid.reasoner import ReasonerConfig
-from hybrid.tuner import TUNERS, as_config
+from hybrid.recursion.block import BLOCKS
+from hybrid.recursion.grid_block import GridBlock
+from hybrid.recursion.reasoner import ReasonerConfig
 
 
 @dataclass(frozen=True)

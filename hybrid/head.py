@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from hybrid.adapters import DECODERS, ENCODERS, Features
 from hybrid.adapters.decoder import Vocabulary
 from hybrid.adapters.targets import Goal
-from hybrid.block import Block, linear, rms_norm
 from hybrid.config import HybridConfig
-from hybrid.losses import AnswerLoss
-from hybrid.reasoner import Reasoner
-from hybrid.recursion import State
-from hybrid.workspace import Workspace
+from hybrid.recursion.block import Block, linear, rms_norm
+from hybrid.recursion.cycle import State
+from hybrid.recursion.losses import AnswerLoss
+from hybrid.recursion.reasoner import Reasoner
+from hybrid.recursion.workspace import Workspace
 
 
 class StepOutput(NamedTuple):

@@ -1,7 +1,7 @@
 """Where the answer and its context stand in a prompt, and how an answer is written out.
 
 A layout turns a prompt into character spans: one a workspace position. It is saved with the head, so that a reloaded
-head reads a bare prompt by itself. The tokenizer's part, from spans to tokens, is backbone.py's.
+head reads a bare prompt by itself. The tokenizer's part, from spans to tokens, is backbone's.
 """
 
 from __future__ import annotations

@@ -13,11 +13,11 @@ from typing import Any
 
 from hybrid.adapters import Structured
 from hybrid.backbone import Backbone
-from hybrid.codes import NO_BACKBONE, Codes
+from hybrid.backbone.codes import NO_BACKBONE, Codes
+from hybrid.backbone.quantization import DTYPES, NAMES
 from hybrid.config import HybridConfig
 from hybrid.errors import BackboneError
 from hybrid.kinds import require
-from hybrid.quantization import DTYPES, NAMES
 
 NO_LANGUAGE_MODEL = "this head reads symbols alone, without a language model"
 

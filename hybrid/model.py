@@ -15,21 +15,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hybrid import checkpoint, tuner
+from hybrid import checkpoint
 from hybrid.adapters import DECODERS, ENCODERS
-from hybrid.answering import Answering
-from hybrid.backbone import Backbone
-from hybrid.block import Network
+from hybrid.backbone import Backbone, tuner
+from hybrid.backbone.codec import READER
+from hybrid.backbone.fingerprint import weights_digest
+from hybrid.backbone.quantization import NAMES, num_weights
+from hybrid.backbone.tuner import tune
 from hybrid.card import push, summary
-from hybrid.codec import READER
 from hybrid.config import HybridConfig
-from hybrid.fingerprint import weights_digest
-from hybrid.halting import HALTING
 from hybrid.head import Head
+from hybrid.inference.answering import Answering
 from hybrid.kinds import require
 from hybrid.matching import as_trained, beside, check_precision, find, in_precision, is_name
-from hybrid.quantization import NAMES, num_weights
-from hybrid.tuner import tune
+from hybrid.recursion.block import Network
+from hybrid.recursion.halting import HALTING
 
 MAP, CUE = "decoder.out.weight", "decoder.cue"
 """Names of the map to the language model's embeddings, and of the cue behind a draft, in a head whose decoder has them."""

@@ -18,16 +18,16 @@ from torch import Tensor
 from hybrid import checkpoint
 from hybrid.adapters import Classes, Structured
 from hybrid.backbone import BackboneConfig
-from hybrid.block import AttentionBlock, MLPBlock
-from hybrid.codes import NO_BACKBONE
+from hybrid.backbone.codes import NO_BACKBONE
 from hybrid.config import HybridConfig
-from hybrid.cores import HRM, TRM
 from hybrid.errors import CheckpointError
-from hybrid.gradients import LastCycle, OneStep
-from hybrid.halting import Fixed
 from hybrid.layout import LayoutConfig, SpanPattern
 from hybrid.model import HybridModel, attach
-from hybrid.reasoner import ReasonerConfig
+from hybrid.recursion.block import AttentionBlock, MLPBlock
+from hybrid.recursion.cores import HRM, TRM
+from hybrid.recursion.gradients import LastCycle, OneStep
+from hybrid.recursion.halting import Fixed
+from hybrid.recursion.reasoner import ReasonerConfig
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,10 @@ import pytest  # noqa: E402
 import torch  # noqa: E402
 
 import hybrid  # noqa: E402
-from hybrid.halting import Learned  # noqa: E402
 from hybrid.layout import LayoutConfig, SpanPattern  # noqa: E402
 from hybrid.problem import Problem  # noqa: E402
-from hybrid.reasoner import ReasonerConfig  # noqa: E402
+from hybrid.recursion.halting import Learned  # noqa: E402
+from hybrid.recursion.reasoner import ReasonerConfig  # noqa: E402
 
 torch.set_num_threads(1)
 ROOT = Path(__file__).resolve().parents[1]
@@ -204,7 +204,7 @@ def new_model(backbone, config):
 def writer(backbone):
     """A fresh head whose language model writes the answer, behind six vectors."""
     from hybrid.adapters import CrossAttention, SoftPrompt
-    from hybrid.block import AttentionBlock
+    from hybrid.recursion.block import AttentionBlock
 
     torch.manual_seed(0)
     reasoner = ReasonerConfig(width=16, num_cycles=1, num_supervision_steps=2, block=AttentionBlock.Config(num_heads=2))

@@ -10,10 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from hybrid.eval.baselines.method import Attempt
-from hybrid.eval.intervals import wilson
-from hybrid.eval.report.entries import Entry, TaskResults, group_of
-from hybrid.eval.results import Record
-from hybrid.eval.suite_folder import (
+from hybrid.eval.bench.suite_folder import (
     CellResult,
     Drawn,
     Planned,
@@ -24,6 +21,9 @@ from hybrid.eval.suite_folder import (
     write_problems,
     write_suite,
 )
+from hybrid.eval.measures.intervals import wilson
+from hybrid.eval.report.entries import Entry, TaskResults, group_of
+from hybrid.eval.results import Record
 from hybrid.eval.tasks.show import Cell, Picture
 from hybrid.problem import Problem
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hybrid.eval.answers import final_part, read_assignment, read_drawing, read_grid, read_sequence, read_text
+from hybrid.eval.tasks.answers import final_part, read_assignment, read_drawing, read_grid, read_sequence, read_text
 
 DIGITS = [str(digit) for digit in range(10)]
 TENS = [str(number) for number in range(10, 100)]

@@ -15,9 +15,9 @@ from hybrid.eval import arc as program
 from hybrid.eval.program import run
 from hybrid.eval.tasks import TASKS
 from hybrid.eval.tasks.arc import Arc
-from hybrid.eval.tasks.arc_grid import COLOURS
+from hybrid.eval.tasks.arc.grid import COLOURS
 from hybrid.eval.tasks.sort import Sort
-from hybrid.grid_block import GridBlock
+from hybrid.recursion.grid_block import GridBlock
 from hybrid.train import TrainConfig, train
 from hybrid.train.dataset import Dataset
 from hybrid.train.optimizer import AdamW
@@ -60,7 +60,7 @@ def test_figures_count_each_input_and_those_that_do_not_fit_as_wrong(files, monk
 
 def _ballots(number, problem):
     """Right at the first try, at the second, at the third, and not at all."""
-    from hybrid.eval.voting import Choice
+    from hybrid.eval.scoring.voting import Choice
 
     wrong = [Choice(tuple("." * 36), 1, 0.1)] * 3
     return [*wrong[: number if number < 3 else 3], Choice(problem.answer, 1, 0.1)] if number < 3 else []

@@ -9,8 +9,8 @@ import torch
 
 import hybrid
 from hybrid.backbone import Backbone, BackboneConfig
+from hybrid.backbone.offsets import Encoded, tokens_of_spans
 from hybrid.errors import BackboneError, ConfigError, InputError
-from hybrid.offsets import Encoded, tokens_of_spans
 
 PROMPTS = ["Sort: 3 1 2", "Sort the numbers in ascending order: 9 8 7 6", "a"]
 

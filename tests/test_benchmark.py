@@ -5,10 +5,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from hybrid.eval import benchmark, cost, energy
 from hybrid.eval.baselines import Attempt, HeadMethod, Method
-from hybrid.eval.benchmark import device_name, forward_seconds, measure
-from hybrid.eval.intervals import wilson
+from hybrid.eval.bench import benchmark
+from hybrid.eval.bench.benchmark import device_name, forward_seconds, measure
+from hybrid.eval.measures import cost, energy
+from hybrid.eval.measures.intervals import wilson
 from hybrid.eval.results import versions
 from hybrid.eval.tasks import Sort
 

@@ -3,8 +3,20 @@
 import pytest
 import torch
 
-from hybrid.block import BLOCKS, SHORT, AttentionBlock, MLPBlock, Network, Rotary, SwiGLU, attention, initialise, linear, rms_norm
 from hybrid.errors import ConfigError
+from hybrid.recursion.block import (
+    BLOCKS,
+    SHORT,
+    AttentionBlock,
+    MLPBlock,
+    Network,
+    Rotary,
+    SwiGLU,
+    attention,
+    initialise,
+    linear,
+    rms_norm,
+)
 
 CONFIGS = {
     "attention": AttentionBlock.Config(num_heads=2),

@@ -7,16 +7,16 @@ import torch
 from accelerate import Accelerator
 
 import hybrid
-from hybrid import tuner
-from hybrid.carry import Carry
+from hybrid.backbone import tuner
+from hybrid.backbone.tuner import Lora
 from hybrid.errors import ConfigError
-from hybrid.halting import HALTING
-from hybrid.reasoner import ReasonerConfig
+from hybrid.recursion.carry import Carry
+from hybrid.recursion.halting import HALTING
+from hybrid.recursion.reasoner import ReasonerConfig
 from hybrid.train import TrainConfig, train, trainer
 from hybrid.train import step as one_step
 from hybrid.train.boundary import Boundary
 from hybrid.train.dataset import Dataset
-from hybrid.tuner import Lora
 
 CONFIG = TrainConfig(num_steps=12, batch_size=4, eval_every_steps=6, save_every_seconds=0.0, backbone_learning_rate=1e-2)
 

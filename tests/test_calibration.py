@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import hybrid
-from hybrid.halting import HALTING, Converged, Fixed, Learned, QLearning
+from hybrid.recursion.halting import HALTING, Converged, Fixed, Learned, QLearning
 from hybrid.train import calibrate, calibration
 
 

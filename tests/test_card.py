@@ -9,9 +9,9 @@ import yaml
 
 import hybrid
 from hybrid.adapters import Structured
+from hybrid.backbone.tuner import Lora
 from hybrid.card import model_card
 from hybrid.layout import LayoutConfig
-from hybrid.tuner import Lora
 
 
 def header(card):

@@ -2,7 +2,7 @@
 
 import torch
 
-from hybrid.carry import Carry
+from hybrid.recursion.carry import Carry
 
 
 def carry(halted):

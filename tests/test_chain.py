@@ -14,10 +14,10 @@ import httpx
 import hybrid
 from hybrid.adapters import Structured
 from hybrid.errors import InputError
-from hybrid.eval.generation import generate
 from hybrid.eval.tasks import TASKS
 from hybrid.eval.tasks.sort import Sort
 from hybrid.eval.tasks.sudoku import Sudoku
+from hybrid.eval.text.generation import generate
 from hybrid.serve import by_token
 from hybrid.serve.batcher import MOST_WRITINGS, Batcher, QueueFull, Stopping
 from hybrid.serve.by_token import check_writes, read_and_write

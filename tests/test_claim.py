@@ -6,12 +6,12 @@ import sys
 import pytest
 
 from hybrid.errors import StorageError
-from hybrid.train.run_folder import claimed
+from hybrid.train.run.folder import claimed
 
 HOLDER = """
 import sys
 from pathlib import Path
-from hybrid.train.run_folder import claimed
+from hybrid.train.run.folder import claimed
 with claimed(Path(sys.argv[1])) as mine:
     print(mine, flush=True)
     sys.stdin.read()

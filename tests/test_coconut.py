@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from hybrid import Backbone
+from hybrid.backbone.tuner import Lora
 from hybrid.errors import ConfigError, InputError
 from hybrid.eval.baselines import METHODS
 from hybrid.eval.baselines.coconut import split
 from hybrid.eval.tasks import Sort, StateTracking, Sudoku
 from hybrid.problem import Problem
-from hybrid.tuner import Lora
 
 TASK = Sort(Sort.Config(length=4))
 PROBLEMS = TASK.problems("train", 3)

@@ -5,11 +5,11 @@ import torch
 from torch.nn import functional as F
 
 from hybrid.backbone import BackboneConfig
-from hybrid.codec import CODECS, Int8, Projected, Raw
+from hybrid.backbone.codec import CODECS, Int8, Projected, Raw
+from hybrid.backbone.tuner import Lora
 from hybrid.config import HybridConfig
 from hybrid.errors import ConfigError
 from hybrid.layout import LayoutConfig
-from hybrid.tuner import Lora
 
 STATES = torch.randn(40, 3, 16, generator=torch.Generator().manual_seed(0)) * torch.tensor([1.0, 50.0, 0.1])[:, None]
 

@@ -8,8 +8,8 @@ import torch
 
 import hybrid
 from hybrid.adapters import Structured
+from hybrid.backbone.codes import NO_BACKBONE, Codes
 from hybrid.cli import main
-from hybrid.codes import NO_BACKBONE, Codes
 from hybrid.errors import BackboneError, ConfigError, InputError
 from hybrid.train import TrainConfig, train
 from hybrid.train.dataset import Dataset

@@ -9,13 +9,13 @@ import torch
 
 import hybrid
 from hybrid.adapters import Structured
-from hybrid.cores import FeedForward
 from hybrid.errors import ConfigError, InputError
 from hybrid.eval.baselines import METHODS, HeadMethod
-from hybrid.eval.comparison import DEPTH, Plan, compare, drawn, task_name
+from hybrid.eval.bench.comparison import DEPTH, Plan, compare, drawn, task_name
+from hybrid.eval.bench.suite_folder import read_suite, write_suite
 from hybrid.eval.results import read_results
-from hybrid.eval.suite_folder import read_suite, write_suite
 from hybrid.eval.tasks import Sort, StateTracking, Sudoku
+from hybrid.recursion.cores import FeedForward
 
 TASK = Sort(Sort.Config(length=3))
 PLAN = Plan(num_problems=6, num_text_problems=3, num_latency=2, num_shown=2)

@@ -8,9 +8,9 @@ import pytest
 from hybrid.adapters import CrossAttention, Tokens
 from hybrid.config import HybridConfig
 from hybrid.errors import ConfigError
-from hybrid.halting import Converged
 from hybrid.layout import END, LayoutConfig
-from hybrid.reasoner import ReasonerConfig
+from hybrid.recursion.halting import Converged
+from hybrid.recursion.reasoner import ReasonerConfig
 
 
 def test_a_config_comes_back_from_json_as_it_was(config):

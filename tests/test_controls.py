@@ -4,10 +4,10 @@ from dataclasses import fields
 
 import pytest
 
-from hybrid.cores import TRM
 from hybrid.eval.baselines import Trained
-from hybrid.eval.controls import DISTURBED, TRAINED, controls
-from hybrid.reasoner import ReasonerConfig
+from hybrid.eval.bench.controls import DISTURBED, TRAINED, controls
+from hybrid.recursion.cores import TRM
+from hybrid.recursion.reasoner import ReasonerConfig
 
 HYBRID = Trained.Config(reasoner=ReasonerConfig(num_supervision_steps=4, num_cycles=2, core=TRM.Config(num_latent_steps=1)))
 FOUND = controls(HYBRID, 9)

@@ -13,17 +13,8 @@ import torch
 
 from hybrid import Backbone, BackboneConfig
 from hybrid.errors import ConfigError
-from hybrid.eval import cost
-from hybrid.eval.cost import (
-    ByLength,
-    PeakMemory,
-    TextCost,
-    count_flops,
-    seconds_each,
-    seconds_of,
-    stopwatch,
-    text_cost,
-)
+from hybrid.eval.measures import cost
+from hybrid.eval.measures.cost import ByLength, PeakMemory, TextCost, count_flops, seconds_each, seconds_of, stopwatch, text_cost
 
 
 def llama_flops(model, tokens):

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from hybrid.eval.intervals import mean_interval, seeds_interval, wilson
-from hybrid.eval.significance import difference, paired_bootstrap
+from hybrid.eval.measures.intervals import mean_interval, seeds_interval, wilson
+from hybrid.eval.measures.significance import difference, paired_bootstrap
 
 RUNS = 150
 """Simulated benchmarks where the slow tests say no other number; the figures in the docstrings are of 1,500 to 3,000."""

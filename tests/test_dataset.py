@@ -8,8 +8,8 @@ import torch
 from hybrid.adapters import Concat, CrossAttention, Tokens
 from hybrid.errors import DataError, InputError
 from hybrid.layout import END, LayoutConfig, SpanPattern
-from hybrid.losses import IGNORE
 from hybrid.problem import Problem
+from hybrid.recursion.losses import IGNORE
 from hybrid.train.dataset import Dataset, _Labels, spread
 
 PATHS = LayoutConfig(answer=SpanPattern("Ask:.*", "[0-9]"), context=SpanPattern("Know:[^.]*", "[0-9]"))

@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 import hybrid
-from hybrid import default_backbone
 from hybrid.backbone import BackboneConfig
-from hybrid.default_backbone import DEFAULT_BACKBONE, PACKAGED, cache_folder, converted, find_backbone, new_folder, packaged_gguf
+from hybrid.backbone import default as default_backbone
+from hybrid.backbone.default import DEFAULT_BACKBONE, PACKAGED, cache_folder, converted, find_backbone, new_folder, packaged_gguf
 from hybrid.errors import BackboneError, StorageError
 
 

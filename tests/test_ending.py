@@ -3,8 +3,8 @@
 import pytest
 
 from hybrid.eval.baselines.prompting import AnswerEnd
-from hybrid.eval.generation import cut
 from hybrid.eval.tasks import Maze, Sort, Sudoku
+from hybrid.eval.text.generation import cut
 
 SORT, SUDOKU = Sort(Sort.Config(length=3)), Sudoku(Sudoku.Config(size=4))
 MAZE = Maze(Maze.Config(size=5))

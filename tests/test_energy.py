@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from hybrid.eval import energy
-from hybrid.eval.energy import Counter, Energy, gpu_counters, processor_counters
+from hybrid.eval.measures import energy
+from hybrid.eval.measures.energy import Counter, Energy, gpu_counters, processor_counters
 
 
 @pytest.fixture

@@ -5,15 +5,16 @@ from dataclasses import replace
 import pytest
 import torch
 
-from hybrid import BackboneConfig, attach, tuner
+from hybrid import BackboneConfig, attach
+from hybrid.backbone import tuner
+from hybrid.backbone.codes import Codes
+from hybrid.backbone.tuner import Lora
 from hybrid.cli.bench import BenchCommand
-from hybrid.codes import Codes
 from hybrid.errors import ConfigError
-from hybrid.eval.cost import text_cost
 from hybrid.eval.engines import ENGINES, ServerEngine, TransformersEngine
-from hybrid.eval.generation import Sampling, chat_text, generate
-from hybrid.flags import parse
-from hybrid.tuner import Lora
+from hybrid.eval.measures.cost import text_cost
+from hybrid.eval.text.generation import Sampling, chat_text, generate
+from hybrid.flags.parser import parse
 
 CONVERSATIONS = [[{"role": "user", "content": text}] for text in ("Sort: 3 1 2", "red", "Sort these numbers: 9 8")]
 

@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch import nn
 
-from hybrid.block import AttentionBlock
-from hybrid.cores import CORES, TRM, Core
-from hybrid.equilibrium import Implicit, Phantom, as_map, iterate, jacobian_norm, neumann
 from hybrid.errors import ConfigError
-from hybrid.gradients import GRADIENTS, Full
-from hybrid.workspace import Workspace
+from hybrid.recursion.block import AttentionBlock
+from hybrid.recursion.cores import CORES, TRM, Core
+from hybrid.recursion.equilibrium import Implicit, Phantom, as_map, iterate, jacobian_norm, neumann
+from hybrid.recursion.gradients import GRADIENTS, Full
+from hybrid.recursion.workspace import Workspace
 
 D, ROWS, LENGTH = 6, 2, 3
 TIGHT = {"tolerance": 1e-13, "max_iterations": 300}

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from hybrid.halting import Converged, Fixed
+from hybrid.recursion.halting import Converged, Fixed
 from hybrid.train.dataset import Dataset
 from hybrid.train.evaluate import evaluate
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from hybrid.eval import checked
 from hybrid.eval.results import read_results
+from hybrid.eval.scoring import checked
 from hybrid.model import HybridModel
 
 pytestmark = pytest.mark.slow

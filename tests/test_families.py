@@ -7,7 +7,7 @@ import torch
 
 import hybrid
 from hybrid.backbone import Backbone, BackboneConfig
-from hybrid.eval.benchmark import forward_seconds
+from hybrid.eval.bench.benchmark import forward_seconds
 from hybrid.model import HybridModel
 from hybrid.train import TrainConfig, train
 

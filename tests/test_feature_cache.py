@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from hybrid.backbone import Backbone, BackboneConfig
-from hybrid.codec import Int8, Projected
+from hybrid.backbone.codec import Int8, Projected
 from hybrid.errors import StorageError
 from hybrid.train import feature_cache
 from hybrid.train.feature_cache import LiveFeatures, cached_features, missing_readings

@@ -7,9 +7,7 @@ import torch
 
 import hybrid
 from hybrid.backbone import Backbone
-from hybrid.checkpoint import check_backbone
-from hybrid.errors import BackboneError
-from hybrid.fingerprint import (
+from hybrid.backbone.fingerprint import (
     MOST_FIELDS,
     differences,
     landmarks,
@@ -20,6 +18,8 @@ from hybrid.fingerprint import (
     tokenizer_digest,
     weights_digest,
 )
+from hybrid.checkpoint import check_backbone
+from hybrid.errors import BackboneError
 
 
 def test_settings_say_what_decides_the_states_and_not_where_the_model_came_from(new_llama, tmp_path):

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import pytest
 
 from hybrid.errors import ConfigError, InputError
-from hybrid.flags import parse, read_text, read_yaml
+from hybrid.flags.parser import parse, read_text, read_yaml
 from hybrid.kinds import A_PATH, Kinds, family_field
 
 SHAPES = Kinds("shape")

@@ -11,16 +11,16 @@ import torch
 import hybrid
 from hybrid import BackboneConfig, HybridConfig, ReasonerConfig
 from hybrid.adapters import Aligned, Classes, Concat, CrossAttention, Pooled, Structured, Tokens
-from hybrid.block import AttentionBlock, MLPBlock
-from hybrid.cores import HRM, TRM, Deep, FeedForward, SingleState
-from hybrid.default_backbone import PACKAGED
+from hybrid.backbone.default import PACKAGED
 from hybrid.eval.baselines import METHODS, HeadMethod
-from hybrid.eval.cost import count_flops, text_cost
-from hybrid.eval.generation import chat_text
+from hybrid.eval.measures.cost import count_flops, text_cost
 from hybrid.eval.tasks import Sort
-from hybrid.halting import Fixed
+from hybrid.eval.text.generation import chat_text
+from hybrid.inference.search import SearchConfig
 from hybrid.layout import LayoutConfig
-from hybrid.search import SearchConfig
+from hybrid.recursion.block import AttentionBlock, MLPBlock
+from hybrid.recursion.cores import HRM, TRM, Deep, FeedForward, SingleState
+from hybrid.recursion.halting import Fixed
 
 TASK = Sort(Sort.Config(length=7, min_length=3))
 CLOSE = 0.02

@@ -7,7 +7,7 @@ import torch
 
 from hybrid import Backbone
 from hybrid.errors import ConfigError, InputError
-from hybrid.eval.generation import Sampling, chat_text, cut, generate, opening, processors
+from hybrid.eval.text.generation import Sampling, chat_text, cut, generate, opening, processors
 
 TEXTS = ["Sort: 3 1 2", "red", "Sort these numbers: 9 8 7 6 5 4, ascending order"]
 LONG = 24

@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from hybrid.block import AttentionBlock
-from hybrid.cores import CORES, TRM, FeedForward
 from hybrid.errors import ConfigError
-from hybrid.gradients import GRADIENTS, Full, LastCycle, LastK, OneStep
-from hybrid.workspace import Workspace
+from hybrid.recursion.block import AttentionBlock
+from hybrid.recursion.cores import CORES, TRM, FeedForward
+from hybrid.recursion.gradients import GRADIENTS, Full, LastCycle, LastK, OneStep
+from hybrid.recursion.workspace import Workspace
 
 BLOCK = AttentionBlock.Config(num_heads=2)
 N, CYCLES = 2, 3

@@ -11,9 +11,9 @@ from hybrid.errors import ConfigError
 from hybrid.eval.tasks import TASKS
 from hybrid.eval.tasks.maze import Maze
 from hybrid.eval.tasks.sudoku import Sudoku
-from hybrid.grid_block import GridBlock, lines
 from hybrid.problem import Problem
-from hybrid.reasoner import ReasonerConfig
+from hybrid.recursion.grid_block import GridBlock, lines
+from hybrid.recursion.reasoner import ReasonerConfig
 from hybrid.train import recipe
 
 SUDOKU = GridBlock.Config(row_length=4, box_height=2, box_width=2, box_heads=1)

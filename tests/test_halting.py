@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from hybrid.errors import ConfigError
-from hybrid.halting import HALTING, Converged, Fixed, Learned
+from hybrid.recursion.halting import HALTING, Converged, Fixed, Learned
 
 UP, DOWN = torch.full((4, 1), 3.0), torch.full((4, 1), -3.0)
 NO_EXPLORATION = torch.full((4,), 0.99)

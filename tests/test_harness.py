@@ -14,7 +14,7 @@ import torch
 from hybrid.errors import ConfigError, InputError
 from hybrid.eval import harness, harness_tasks
 from hybrid.eval.baselines import HeadMethod
-from hybrid.eval.benchmark import measure
+from hybrid.eval.bench.benchmark import measure
 from hybrid.eval.harness import HybridAnswers
 from hybrid.eval.harness_tasks import TaskFileCommand, documents, problem_of, score
 from hybrid.eval.tasks import TASKS, Sort

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from hybrid.adapters import CrossAttention, Features, Targets
-from hybrid.block import AttentionBlock
 from hybrid.errors import ConfigError
-from hybrid.losses import Softmax, whole_answer_right
-from hybrid.reasoner import ReasonerConfig
+from hybrid.recursion.block import AttentionBlock
+from hybrid.recursion.losses import Softmax, whole_answer_right
+from hybrid.recursion.reasoner import ReasonerConfig
 
 LOSS = Softmax(Softmax.Config())
 

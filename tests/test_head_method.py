@@ -5,11 +5,11 @@ import torch
 
 from hybrid.adapters import Concat, CrossAttention, Pooled
 from hybrid.eval.baselines import HeadMethod
-from hybrid.eval.cost import count_flops
+from hybrid.eval.measures.cost import count_flops
 from hybrid.eval.tasks import Sort
-from hybrid.halting import Fixed, Learned
 from hybrid.layout import LayoutConfig
 from hybrid.problem import Problem
+from hybrid.recursion.halting import Fixed, Learned
 
 TASK = Sort(Sort.Config(length=4))
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from hybrid.adapters import Features
-from hybrid.halting import Fixed, Halting
-from hybrid.inference import think
-from hybrid.recursion import relative_motion
+from hybrid.inference.thinking import think
+from hybrid.recursion.cycle import relative_motion
+from hybrid.recursion.halting import Fixed, Halting
 
 FIXED = Fixed(Fixed.Config())
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hybrid.eval.intervals import mcnemar_exact, mean_interval, student_point, wilson
+from hybrid.eval.measures.intervals import mcnemar_exact, mean_interval, student_point, wilson
 
 
 def optional(name):

@@ -12,7 +12,7 @@ ANSWERS = """
 import sys
 import hybrid
 from hybrid.eval.baselines import METHODS, HeadMethod
-from hybrid.eval.cost import seconds_each
+from hybrid.eval.measures.cost import seconds_each
 from hybrid.eval.tasks import Sort
 
 task = Sort(Sort.Config(length=6))

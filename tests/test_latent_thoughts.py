@@ -7,14 +7,14 @@ import torch
 
 import hybrid
 from hybrid.adapters import Classes, Learned, SoftPrompt, Words
-from hybrid.block import AttentionBlock
 from hybrid.errors import ConfigError
 from hybrid.eval.baselines import METHODS, Budget, LatentThoughts, thoughts, trained
-from hybrid.eval.controls import CHANGED, thoughts_controls
-from hybrid.eval.suites import suite
+from hybrid.eval.bench.controls import CHANGED, thoughts_controls
+from hybrid.eval.bench.suites import suite
 from hybrid.eval.tasks.sort import Sort
 from hybrid.layout import END
-from hybrid.reasoner import ReasonerConfig
+from hybrid.recursion.block import AttentionBlock
+from hybrid.recursion.reasoner import ReasonerConfig
 from hybrid.train import TrainConfig, train
 
 

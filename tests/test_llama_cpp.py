@@ -15,7 +15,7 @@ import urllib.request
 import pytest
 
 import hybrid
-from hybrid.default_backbone import PACKAGED, packaged_gguf
+from hybrid.backbone.default import PACKAGED, packaged_gguf
 from hybrid.errors import EngineError
 from hybrid.eval.baselines import METHODS
 from hybrid.eval.engines import ServerEngine

@@ -7,13 +7,13 @@ import pytest
 import torch
 
 import hybrid
-from hybrid.default_backbone import PACKAGED
-from hybrid.eval import checked
-from hybrid.eval.cost import count_flops, text_cost
-from hybrid.eval.generation import chat_text, generate
+from hybrid.backbone.default import PACKAGED
+from hybrid.backbone.quantization import num_bytes
+from hybrid.eval.measures.cost import count_flops, text_cost
+from hybrid.eval.scoring import checked
 from hybrid.eval.tasks import Sudoku
-from hybrid.eval.tasks.sudoku_solver import shape, solve
-from hybrid.quantization import num_bytes
+from hybrid.eval.tasks.sudoku.solver import shape, solve
+from hybrid.eval.text.generation import chat_text, generate
 from hybrid.train import TrainConfig, train
 
 pytestmark = [

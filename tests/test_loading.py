@@ -7,10 +7,9 @@ import torch
 from transformers import AutoModelForCausalLM
 
 import hybrid
-from hybrid import loading
-from hybrid.backbone import BackboneConfig
+from hybrid.backbone import BackboneConfig, loading
+from hybrid.backbone.loading import load_model, load_tokenizer
 from hybrid.errors import BackboneError
-from hybrid.loading import load_model, load_tokenizer
 
 PROMPTS = ["Sort: 3 1 2", "Sort: 9 0 4 4"]
 

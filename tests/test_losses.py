@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from hybrid.losses import IGNORE, LOSSES, Softmax, Stablemax, whole_answer_right
+from hybrid.recursion.losses import IGNORE, LOSSES, Softmax, Stablemax, whole_answer_right
 
 LOGITS = torch.tensor([[[1.0, -2.0, 0.5], [0.0, 0.0, 3.0]], [[-1.0, 4.0, 2.0], [7.0, -7.0, 0.0]]])
 LABELS = torch.tensor([[0, 2], [1, IGNORE]])

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 import hybrid
+from hybrid.backbone.tuner import Lora
 from hybrid.errors import BackboneError, ConfigError
 from hybrid.matching import as_trained, check_precision, in_precision
-from hybrid.tuner import Lora
 
 PROMPTS = ["Sort: 3 1 2", "Sort: 9 0 4 4"]
 PRECISIONS = {"float32": {"dtype": "float32"}, "bfloat16": {"dtype": "bfloat16"}} | {

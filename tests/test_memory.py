@@ -4,7 +4,7 @@ import pytest
 
 from hybrid.eval import memory
 from hybrid.eval.memory import SCHEMES, gradient, main, measure
-from hybrid.gradients import GRADIENTS
+from hybrid.recursion.gradients import GRADIENTS
 
 
 @pytest.mark.parametrize("kind", SCHEMES)

@@ -7,11 +7,11 @@ import torch
 
 import hybrid
 from hybrid.adapters import Concat, CrossAttention, Pooled, Tokens
-from hybrid.block import Network
 from hybrid.errors import BackboneError, ConfigError, InputError
-from hybrid.halting import Converged, Fixed, Learned
 from hybrid.layout import END, LayoutConfig
 from hybrid.problem import Problem
+from hybrid.recursion.block import Network
+from hybrid.recursion.halting import Converged, Fixed, Learned
 
 PROMPTS = ["Sort: 3 1 2", "Sort: 9 8 7 6 5", "Sort: 4 4"]
 

@@ -15,9 +15,9 @@ from hybrid import HybridModel
 from hybrid.adapters import Features
 from hybrid.cli import main
 from hybrid.errors import CheckpointError
-from hybrid.losses import Stablemax, whole_answer_right
 from hybrid.official import OfficialSizes, config_of, import_checkpoint, own_name, read_state_dict
-from hybrid.workspace import Workspace
+from hybrid.recursion.losses import Stablemax, whole_answer_right
+from hybrid.recursion.workspace import Workspace
 
 REFERENCE = Path(__file__).parents[2] / "shared" / "reference"
 FILES = ["trm_attention", "trm_mlp", "hrm"]

@@ -6,8 +6,8 @@ import warnings
 
 import pytest
 
+from hybrid.backbone.offsets import Aligner, Encoded, encode, tokens_of_spans
 from hybrid.errors import InputError
-from hybrid.offsets import Aligner, Encoded, encode, tokens_of_spans
 
 TEXTS = [
     "Sort: 3 1 2",

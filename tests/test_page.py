@@ -11,9 +11,9 @@ pytest.importorskip("playwright")
 from hybrid.eval.tasks import TASKS
 from hybrid.eval.tasks.maze import Maze
 from hybrid.eval.tasks.sudoku import Sudoku
+from hybrid.inference.solution import Solution
 from hybrid.serve.batcher import Answer
 from hybrid.serve.solving import pictured, told
-from hybrid.solution import Solution
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")

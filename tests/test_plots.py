@@ -6,8 +6,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from hybrid.eval import plots
-from hybrid.eval.plots import Line, Mark, Share, memory_curve, pareto_front
+from hybrid.eval.report import plots
+from hybrid.eval.report.plots import Line, Mark, Share, memory_curve, pareto_front
 
 
 def accuracy_lines(lines, along):

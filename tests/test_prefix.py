@@ -5,9 +5,9 @@ import random
 import pytest
 import torch
 
-from hybrid import prefix
+from hybrid.backbone import prefix
+from hybrid.backbone.prefix import LEAST_TOKENS, Alike, alike
 from hybrid.errors import InputError
-from hybrid.prefix import LEAST_TOKENS, Alike, alike
 
 STORY = "Zoe met Max at noon and then they went on to the old harbour. "
 

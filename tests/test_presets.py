@@ -9,8 +9,8 @@ from hybrid.eval.tasks import TASKS
 from hybrid.eval.tasks.arc import Arc
 from hybrid.eval.tasks.maze import Maze
 from hybrid.eval.tasks.sudoku import Sudoku
-from hybrid.flags import parse
-from hybrid.grid_block import GridBlock
+from hybrid.flags.parser import parse
+from hybrid.recursion.grid_block import GridBlock
 from hybrid.train.presets import PRESETS
 
 

@@ -27,7 +27,7 @@ import json, random, torch, hybrid
 from hybrid.kinds import from_dict
 from hybrid.layout import LayoutConfig, SpanPattern
 from hybrid.problem import Problem
-from hybrid.reasoner import ReasonerConfig
+from hybrid.recursion.reasoner import ReasonerConfig
 from hybrid.train import TrainConfig, train, trainer
 
 job = json.loads(JOB)

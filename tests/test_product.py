@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from hybrid import product
-from hybrid.eval.cost import count_flops
-from hybrid.product import FEWEST_ROWS, Linear, by_onednn, onednn_product
+from hybrid.eval.measures.cost import count_flops
+from hybrid.recursion import product
+from hybrid.recursion.product import FEWEST_ROWS, Linear, by_onednn, onednn_product
 
 needs_onednn = pytest.mark.skipif(not hasattr(torch.ops.mkldnn, "_linear_pointwise"), reason="torch without oneDNN")
 

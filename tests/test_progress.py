@@ -1,6 +1,6 @@
 """The progress bar: silent or on standard error."""
 
-from hybrid.train.progress import ProgressBar
+from hybrid.train.run.progress import ProgressBar
 
 
 def test_a_silent_bar_writes_nothing(capsys):

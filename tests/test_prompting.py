@@ -7,11 +7,11 @@ import pytest
 
 from hybrid.errors import ConfigError, InputError
 from hybrid.eval.baselines import METHODS, Budget
-from hybrid.eval.cost import text_cost
 from hybrid.eval.engines import Engine
-from hybrid.eval.generation import GREEDY, Generated, chat_text, cut
+from hybrid.eval.measures.cost import text_cost
 from hybrid.eval.tasks import Sort
 from hybrid.eval.tasks.table import Table
+from hybrid.eval.text.generation import GREEDY, Generated, chat_text, cut
 
 TASK = Sort(Sort.Config(length=3))
 KINDS = ["direct", "zero_shot_cot", "few_shot_cot"]

@@ -9,10 +9,10 @@ import torch
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
 import hybrid
-from hybrid import quantization, tuner
+from hybrid.backbone import quantization, tuner
+from hybrid.backbone.tuner import Lora
 from hybrid.errors import BackboneError, ConfigError
 from hybrid.train import TrainConfig, train
-from hybrid.tuner import Lora
 
 PROMPTS = ["Sort: 3 1 2", "Sort: 9 0 4 4"]
 TRAINING = TrainConfig(num_steps=6, batch_size=4, eval_every_steps=3)

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 import hybrid
 from hybrid.adapters import Concat
-from hybrid.codec import Int8, Projected
+from hybrid.backbone.codec import Int8, Projected
 from hybrid.layout import LayoutConfig
 from hybrid.train import TrainConfig, train
 

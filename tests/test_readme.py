@@ -13,13 +13,13 @@ import pytest
 
 from hybrid.adapters import DECODERS, ENCODERS
 from hybrid.cli import COMMANDS
-from hybrid.cores import CORES
+from hybrid.eval.bench.study import read
 from hybrid.eval.studies import STUDIES, TABLES
-from hybrid.eval.study import read
-from hybrid.flags import parse
-from hybrid.gradients import GRADIENTS
-from hybrid.halting import HALTING
-from hybrid.reasoner import Reasoner
+from hybrid.flags.parser import parse
+from hybrid.recursion.cores import CORES
+from hybrid.recursion.gradients import GRADIENTS
+from hybrid.recursion.halting import HALTING
+from hybrid.recursion.reasoner import Reasoner
 
 ROOT = Path(__file__).parents[1]
 NAMES = ["README.md", *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "docs").glob("*.md"))), "eval/RESULTS.md"]
@@ -208,10 +208,10 @@ def test_the_table_of_other_words_is_that_of_its_committed_results():
 
 def made_report(name, folder):
     """Return the report, without plots, of the raw answers in an archive."""
+    from hybrid.eval.bench.suite_folder import read_suite
     from hybrid.eval.report.entries import tasks_of
     from hybrid.eval.report.pages import markdown_report
     from hybrid.eval.report.verdicts import against_all
-    from hybrid.eval.suite_folder import read_suite
 
     with tarfile.open(ROOT / "eval" / "results" / f"{name}.tar.xz") as archive:
         archive.extractall(folder, filter="data")

@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from hybrid.block import MLPBlock
-from hybrid.cores import FeedForward
 from hybrid.errors import ConfigError
-from hybrid.reasoner import Reasoner, ReasonerConfig
-from hybrid.workspace import Workspace
+from hybrid.recursion.block import MLPBlock
+from hybrid.recursion.cores import FeedForward
+from hybrid.recursion.reasoner import Reasoner, ReasonerConfig
+from hybrid.recursion.workspace import Workspace
 
 CONFIG = ReasonerConfig(width=16, num_cycles=2)
 

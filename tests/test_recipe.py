@@ -4,13 +4,13 @@ import pytest
 
 import hybrid
 from hybrid.adapters import Words
+from hybrid.backbone.codec import Projected, Raw
 from hybrid.cli.train import TrainCommand
-from hybrid.codec import Projected, Raw
-from hybrid.cores import HRM
 from hybrid.errors import ConfigError
-from hybrid.flags import parse
+from hybrid.flags.parser import parse
 from hybrid.problem import Problem
-from hybrid.reasoner import ReasonerConfig
+from hybrid.recursion.cores import HRM
+from hybrid.recursion.reasoner import ReasonerConfig
 from hybrid.train import TrainConfig
 from hybrid.train.optimizer import AdamW, Muon
 from hybrid.train.recipe import fill, plain_language

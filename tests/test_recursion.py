@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from hybrid import recursion
-from hybrid.recursion import recur, relative_motion
-from hybrid.workspace import Workspace
+from hybrid.recursion import cycle as recursion
+from hybrid.recursion.cycle import recur, relative_motion
+from hybrid.recursion.workspace import Workspace
 
 
 def reference(f, x, y, z, n, cycles):
@@ -19,7 +19,7 @@ def reference(f, x, y, z, n, cycles):
 
 
 def test_the_loop_equals_the_reference_with_values_and_gradients():
-    from hybrid.cores import TRM
+    from hybrid.recursion.cores import TRM
 
     core = TRM(TRM.Config(num_latent_steps=3), attention(), 16).double()
     x, y, z = (torch.randn(2, 5, 16, dtype=torch.float64) for _ in range(3))
@@ -39,8 +39,8 @@ def test_the_loop_equals_the_reference_with_values_and_gradients():
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("rows", [1, 9, 24])
 def test_slices_of_a_batch_give_the_values_and_gradients_of_the_whole(monkeypatch, rows, masked):
-    from hybrid.cores import TRM
-    from hybrid.gradients import LastCycle
+    from hybrid.recursion.cores import TRM
+    from hybrid.recursion.gradients import LastCycle
 
     core, scheme = TRM(TRM.Config(num_latent_steps=2), attention(), 16).double(), LastCycle(LastCycle.Config())
     x, y, z = (torch.randn(rows, 6, 16, dtype=torch.float64) for _ in range(3))
@@ -57,7 +57,7 @@ def test_slices_of_a_batch_give_the_values_and_gradients_of_the_whole(monkeypatc
 
 
 def attention():
-    from hybrid.block import AttentionBlock
+    from hybrid.recursion.block import AttentionBlock
 
     return AttentionBlock.Config(num_heads=2)
 

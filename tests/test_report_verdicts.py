@@ -2,7 +2,7 @@
 
 import pytest
 
-from hybrid.eval.intervals import mcnemar_exact
+from hybrid.eval.measures.intervals import mcnemar_exact
 from hybrid.eval.report.entries import GROUPS, group_of, role_of
 from hybrid.eval.report.sentences import findings, headline, on_depth, task_headline, what_controls_say, who_wins
 from hybrid.eval.report.verdicts import against_all, judge

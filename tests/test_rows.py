@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
-from hybrid.rows import Rows
+from hybrid.recursion.rows import Rows
 
 
 @dataclass(frozen=True)

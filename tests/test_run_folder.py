@@ -6,7 +6,7 @@ import json
 import pytest
 
 from hybrid.errors import ConfigError, StorageError
-from hybrid.train.run_folder import BOOKKEEPING, KEEP, RunFolder
+from hybrid.train.run.folder import BOOKKEEPING, KEEP, RunFolder
 
 RECORD = {"model": {"width": 1}, "train": {"steps": (1, 2)}}
 

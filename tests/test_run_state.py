@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from hybrid.errors import TrainingError
-from hybrid.train import run_state
 from hybrid.train.optimizer import OPTIMIZERS, averaged
 from hybrid.train.processes import Team
+from hybrid.train.run import state as run_state
 
 
 def network(seed):

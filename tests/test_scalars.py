@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from hybrid.errors import ConfigError, InputError
-from hybrid.flags import parse
-from hybrid.scalars import load, read
+from hybrid.flags.parser import parse
+from hybrid.flags.scalars import load, read
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ import pytest
 
 from hybrid.cli import main
 from hybrid.errors import ConfigError, InputError
-from hybrid.eval.scoring import score, shown
+from hybrid.eval.scoring.scoring import score, shown
 from hybrid.eval.tasks.sudoku import Sudoku
-from hybrid.halting import HALTING
 from hybrid.problem import Problem
+from hybrid.recursion.halting import HALTING
 
 
 def test_counts_are_those_of_a_loop_written_by_hand(model, problems):

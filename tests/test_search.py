@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from hybrid.adapters import Features
-from hybrid.equilibrium import Implicit, Phantom
 from hybrid.errors import ConfigError
-from hybrid.halting import Fixed
-from hybrid.inference import think
-from hybrid.reasoner import ReasonerConfig
-from hybrid.search import SearchConfig, noisy, search
+from hybrid.inference.search import SearchConfig, noisy, search
+from hybrid.inference.thinking import think
+from hybrid.recursion.equilibrium import Implicit, Phantom
+from hybrid.recursion.halting import Fixed
+from hybrid.recursion.reasoner import ReasonerConfig
 
 
 @pytest.fixture

@@ -19,11 +19,11 @@ from torch.nn import functional as F
 
 import hybrid
 from hybrid.adapters import Concat, CrossAttention
-from hybrid.cores import HRM
-from hybrid.eval import suites
+from hybrid.backbone.tuner import Lora
+from hybrid.eval.bench import suites
 from hybrid.eval.tasks import TASKS
+from hybrid.recursion.cores import HRM
 from hybrid.train import train
-from hybrid.tuner import Lora
 
 FILE = Path(__file__).with_name("seeded_steps.json")
 NUM_STEPS, NUM_PROBLEMS = 20, 96

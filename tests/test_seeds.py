@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from hybrid.eval.intervals import Seeds, Spread, checked, normal_point, seeds_interval, seeds_of, student_point, wilson
+from hybrid.eval.measures.intervals import Seeds, Spread, checked, normal_point, seeds_interval, seeds_of, student_point, wilson
 
 
 def answers(seeds, n, draw):

@@ -8,9 +8,9 @@ from hybrid.errors import ConfigError
 from hybrid.eval.baselines import METHODS, Budget
 from hybrid.eval.baselines.self_consistency import majority
 from hybrid.eval.engines import Engine
-from hybrid.eval.generation import Generated
 from hybrid.eval.tasks import Sort
 from hybrid.eval.tasks.table import Table
+from hybrid.eval.text.generation import Generated
 
 TASK = Sort(Sort.Config(length=3))
 PROBLEMS = TASK.problems("test", 2)

@@ -2,10 +2,10 @@
 
 import hybrid
 from hybrid.cli import main
-from hybrid.eval.scoring import score
-from hybrid.eval.sentences import as_sentence, meant, slots
+from hybrid.eval.scoring.scoring import score
 from hybrid.eval.tasks.maze import Maze
 from hybrid.eval.tasks.state_tracking import StateTracking
+from hybrid.eval.text.sentences import as_sentence, meant, slots
 
 STORY = StateTracking(StateTracking.Config(objects=3, swaps=2))
 

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from hybrid import reading
 from hybrid.adapters import Words
-from hybrid.reading import Reading
+from hybrid.backbone import reading
+from hybrid.backbone.reading import Reading
 from hybrid.train.feature_cache import cached_features, missing_readings
 
 PROMPTS = ["Ann is left of Bob. Bob is above Cid.\nWho is below Bob?", "Bob is above Cid. Who is below Bob?"]

@@ -16,7 +16,7 @@ from hybrid.adapters import Structured
 from hybrid.cli.serve import ServeCommand
 from hybrid.errors import EngineError, InputError
 from hybrid.eval.engines import Engine
-from hybrid.eval.generation import Generated
+from hybrid.eval.text.generation import Generated
 from hybrid.serve.app import build
 from hybrid.serve.batcher import Batcher, QueueFull, Stopping
 from hybrid.serve.server import Server

@@ -8,8 +8,8 @@ pytest.importorskip("fastapi")
 pytest.importorskip("httpx")
 from fastapi.testclient import TestClient
 
-from hybrid.eval.generation import Sampling
-from hybrid.eval.voice import Manner, write
+from hybrid.eval.text.generation import Sampling
+from hybrid.eval.text.voice import Manner, write
 from hybrid.problem import Problem
 from hybrid.serve.app import build
 from hybrid.serve.batcher import Batcher

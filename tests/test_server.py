@@ -16,8 +16,8 @@ from hybrid.errors import ConfigError, EngineError, HybridError, InputError
 from hybrid.eval.engines import ENGINES, ServerEngine
 from hybrid.eval.engines.client import _retry_after
 from hybrid.eval.engines.server import JOURNAL
-from hybrid.eval.generation import GREEDY, Sampling
 from hybrid.eval.tasks import Sort
+from hybrid.eval.text.generation import GREEDY, Sampling
 
 TASK = Sort(Sort.Config(length=3))
 

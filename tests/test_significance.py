@@ -5,8 +5,8 @@ import random
 import numpy as np
 import pytest
 
-from hybrid.eval.intervals import mcnemar_exact
-from hybrid.eval.significance import Difference, difference, holm, paired_bootstrap, verdicts
+from hybrid.eval.measures.intervals import mcnemar_exact
+from hybrid.eval.measures.significance import Difference, difference, holm, paired_bootstrap, verdicts
 
 
 def rows(b, c, both, neither):

@@ -8,15 +8,15 @@ import torch
 
 import hybrid
 from hybrid.adapters import SoftPrompt, Tokens, Words
+from hybrid.backbone.writing import Writer, padded, prompt_tokens
 from hybrid.errors import ConfigError
-from hybrid.halting import Fixed
 from hybrid.layout import END
-from hybrid.losses import Softmax
 from hybrid.problem import Problem
+from hybrid.recursion.halting import Fixed
+from hybrid.recursion.losses import Softmax
 from hybrid.train import TrainConfig, train
 from hybrid.train.dataset import Dataset
 from hybrid.train.optimizer import AdamW
-from hybrid.writing import Writer, padded, prompt_tokens
 
 PROMPTS = ["Sort these numbers: 3 1 2", "red blue"]
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from hybrid.eval import speed
-from hybrid.eval.cost import count_flops
+from hybrid.eval.measures.cost import count_flops
 from hybrid.eval.speed import OneStep, Setting, cache_ratio, main, matrix_rate, measure, useful_flops
 
 SMALL = Setting(16, 2, torch.float32, positions=5, vocabulary=3, num_cycles=2, num_latent_steps=3, num_layers=2)

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from hybrid.carry import Carry
-from hybrid.halting import HALTING, Learned
-from hybrid.losses import Softmax
-from hybrid.reasoner import ReasonerConfig
+from hybrid.recursion.carry import Carry
+from hybrid.recursion.halting import HALTING, Learned
+from hybrid.recursion.losses import Softmax
+from hybrid.recursion.reasoner import ReasonerConfig
 from hybrid.train.dataset import Dataset
 from hybrid.train.step import Objective, advance, forward, look_ahead, losses
 

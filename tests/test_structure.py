@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -19,68 +20,36 @@ PACKAGES = {
     "hybrid.eval": ROOT / "eval",
 }
 
-LAYERS = [
-    # The foundation: knows no adapter and no model.
-    "hybrid.errors",
-    "hybrid.problem hybrid.paths hybrid.console hybrid.rows hybrid.fingerprint hybrid.product hybrid.device hybrid.solution",
-    "hybrid.symmetry hybrid.placing hybrid.flag_errors",
-    "hybrid.taps hybrid.offsets hybrid.words hybrid.prefix hybrid.sight hybrid.quantization hybrid.workspace hybrid.reader",
-    "hybrid.recursion hybrid.scalars hybrid.kinds hybrid.default_backbone hybrid.loading hybrid.checkpoint",
-    "hybrid.layout hybrid.block hybrid.losses hybrid.halting hybrid.flags hybrid.carry hybrid.codec hybrid.writing",
-    "hybrid.cores hybrid.grid_block hybrid.reading hybrid.codes",
-    "hybrid.gradients hybrid.backbone",
-    "hybrid.tuner",
-    "hybrid.equilibrium",
-    # Adapters.
-    "hybrid.adapters.features hybrid.adapters.layer_mix hybrid.adapters.targets",
-    "hybrid.adapters.encoder hybrid.adapters.decoder",
-    "hybrid.adapters.aligned hybrid.adapters.concat hybrid.adapters.cross_attention hybrid.adapters.pooled",
-    "hybrid.adapters.structured hybrid.adapters.words hybrid.adapters.classes hybrid.adapters.tokens",
-    "hybrid.adapters.segments hybrid.adapters.soft_prompt hybrid.adapters.learned",
-    "hybrid.adapters",
-    # The model.
-    "hybrid.reasoner",
+ROOMS = [
+    "hybrid.errors hybrid.paths hybrid.device",
+    "hybrid.problem hybrid.console hybrid.symmetry hybrid.kinds",
+    "hybrid.layout hybrid.flags hybrid.recursion hybrid.backbone",
+    "hybrid.adapters hybrid.checkpoint",
     "hybrid.config",
-    "hybrid.head hybrid.matching",
+    "hybrid.head hybrid.matching hybrid.card",
     "hybrid.inference",
-    "hybrid.search hybrid.card",
-    "hybrid.answering",
     "hybrid.model",
-    "hybrid.official",
-    # Training.
-    "hybrid.train.optimizer hybrid.train.progress hybrid.train.run_folder hybrid.train.processes hybrid.train.interrupt",
-    "hybrid.train.config hybrid.train.feature_cache hybrid.train.run_state",
-    "hybrid.train.dataset",
-    "hybrid.train.disguise",
-    "hybrid.train.slots hybrid.train.step hybrid.train.evaluate hybrid.train.boundary hybrid.train.floor hybrid.train.recipe",
-    "hybrid.train.presets",
-    "hybrid.train.resumable hybrid.train.trial hybrid.train.calibration",
-    "hybrid.train.trainer",
-    "hybrid.train",
-    # Evaluation, then the command line.
+    "hybrid.official hybrid.train",
     "hybrid.eval",
     "hybrid.serve",
     "hybrid.cli",
-    "hybrid.__main__ hybrid.train.__main__",
+    "hybrid.__main__",
 ]
-"""A file imports from layers above its own line only; in eval and cli, also from files beside it."""
-RANKS = {name: rank for rank, names in enumerate(LAYERS) for name in names.split()}
+"""A file imports from the rooms of floors before its own, and from files of its own room; no files import each other in a circle."""
+FLOORS = {name: floor for floor, names in enumerate(ROOMS) for name in names.split()}
 
 COVERED = {
-    "hybrid/__init__.py": "test_structure.py",
     "hybrid/__main__.py": "test_cli.py",
-    "hybrid/solution.py": "test_model.py",
-    "hybrid/answering.py": "test_model.py",
-    "hybrid/writing.py": "test_soft_prompt.py",
-    "adapters/__init__.py": "test_structure.py",
+    "hybrid/inference/solution.py": "test_model.py",
+    "hybrid/inference/answering.py": "test_model.py",
+    "hybrid/backbone/writing.py": "test_soft_prompt.py",
     "adapters/learned.py": "test_latent_thoughts.py",
-    "hybrid/flag_errors.py": "test_flags.py",
+    "hybrid/flags/errors.py": "test_flags.py",
     "hybrid/console.py": "test_cli_files.py",
     "hybrid/paths.py": "test_flags.py",
-    "hybrid/placing.py": "test_offsets.py",
-    "hybrid/reader.py": "test_codes.py",
-    "hybrid/sight.py": "test_words.py",
-    "hybrid/serve/__init__.py": "test_structure.py",
+    "hybrid/backbone/placing.py": "test_offsets.py",
+    "hybrid/backbone/reader.py": "test_codes.py",
+    "hybrid/recursion/sight.py": "test_words.py",
     "hybrid/serve/about.py": "test_serve.py",
     "hybrid/serve/along.py": "test_chain.py",
     "hybrid/serve/app.py": "test_serve.py",
@@ -96,11 +65,10 @@ COVERED = {
     "hybrid/serve/spoken.py": "test_serve_words.py",
     "hybrid/serve/server.py": "test_serve.py",
     "hybrid/serve/writing.py": "test_chain.py",
-    "train/__init__.py": "test_structure.py",
     "train/__main__.py": "test_processes.py",
     "train/config.py": "test_train_config.py",
     "train/disguise.py": "test_symmetry.py",
-    "train/interrupt.py": "test_trainer.py",
+    "train/run/interrupt.py": "test_trainer.py",
     "train/resumable.py": "test_trainer.py",
 }
 """Files of hybrid/, adapters/ and train/ whose tests are in a file of another name."""
@@ -122,12 +90,11 @@ SOURCES = sources()
 IDS = [str(path.relative_to(ROOT)) for path in SOURCES]
 
 
-def rank(name):
-    """Return the layer of a module, or of the nearest package that has one."""
-    while name not in RANKS and name.startswith(("hybrid.eval.", "hybrid.serve.", "hybrid.cli.")):
-        name = name.rpartition(".")[0]
-    assert name in RANKS, f"{name} has no layer; write it into LAYERS"
-    return RANKS[name]
+def room(name):
+    """Return the room that a module is in."""
+    found = ".".join(name.split(".")[:2])
+    assert found in FLOORS, f"{found} has no floor; write it into ROOMS"
+    return found
 
 
 def imported(path):
@@ -151,14 +118,21 @@ def test_imports_point_down_only(path):
         return  # It re-exports, and imports when a name is used.
     for target in imported(path):
         if target == "hybrid":
-            assert rank(name) >= RANKS["hybrid.eval"], f"{name} imports the package itself"
-            continue
-        beside = name.split(".")[:2] == target.split(".")[:2] and name.split(".")[1] in ("eval", "serve", "cli")
-        assert rank(target) < rank(name) or beside, f"{name} imports {target}"
+            assert FLOORS[room(name)] >= FLOORS["hybrid.eval"], f"{name} imports the package itself"
+        elif name != "hybrid.train.__main__":  # A command, though it lies in a folder.
+            assert room(target) == room(name) or FLOORS[room(target)] < FLOORS[room(name)], f"{name} imports {target}"
 
 
-def test_every_layer_names_files_that_are_there():
-    assert set(RANKS) <= set(SOURCES.values())
+def test_no_files_import_each_other_in_a_circle():
+    faces = {name for path, name in SOURCES.items() if path.stem == "__init__"}
+    below = {name: {each for each in imported(path) if each not in faces} for path, name in SOURCES.items()}
+    assert list(TopologicalSorter(below).static_order())
+
+
+def test_every_room_is_there_and_no_folder_is_crowded():
+    assert {room(name) for name in SOURCES.values() if name != "hybrid"} == set(FLOORS)
+    for folder in {path.parent for path in SOURCES}:
+        assert sum(each.is_file() for each in folder.iterdir()) <= 20, f"{folder} has more than 20 files; give some a folder"
 
 
 def test_the_top_of_the_repository_holds_what_the_design_fixes():
@@ -218,8 +192,8 @@ def test_every_file_has_tests():
     tests = {path.name for path in (ROOT / "tests").glob("test_*.py")}
     for path in SOURCES:
         name = str(path.relative_to(ROOT))
-        if name.startswith("eval/"):
-            continue  # Tested by idea: answers, tasks, methods, results, reports.
+        if name.startswith("eval/") or path.stem == "__init__":
+            continue  # Of eval: tested by idea, answers, tasks, methods, results, reports.
         wanted = COVERED.get(name, "test_cli.py" if name.startswith("hybrid/cli") else f"test_{path.stem}.py")
         assert wanted in tests, f"{name} has no tests/{wanted}"
     assert all((ROOT / name).exists() for name in COVERED)

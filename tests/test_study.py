@@ -7,8 +7,9 @@ import pytest
 
 import hybrid
 from hybrid.errors import InputError
-from hybrid.eval import studies, study
-from hybrid.eval.study import (
+from hybrid.eval import studies
+from hybrid.eval.bench import study
+from hybrid.eval.bench.study import (
     Cell,
     Result,
     depth_table,
@@ -22,8 +23,8 @@ from hybrid.eval.study import (
     table,
 )
 from hybrid.eval.tasks.sort import Sort
-from hybrid.reasoner import ReasonerConfig
-from hybrid.search import SearchConfig
+from hybrid.inference.search import SearchConfig
+from hybrid.recursion.reasoner import ReasonerConfig
 from hybrid.train import TrainConfig
 
 RESULT = Result("sort, a, seed 0", "sort", "a", 0, 100, [0.4, 0.6, 0.7], 2, 50, 9.0, 0.5, [[9.0, 0.5]], {}, {}, "a machine", "0")
@@ -132,7 +133,7 @@ def test_every_cell_of_a_study_has_a_name_of_its_own_and_the_given_budget(name):
 
 
 def test_the_gradient_study_tries_every_scheme():
-    from hybrid.gradients import GRADIENTS
+    from hybrid.recursion.gradients import GRADIENTS
 
     cells = studies.gradients([0], 5.0)
     assert {GRADIENTS.to_dict(cell.reasoner.gradient)["kind"] for cell in cells} == set(GRADIENTS)

@@ -9,20 +9,20 @@ import pytest
 
 from hybrid.adapters import Classes, Words
 from hybrid.errors import InputError
-from hybrid.eval import suite as suite_file
 from hybrid.eval.baselines import METHODS, Trained
 from hybrid.eval.baselines.trained import with_random_weights
+from hybrid.eval.bench import suite as suite_file
+from hybrid.eval.bench.suite import Cell, Suite, open_suite, run_suite
+from hybrid.eval.bench.suite_folder import read_suite, write_failure
+from hybrid.eval.bench.suites import REPEATED, SUITES, Entry, cells_of, suite
 from hybrid.eval.engines import TransformersEngine
 from hybrid.eval.report.entries import tasks_of
-from hybrid.eval.suite import Cell, Suite, open_suite, run_suite
-from hybrid.eval.suite_folder import read_suite, write_failure
-from hybrid.eval.suites import REPEATED, SUITES, Entry, cells_of, suite
 from hybrid.eval.tasks import TASKS
 from hybrid.eval.tasks.sort import Sort
 from hybrid.eval.tasks.table import Table
-from hybrid.reasoner import ReasonerConfig
+from hybrid.recursion.reasoner import ReasonerConfig
 from hybrid.train import TrainConfig
-from hybrid.train.run_folder import claimed
+from hybrid.train.run.folder import claimed
 
 HEAD = Trained.Config(
     reasoner=ReasonerConfig(width=16, num_cycles=1, num_supervision_steps=2),

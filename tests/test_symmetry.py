@@ -10,13 +10,13 @@ import hybrid
 from hybrid.adapters import Structured
 from hybrid.backbone import BackboneConfig
 from hybrid.errors import ConfigError, InputError
+from hybrid.eval.scoring.voting import disguised
 from hybrid.eval.tasks import TASKS
 from hybrid.eval.tasks.arc import Arc
-from hybrid.eval.tasks.arc_grid import COLOURS
+from hybrid.eval.tasks.arc.grid import COLOURS
 from hybrid.eval.tasks.sudoku import Sudoku
-from hybrid.eval.tasks.sudoku_solver import shape, solve
-from hybrid.eval.tasks.sudoku_symmetry import GridSymmetry, puzzle_key
-from hybrid.eval.voting import disguised
+from hybrid.eval.tasks.sudoku.solver import shape, solve
+from hybrid.eval.tasks.sudoku.symmetry import GridSymmetry, puzzle_key
 from hybrid.problem import Problem
 from hybrid.symmetry import Change
 from hybrid.train import TrainConfig, train

@@ -7,7 +7,7 @@ import pytest
 
 from hybrid.errors import DataError, InputError
 from hybrid.eval.tasks.table import Table
-from hybrid.eval.tasks.table_source import records
+from hybrid.eval.tasks.table.source import records
 
 FLIPPED = gzip.compress(b"prompt,answer\n" + b"a,1\n" * 500, mtime=0)
 FLIPPED = FLIPPED[:10] + b"\xff\xff" + FLIPPED[12:]

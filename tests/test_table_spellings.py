@@ -8,12 +8,12 @@ import lzma
 import pytest
 
 from hybrid.errors import DataError, InputError
-from hybrid.eval.tasks.maze import read_mazes
-from hybrid.eval.tasks.rows import read_rows
+from hybrid.eval.tasks.maze.maze import read_mazes
 from hybrid.eval.tasks.table import Table
-from hybrid.eval.tasks.table_cells import with_plain_ends
-from hybrid.eval.tasks.table_row import RowReader
-from hybrid.eval.tasks.table_source import is_table, records
+from hybrid.eval.tasks.table.cells import with_plain_ends
+from hybrid.eval.tasks.table.row import RowReader
+from hybrid.eval.tasks.table.rows import read_rows
+from hybrid.eval.tasks.table.source import is_table, records
 
 ROWS = [{"prompt": f"Is {i} odd?", "answer": ("no", "yes")[i % 2]} for i in range(40)]
 

@@ -7,9 +7,9 @@ from transformers import AlbertConfig, AlbertModel, ViTConfig, ViTModel
 from transformers.modeling_outputs import BaseModelOutput
 
 import hybrid
-from hybrid import taps
+from hybrid.backbone import taps
+from hybrid.backbone.taps import layer_modules, text_body
 from hybrid.errors import BackboneError
-from hybrid.taps import layer_modules, text_body
 from hybrid.train.feature_cache import cached_features
 
 SIZES = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4}

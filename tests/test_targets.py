@@ -3,7 +3,7 @@
 import torch
 
 from hybrid.adapters import Targets
-from hybrid.losses import IGNORE
+from hybrid.recursion.losses import IGNORE
 
 LABELS = torch.tensor([[[1, 2, 7], [3, 4, 8]], [[5, IGNORE, IGNORE], [6, IGNORE, IGNORE]]])
 TARGETS = Targets(LABELS, torch.tensor([2, 1]), torch.tensor([[1.0, 2.0, 1.0], [1.0, 1.0, 1.0]]))

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from hybrid.cli import main
 from hybrid.errors import ConfigError, InputError
+from hybrid.eval.scoring.voting import disguised
 from hybrid.eval.tasks.arc import Arc
-from hybrid.eval.tasks.arc_files import ArcTask, classes, read_tasks, same_tasks
-from hybrid.eval.tasks.arc_grid import COLOURS, ArcSymmetry, off_canvas, on_canvas, pair_key, turned
-from hybrid.eval.voting import disguised
+from hybrid.eval.tasks.arc.files import ArcTask, classes, read_tasks, same_tasks
+from hybrid.eval.tasks.arc.grid import COLOURS, ArcSymmetry, off_canvas, on_canvas, pair_key, turned
 
 DATA = Path(__file__).parents[2] / "shared" / "data" / "arc"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the shared data are not here")

@@ -5,10 +5,10 @@ import random
 import pytest
 
 from hybrid.errors import ConfigError, InputError
-from hybrid.eval.comparison import task_name
+from hybrid.eval.bench.comparison import task_name
 from hybrid.eval.tasks import TASKS
 from hybrid.eval.tasks.gym import GymConfig
-from hybrid.flags import parse
+from hybrid.flags.parser import parse
 from hybrid.problem import Problem
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hybrid.errors import ConfigError, InputError
 from hybrid.eval.tasks import Logic
-from hybrid.eval.tasks.logic_maker import CONCEPTS, PERSONS, draw_family
+from hybrid.eval.tasks.logic.maker import CONCEPTS, PERSONS, draw_family
 
 TASK = Logic(Logic.Config(nodes=14, min_hops=2, max_hops=4))
 

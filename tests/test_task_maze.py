@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hybrid.errors import ConfigError, InputError
 from hybrid.eval.tasks import Maze
-from hybrid.eval.tasks.maze_grid import (
+from hybrid.eval.tasks.maze.grid import (
     MazeSymmetry,
     distances,
     draw_maze,

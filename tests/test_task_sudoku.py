@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from hybrid.errors import ConfigError, InputError
 from hybrid.eval.tasks import Sudoku
 from hybrid.eval.tasks.show import as_html
-from hybrid.eval.tasks.sudoku import MAX_BLANKS, draw_puzzle
-from hybrid.eval.tasks.sudoku_solver import _solutions, _start, holds_another_digit, random_solution, shape, solve
-from hybrid.eval.tasks.sudoku_symmetry import line_orders, puzzle_key
+from hybrid.eval.tasks.sudoku.solver import _solutions, _start, holds_another_digit, random_solution, shape, solve
+from hybrid.eval.tasks.sudoku.sudoku import MAX_BLANKS, draw_puzzle
+from hybrid.eval.tasks.sudoku.symmetry import line_orders, puzzle_key
 
 
 def count_solutions(shape, puzzle, limit=2):

@@ -7,7 +7,7 @@ import pytest
 from hybrid.errors import ConfigError, InputError
 from hybrid.eval.tasks import TASKS
 from hybrid.eval.tasks.table import Table
-from hybrid.eval.tasks.table_source import records
+from hybrid.eval.tasks.table.source import records
 from hybrid.layout import END
 
 ROWS = [{"prompt": f"{i} + {j} =", "answer": f"{i + j}"} for i in range(12) for j in range(12)]
@@ -172,7 +172,7 @@ def test_more_rows_than_there_are_is_an_error_that_says_how_many(tmp_path):
 
 
 def test_very_many_rows_need_a_number(tmp_path, monkeypatch):
-    from hybrid.eval.tasks import table as module
+    from hybrid.eval.tasks.table import table as module
 
     monkeypatch.setattr(module, "MAX_ROWS", 50)
     task = table(tmp_path / "a.csv")

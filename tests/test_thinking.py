@@ -4,9 +4,9 @@ import pytest
 from PIL import Image
 
 import hybrid
+from hybrid.eval.scoring.thinking import course, draw_course, draw_path
 from hybrid.eval.tasks import TASKS
 from hybrid.eval.tasks.sudoku import Sudoku
-from hybrid.eval.thinking import course, draw_course, draw_path
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import pytest
 
 from hybrid.errors import ConfigError
 from hybrid.kinds import from_dict, to_dict
-from hybrid.losses import Stablemax
+from hybrid.recursion.losses import Stablemax
 from hybrid.train.config import TrainConfig
 from hybrid.train.optimizer import OptimizerConfig
 

@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 import torch
 
+from hybrid.backbone.tuner import Lora
 from hybrid.eval.baselines import METHODS, Budget, Trained
 from hybrid.eval.baselines.trained import with_random_weights
 from hybrid.eval.tasks.sort import Sort
-from hybrid.reasoner import ReasonerConfig
+from hybrid.recursion.reasoner import ReasonerConfig
 from hybrid.train import TrainConfig
-from hybrid.tuner import Lora
 
 TASK = Sort(Sort.Config(length=4))
 CONFIG = Trained.Config(

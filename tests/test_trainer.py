@@ -14,15 +14,15 @@ import torch
 import hybrid
 from hybrid import checkpoint
 from hybrid.adapters import Structured
-from hybrid.equilibrium import Implicit
 from hybrid.errors import ConfigError, InputError, StorageError, TrainingError
-from hybrid.halting import Learned
 from hybrid.problem import Problem
-from hybrid.reasoner import Reasoner, ReasonerConfig
+from hybrid.recursion.equilibrium import Implicit
+from hybrid.recursion.halting import Learned
+from hybrid.recursion.reasoner import Reasoner, ReasonerConfig
 from hybrid.train import TrainConfig, calibrate, calibration, train, trainer
 from hybrid.train.optimizer import OptimizerConfig
 from hybrid.train.processes import Team
-from hybrid.train.run_folder import claimed
+from hybrid.train.run.folder import claimed
 
 CONFIG = TrainConfig(
     num_steps=40,

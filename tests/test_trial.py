@@ -8,13 +8,13 @@ import pytest
 import torch
 
 import hybrid
+from hybrid.backbone.tuner import Lora, tuned_parameters
 from hybrid.errors import TrainingError
 from hybrid.train import TrainConfig, train, trial
 from hybrid.train.dataset import Dataset
 from hybrid.train.optimizer import trainable
 from hybrid.train.processes import Team
 from hybrid.train.trial import TrialStep, fitting_batch_size, survey
-from hybrid.tuner import Lora, tuned_parameters
 
 CONFIG = TrainConfig(num_steps=12, batch_size=8, eval_every_steps=6, save_every_seconds=0.0)
 FULL = (RuntimeError("CUDA out of memory."), RuntimeError("[enforce] DefaultCPUAllocator: can't allocate memory: 9 bytes"))

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from hybrid import Backbone
+from hybrid.backbone.tuner import Lora
 from hybrid.errors import CheckpointError, ConfigError, InputError
 from hybrid.eval.baselines import METHODS, Budget
-from hybrid.eval.cost import text_cost
+from hybrid.eval.measures.cost import text_cost
 from hybrid.eval.tasks import Sort
 from hybrid.train.optimizer import OptimizerConfig
-from hybrid.tuner import Lora
 
 KINDS = ["lora_direct", "lora_cot", "pause", "coconut"]
 TASK = Sort(Sort.Config(length=2))

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 import hybrid
-from hybrid import tuner
 from hybrid.adapters import CrossAttention, Tokens
-from hybrid.default_backbone import DEFAULT_BACKBONE, PACKAGED
+from hybrid.backbone import tuner
+from hybrid.backbone.default import DEFAULT_BACKBONE, PACKAGED
+from hybrid.backbone.tuner import AnyTuner, Lora, as_config
 from hybrid.errors import BackboneError, CheckpointError, ConfigError
-from hybrid.tuner import AnyTuner, Lora, as_config
 
 PROMPTS = ["Sort: 3 1 2", "Sort: 9 0 4 4"]
 

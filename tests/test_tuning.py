@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from hybrid import Backbone
+from hybrid.backbone.tuner import AnyTuner, Lora
 from hybrid.errors import CheckpointError, ConfigError, TrainingError
 from hybrid.eval.tuning import Adapter, Plan, Reading, Run, TuningConfig
 from hybrid.eval.tuning.reading import pad
 from hybrid.eval.tuning.run import Order, Predicted
-from hybrid.train.run_folder import RunFolder
-from hybrid.tuner import AnyTuner, Lora
+from hybrid.train.run.folder import RunFolder
 
 IDS = torch.arange(12)[None]
 

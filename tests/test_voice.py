@@ -5,13 +5,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from hybrid.backbone.writing import prompt_tokens
 from hybrid.errors import InputError
 from hybrid.eval import other_texts, writing_cost
-from hybrid.eval.generation import Sampling
 from hybrid.eval.harness import HybridAnswers
-from hybrid.eval.voice import Manner, Piece, continuation, likelihoods, running, write
+from hybrid.eval.text.generation import Sampling
+from hybrid.eval.text.voice import Manner, Piece, continuation, likelihoods, running, write
 from hybrid.problem import Problem
-from hybrid.writing import prompt_tokens
 
 PROMPTS = ["Sort these numbers: 3 1 2", "red blue"]
 PROBLEMS = [Problem(prompt, ()) for prompt in PROMPTS]
@@ -94,7 +94,7 @@ def test_a_running_text_without_thoughts_has_the_language_model_s_own_probabilit
     vectors = writer.soft_prompt([Problem(tokenizer.decode(first.text), ())])[1][0]
     behind = alone(writer, [opens, *first.text], vectors, second.text)
     assert thinking == pytest.approx(sum(alone(writer, [opens], None, first.text)) + sum(behind), rel=1e-4)
-    monkeypatch.setattr("hybrid.eval.voice.MOST", 4)
+    monkeypatch.setattr("hybrid.eval.text.voice.MOST", 4)
     pieces = list(running(writer, text))
     assert [token for piece in pieces for token in piece.text] == ids and pieces[2].prompt == [ids[3]]
 

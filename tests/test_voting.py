@@ -6,11 +6,11 @@ import hybrid
 from hybrid.adapters import Structured
 from hybrid.backbone import BackboneConfig
 from hybrid.errors import InputError
+from hybrid.eval.scoring.voting import disguised, ranked, vote
 from hybrid.eval.tasks.arc import Arc
-from hybrid.eval.tasks.arc_grid import COLOURS, off_canvas, on_canvas
-from hybrid.eval.voting import disguised, ranked, vote
+from hybrid.eval.tasks.arc.grid import COLOURS, off_canvas, on_canvas
+from hybrid.inference.solution import Solution
 from hybrid.problem import Problem
-from hybrid.solution import Solution
 from hybrid.symmetry import Change
 
 

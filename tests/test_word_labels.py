@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from hybrid.adapters import Words
-from hybrid.block import AttentionBlock
 from hybrid.cli import main
 from hybrid.errors import ConfigError, DataError
 from hybrid.eval.tasks.table import Table
 from hybrid.layout import LayoutConfig, SpanPattern
-from hybrid.losses import IGNORE, LOSSES, Softmax
 from hybrid.problem import Problem, digest
+from hybrid.recursion.block import AttentionBlock
+from hybrid.recursion.losses import IGNORE, LOSSES, Softmax
 from hybrid.train.dataset import Dataset
 from hybrid.train.recipe import plain_language
 

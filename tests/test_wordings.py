@@ -4,10 +4,10 @@ import pytest
 
 from hybrid.eval import wordings
 from hybrid.eval.baselines import Trained
+from hybrid.eval.bench.suite import Cell, Suite, run_suite
 from hybrid.eval.results import read_results
-from hybrid.eval.suite import Cell, Suite, run_suite
 from hybrid.eval.tasks.sort import Sort
-from hybrid.reasoner import ReasonerConfig
+from hybrid.recursion.reasoner import ReasonerConfig
 from hybrid.train import TrainConfig
 
 HEAD = Trained.Config(

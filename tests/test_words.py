@@ -4,13 +4,13 @@ import pytest
 import torch
 
 import hybrid
-from hybrid import words
 from hybrid.adapters import Features, Words
 from hybrid.adapters.words import places
-from hybrid.block import AttentionBlock
+from hybrid.backbone import words
 from hybrid.errors import ConfigError, InputError
-from hybrid.search import SearchConfig
-from hybrid.sight import sight
+from hybrid.inference.search import SearchConfig
+from hybrid.recursion.block import AttentionBlock
+from hybrid.recursion.sight import sight
 
 TEXT = "Ann sees Bob. Bob is tall!\nWhere is ann?"
 

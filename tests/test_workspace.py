@@ -2,7 +2,7 @@
 
 import torch
 
-from hybrid.workspace import Memory, Workspace
+from hybrid.recursion.workspace import Memory, Workspace
 
 
 def test_halting_reads_the_answer_positions_alone():

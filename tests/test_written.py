@@ -6,12 +6,12 @@ from dataclasses import replace
 import pytest
 
 from hybrid.errors import InputError
-from hybrid.eval import checked
+from hybrid.eval.scoring import checked
 from hybrid.eval.tasks import TASKS
-from hybrid.eval.tasks.digit_grids import BLANKS, digit_grids
 from hybrid.eval.tasks.maze import Maze
 from hybrid.eval.tasks.sort import Sort
 from hybrid.eval.tasks.sudoku import Sudoku
+from hybrid.eval.tasks.sudoku.digit_grids import BLANKS, digit_grids
 from hybrid.problem import Problem
 
 PUZZLE = "530070000600195000098000060800060003400803001700020006060000280000419005000080079"
@@ -264,7 +264,7 @@ def test_a_maze_with_a_row_too_many_is_refused_and_the_same_one_twice_is_one(row
 
 
 def test_a_puzzle_that_takes_for_ever_is_not_refused_but_soon():
-    from hybrid.eval.tasks.sudoku_solver import shape, solvable
+    from hybrid.eval.tasks.sudoku.solver import shape, solvable
 
     endless = ".....5.8....6.1.43..........1.5........1.6...3.......553.....61........4........."
     assert solvable(shape(9), [0 if cell == "." else int(cell) for cell in endless], most_guesses=50)

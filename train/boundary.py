@@ -15,10 +15,9 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from hybrid import tuner
-from hybrid.backbone import Backbone
-from hybrid.block import at_least_float32
+from hybrid.backbone import Backbone, tuner
 from hybrid.kinds import require
+from hybrid.recursion.block import at_least_float32
 from hybrid.train.config import TrainConfig
 from hybrid.train.dataset import Batch, Dataset
 from hybrid.train.optimizer import clip

@@ -14,11 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hybrid.halting import HALTING, Fixed, Halting
 from hybrid.head import Head
-from hybrid.losses import IGNORE
 from hybrid.model import HybridModel
 from hybrid.problem import Problem
+from hybrid.recursion.halting import HALTING, Fixed, Halting
+from hybrid.recursion.losses import IGNORE
 from hybrid.train.dataset import Dataset
 from hybrid.train.evaluate import answered_batches
 

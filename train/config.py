@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from hybrid.kinds import ADDED, family_field, require
-from hybrid.losses import LOSSES, Softmax
+from hybrid.recursion.losses import LOSSES, Softmax
 from hybrid.train.optimizer import OPTIMIZERS, OptimizerConfig
 
 

@@ -15,15 +15,15 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from hybrid import words
 from hybrid.adapters import ENCODERS, Features, Targets
+from hybrid.backbone import words
+from hybrid.backbone.reader import Store
 from hybrid.errors import Faults, InputError
 from hybrid.kinds import require
-from hybrid.losses import IGNORE
 from hybrid.model import HybridModel
 from hybrid.problem import Problem
-from hybrid.reader import Store
-from hybrid.rows import Rows
+from hybrid.recursion.losses import IGNORE
+from hybrid.recursion.rows import Rows
 from hybrid.train.feature_cache import Held, LiveFeatures, cached_features
 from hybrid.train.processes import Team
 

@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hybrid.halting import HALTING, Halting
 from hybrid.head import Head
-from hybrid.inference import Thoughts
-from hybrid.losses import IGNORE
-from hybrid.search import SearchConfig
-from hybrid.search import search as noisy_search
+from hybrid.inference.search import SearchConfig
+from hybrid.inference.search import search as noisy_search
+from hybrid.inference.thinking import Thoughts
+from hybrid.recursion.halting import HALTING, Halting
+from hybrid.recursion.losses import IGNORE
 from hybrid.train.dataset import Dataset
 from hybrid.train.processes import Team
 

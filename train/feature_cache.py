@@ -21,12 +21,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from hybrid.backbone.codec import Packed
+from hybrid.backbone.default import cache_folder
+from hybrid.backbone.fingerprint import tensors_digest
+from hybrid.backbone.reading import LanguageReader, Reading
 from hybrid.checkpoint import whole_file, write_text
-from hybrid.codec import Packed
-from hybrid.default_backbone import cache_folder
 from hybrid.errors import StorageError
-from hybrid.fingerprint import tensors_digest
-from hybrid.reading import LanguageReader, Reading
 from hybrid.train.processes import Team
 
 SHARD_ROWS = 256

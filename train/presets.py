@@ -19,13 +19,13 @@ from typing import NamedTuple
 
 from hybrid.adapters import Structured
 from hybrid.backbone import BackboneConfig
-from hybrid.block import AttentionBlock, MLPBlock
-from hybrid.cores import HRM, TRM
-from hybrid.gradients import LastCycle, OneStep
-from hybrid.grid_block import GridBlock
-from hybrid.halting import Learned, QLearning
-from hybrid.losses import Stablemax
-from hybrid.reasoner import ReasonerConfig
+from hybrid.recursion.block import AttentionBlock, MLPBlock
+from hybrid.recursion.cores import HRM, TRM
+from hybrid.recursion.gradients import LastCycle, OneStep
+from hybrid.recursion.grid_block import GridBlock
+from hybrid.recursion.halting import Learned, QLearning
+from hybrid.recursion.losses import Stablemax
+from hybrid.recursion.reasoner import ReasonerConfig
 from hybrid.train.config import TrainConfig
 from hybrid.train.optimizer import AdamAtan2
 

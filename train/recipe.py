@@ -12,19 +12,19 @@ from dataclasses import fields, replace
 from typing import Any, NamedTuple
 
 from hybrid.adapters import Words
-from hybrid.block import AttentionBlock
-from hybrid.codec import Projected
-from hybrid.cores import SingleState
-from hybrid.gradients import Full
-from hybrid.grid_block import GridBlock
-from hybrid.halting import Learned
+from hybrid.backbone.codec import Projected
+from hybrid.backbone.words import common, spans
 from hybrid.kinds import require
 from hybrid.layout import LayoutConfig
 from hybrid.problem import Problem
-from hybrid.reasoner import ReasonerConfig
+from hybrid.recursion.block import AttentionBlock
+from hybrid.recursion.cores import SingleState
+from hybrid.recursion.gradients import Full
+from hybrid.recursion.grid_block import GridBlock
+from hybrid.recursion.halting import Learned
+from hybrid.recursion.reasoner import ReasonerConfig
 from hybrid.train.config import TrainConfig
 from hybrid.train.optimizer import Muon
-from hybrid.words import common, spans
 
 LEAST_ROOM, ROOM = 1000, 1.5
 """Words that a head can take: at least so many, and so many times those of the longest training prompt. Room costs nothing."""

@@ -1,6 +1,6 @@
 """What a run stores and goes on from: its figures, weights, moments, slots and carry, over all processes together.
 
-Holds no loop (trainer.py), no format of whole tensors (run_state.py), no folders (run_folder.py).
+Holds no loop (trainer.py), no format of whole tensors (run/state.py), no folders (run/folder.py).
 """
 
 from __future__ import annotations
@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from hybrid.carry import Carry
 from hybrid.errors import TrainingError
 from hybrid.model import HybridModel
-from hybrid.train import processes, run_state
+from hybrid.recursion.carry import Carry
+from hybrid.train import processes
 from hybrid.train.boundary import Boundary
 from hybrid.train.config import TrainConfig
 from hybrid.train.processes import Team
-from hybrid.train.progress import ProgressBar
-from hybrid.train.run_folder import RunFolder
+from hybrid.train.run import state as run_state
+from hybrid.train.run.folder import RunFolder
+from hybrid.train.run.progress import ProgressBar
 from hybrid.train.slots import Slots
 
 if TYPE_CHECKING:
@@ -106,7 +107,8 @@ class Resumable:
 
     def _keep_best(self) -> None:
         """Load the selected head from disk into the model."""
-        from hybrid import checkpoint, tuner
+        from hybrid import checkpoint
+        from hybrid.backbone import tuner
 
         tensors = self.team.shared(checkpoint.load(self.folder.path).tensors if self.team.main else {})
         self.model.restore(tensors, self.folder.path)

@@ -17,10 +17,10 @@ from torch.nn import functional as F
 
 from hybrid.adapters import Features, Targets
 from hybrid.adapters.features import padded_links
+from hybrid.backbone.writing import padded
 from hybrid.device import HostCopy
 from hybrid.train.dataset import Batch, Dataset
 from hybrid.train.disguise import Disguises
-from hybrid.writing import padded
 
 FIRST_SHARE, NEXT_SHARE, GOOD_ENOUGH = 0.25, 0.02, 0.7
 """A curriculum begins with the easiest quarter and takes 2% more when 70% of the problems that end are right."""

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from hybrid.carry import Carry
-from hybrid.halting import Halting
 from hybrid.head import Head, StepOutput
-from hybrid.losses import LOSSES, AnswerLoss
+from hybrid.recursion.carry import Carry
+from hybrid.recursion.halting import Halting
+from hybrid.recursion.losses import LOSSES, AnswerLoss
 from hybrid.train.config import TrainConfig
 from hybrid.train.dataset import Batch
 

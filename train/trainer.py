@@ -17,15 +17,15 @@ from typing import Any
 
 import torch
 
-from hybrid.block import Network
-from hybrid.carry import Carry
 from hybrid.device import HostCopy, widest
 from hybrid.head import Head, StepOutput
 from hybrid.kinds import require, to_dict
 from hybrid.model import HybridModel
 from hybrid.problem import Problem, digest
+from hybrid.recursion.block import Network
+from hybrid.recursion.carry import Carry
 from hybrid.symmetry import Symmetry
-from hybrid.train import processes, run_state, trial
+from hybrid.train import processes, trial
 from hybrid.train import step as one_step
 from hybrid.train.boundary import Boundary
 from hybrid.train.config import TrainConfig
@@ -33,12 +33,13 @@ from hybrid.train.dataset import Batch, Dataset
 from hybrid.train.disguise import Disguises
 from hybrid.train.evaluate import Evaluation, evaluate
 from hybrid.train.floor import floor
-from hybrid.train.interrupt import Interrupt
 from hybrid.train.optimizer import OPTIMIZERS, averaged
 from hybrid.train.processes import Team
-from hybrid.train.progress import ProgressBar
 from hybrid.train.resumable import Resumable
-from hybrid.train.run_folder import RunFolder, claimed
+from hybrid.train.run import state as run_state
+from hybrid.train.run.folder import RunFolder, claimed
+from hybrid.train.run.interrupt import Interrupt
+from hybrid.train.run.progress import ProgressBar
 from hybrid.train.slots import Slots
 
 LOG_EVERY_STEPS = 10

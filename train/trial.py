@@ -16,14 +16,14 @@ from accelerate import PartialState
 from accelerate.utils import find_executable_batch_size
 from accelerate.utils.memory import should_reduce_batch_size
 
-from hybrid import tuner
-from hybrid.carry import Carry
-from hybrid.default_backbone import cache_folder
+from hybrid.backbone import tuner
+from hybrid.backbone.default import cache_folder
+from hybrid.backbone.reading import Reading
 from hybrid.device import resident_peak
 from hybrid.errors import TrainingError
-from hybrid.halting import Fixed
-from hybrid.inference import think
-from hybrid.reading import Reading
+from hybrid.inference.thinking import think
+from hybrid.recursion.carry import Carry
+from hybrid.recursion.halting import Fixed
 from hybrid.train import step as one_step
 from hybrid.train.boundary import Boundary
 from hybrid.train.config import TrainConfig
@@ -31,7 +31,7 @@ from hybrid.train.dataset import Dataset
 from hybrid.train.feature_cache import LiveFeatures, missing_readings
 from hybrid.train.optimizer import OPTIMIZERS, clip, trainable
 from hybrid.train.processes import Team, new_accelerator
-from hybrid.train.run_folder import KEEP
+from hybrid.train.run.folder import KEEP
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,14 +15,14 @@ import torch
 
 from hybrid.adapters import Features
 from hybrid.eval.baselines.method import METHODS, Attempt, Method
-from hybrid.eval.cost import ByLength, count_flops, prompt_cost
-from hybrid.eval.sentences import judge
+from hybrid.eval.measures.cost import ByLength, count_flops, prompt_cost
 from hybrid.eval.tasks.task import Task
-from hybrid.halting import Fixed
+from hybrid.eval.text.sentences import judge
+from hybrid.inference.search import SearchConfig
+from hybrid.inference.solution import Solution
 from hybrid.model import HybridModel
 from hybrid.problem import Problem
-from hybrid.search import SearchConfig
-from hybrid.solution import Solution
+from hybrid.recursion.halting import Fixed
 
 
 @dataclass(frozen=True)

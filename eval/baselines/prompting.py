@@ -17,8 +17,8 @@ from hybrid.backbone import Backbone
 from hybrid.eval.baselines.method import METHODS, Attempt, Budget, Method, trace_of
 from hybrid.eval.baselines.prompt_choice import Prompt, Search, choose_prompt
 from hybrid.eval.engines import Engine, TransformersEngine
-from hybrid.eval.generation import GREEDY, Generated, Message, Sampling
 from hybrid.eval.tasks.task import Task
+from hybrid.eval.text.generation import GREEDY, Generated, Message, Sampling
 from hybrid.kinds import require
 from hybrid.problem import Problem
 

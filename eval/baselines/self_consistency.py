@@ -15,8 +15,8 @@ from hybrid.backbone import Backbone
 from hybrid.eval.baselines.method import METHODS, Attempt, Budget
 from hybrid.eval.baselines.prompting import FewShotCoT
 from hybrid.eval.engines import Engine
-from hybrid.eval.generation import Sampling
 from hybrid.eval.tasks.task import Task
+from hybrid.eval.text.generation import Sampling
 from hybrid.kinds import require
 from hybrid.problem import Problem
 

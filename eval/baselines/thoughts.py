@@ -21,21 +21,21 @@ import hybrid
 from hybrid import checkpoint
 from hybrid.adapters import DECODERS, ENCODERS, SoftPrompt, Tokens, Words
 from hybrid.backbone import Backbone, BackboneConfig
+from hybrid.backbone.writing import prompt_tokens
 from hybrid.errors import InputError
 from hybrid.eval.baselines.head import HeadMethod
 from hybrid.eval.baselines.method import METHODS, Attempt, Budget, scored
 from hybrid.eval.baselines.trained import Trained
-from hybrid.eval.cost import text_cost
-from hybrid.eval.sentences import as_sentence, slots
+from hybrid.eval.measures.cost import text_cost
 from hybrid.eval.tasks.task import Task
-from hybrid.eval.voice import Manner, write
-from hybrid.halting import Fixed
+from hybrid.eval.text.sentences import as_sentence, slots
+from hybrid.eval.text.voice import Manner, write
 from hybrid.kinds import A_PATH, family_field, require
 from hybrid.layout import END, LayoutConfig
 from hybrid.problem import Problem
+from hybrid.recursion.halting import Fixed
 from hybrid.train import train
 from hybrid.train.optimizer import AdamW
-from hybrid.writing import prompt_tokens
 
 Change = Literal["none", "other_problem", "zeroed", "one_step"]
 """What happens to the thoughts at the test: nothing; they are of another problem; all are zero; they are those after one

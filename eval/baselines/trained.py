@@ -20,22 +20,22 @@ from torch import Tensor
 import hybrid
 from hybrid.adapters import DECODERS, ENCODERS, Aligned, Classes
 from hybrid.backbone import Backbone, BackboneConfig
+from hybrid.backbone.tuner import TUNERS
 from hybrid.checkpoint import write_text
 from hybrid.eval.baselines.head import HeadMethod
 from hybrid.eval.baselines.method import METHODS, Attempt, Budget, Method
-from hybrid.eval.cost import seconds_each
+from hybrid.eval.measures.cost import seconds_each
 from hybrid.eval.tasks.task import TASKS, Task
-from hybrid.halting import HALTING
-from hybrid.inference import think
+from hybrid.inference.thinking import think
 from hybrid.kinds import family_field
 from hybrid.problem import Problem
-from hybrid.reasoner import ReasonerConfig
-from hybrid.recursion import State
+from hybrid.recursion.cycle import State
+from hybrid.recursion.halting import HALTING
+from hybrid.recursion.reasoner import ReasonerConfig
 from hybrid.symmetry import Symmetry
 from hybrid.train import TrainConfig, calibrate, train
 from hybrid.train.dataset import Dataset
-from hybrid.train.run_folder import RunFolder
-from hybrid.tuner import TUNERS
+from hybrid.train.run.folder import RunFolder
 
 Disturbance = Literal["none", "other_problem", "latent_zero", "latent_noise"]
 """What happens to a trained head at the test: nothing; it gets the workspace of another problem; its latent states are

@@ -21,15 +21,15 @@ from torch import Tensor
 from hybrid.backbone import Backbone
 from hybrid.errors import ConfigError, InputError
 from hybrid.eval.baselines.method import METHODS, Attempt, Budget, Method, scored, trace_of
-from hybrid.eval.cost import text_cost
-from hybrid.eval.generation import chat_text, generate, opening
+from hybrid.eval.measures.cost import text_cost
 from hybrid.eval.tasks.task import Task
+from hybrid.eval.text.generation import chat_text, generate, opening
 from hybrid.eval.tuning import Adapter, Plan, Reading, Run, TuningConfig
 from hybrid.eval.tuning.reading import IGNORED, Written, pad
 from hybrid.eval.tuning.run import Order, Outcome, Predicted
 from hybrid.kinds import require
 from hybrid.problem import Problem
-from hybrid.train.run_folder import RunFolder
+from hybrid.train.run.folder import RunFolder
 
 
 class Tuned(Method):

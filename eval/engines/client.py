@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hybrid.errors import EngineError, HybridError, InputError
-from hybrid.eval.generation import Generated
+from hybrid.eval.text.generation import Generated
 
 MOST_WAIT_SECONDS = 60.0
 """Longest wait before a try, whatever the server asks for."""

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar
 
-from hybrid.eval.generation import GREEDY, Ends, Generated, Message, Sampling
+from hybrid.eval.text.generation import GREEDY, Ends, Generated, Message, Sampling
 from hybrid.kinds import Kinds
 
 

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hybrid import tuner
-from hybrid.backbone import Backbone
-from hybrid.eval.cost import text_cost
+from hybrid.backbone import Backbone, tuner
 from hybrid.eval.engines.engine import ENGINES, Engine
-from hybrid.eval.generation import GREEDY, Ends, Generated, Message, Sampling, chat_text, generate
+from hybrid.eval.measures.cost import text_cost
+from hybrid.eval.text.generation import GREEDY, Ends, Generated, Message, Sampling, chat_text, generate
 from hybrid.kinds import require
 
 

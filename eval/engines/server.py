@@ -20,11 +20,11 @@ from typing import Any
 
 from hybrid.backbone import Backbone
 from hybrid.errors import HybridError
-from hybrid.eval.cost import text_cost
 from hybrid.eval.engines.client import Client, read_reply
 from hybrid.eval.engines.engine import ENGINES, Engine
 from hybrid.eval.engines.journal import Journal
-from hybrid.eval.generation import GREEDY, Ends, Generated, Message, Sampling, chat_text, cut
+from hybrid.eval.measures.cost import text_cost
+from hybrid.eval.text.generation import GREEDY, Ends, Generated, Message, Sampling, chat_text, cut
 from hybrid.kinds import require
 
 JOURNAL = "answers.jsonl"

@@ -14,10 +14,10 @@ from functools import cached_property
 from statistics import fmean
 from typing import Literal
 
-from hybrid.eval.intervals import mean_interval, seeds_interval
+from hybrid.eval.bench.suite_folder import CellResult, Drawn, SuiteFolder
+from hybrid.eval.measures.intervals import mean_interval, seeds_interval
 from hybrid.eval.report.names import short_names
 from hybrid.eval.results import Record
-from hybrid.eval.suite_folder import CellResult, Drawn, SuiteFolder
 from hybrid.problem import Problem
 
 Group = Literal["hybrid", "controls", "text", "tuned text", "solver"]

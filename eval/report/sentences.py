@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 
-from hybrid.eval.intervals import clear_gain
+from hybrid.eval.measures.intervals import clear_gain
 from hybrid.eval.report.entries import Entry, Role, TaskResults, is_chain_of_thought, role_of
 from hybrid.eval.report.verdicts import Verdict
 from hybrid.eval.results import percent, significant, size

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from hybrid.eval.measures.significance import Outcome, difference, verdicts
 from hybrid.eval.report.entries import Entry, TaskResults
-from hybrid.eval.significance import Outcome, difference, verdicts
 
 
 @dataclass(frozen=True)

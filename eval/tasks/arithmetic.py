@@ -16,7 +16,7 @@ from itertools import pairwise, product
 from typing import ClassVar
 
 from hybrid.errors import InputError
-from hybrid.eval.answers import read_sequence
+from hybrid.eval.tasks.answers import read_sequence
 from hybrid.eval.tasks.task import TASKS, Task
 from hybrid.kinds import ADDED, require
 from hybrid.layout import LayoutConfig, SpanPattern

@@ -17,11 +17,11 @@ from functools import cached_property
 from typing import ClassVar, Literal
 
 from hybrid.errors import Faults, InputError
-from hybrid.eval.answers import MAX_CHARACTERS, final_part
-from hybrid.eval.tasks.table import TOKEN_SLOTS
-from hybrid.eval.tasks.table_files import opened, readable
-from hybrid.eval.tasks.table_row import key_of
-from hybrid.eval.tasks.table_source import kind_of, records
+from hybrid.eval.tasks.answers import MAX_CHARACTERS, final_part
+from hybrid.eval.tasks.table.files import opened, readable
+from hybrid.eval.tasks.table.row import key_of
+from hybrid.eval.tasks.table.source import kind_of, records
+from hybrid.eval.tasks.table.table import TOKEN_SLOTS
 from hybrid.eval.tasks.task import TASKS, Split, Task, Wording, check_arguments
 from hybrid.kinds import A_PATH, require
 from hybrid.layout import END, LayoutConfig

@@ -17,8 +17,8 @@ from functools import cached_property
 from typing import Any, ClassVar, Literal
 
 from hybrid.errors import ConfigError, InputError
-from hybrid.eval.answers import final_part, said, written_part
-from hybrid.eval.tasks.table_row import key_of
+from hybrid.eval.tasks.answers import final_part, said, written_part
+from hybrid.eval.tasks.table.row import key_of
 from hybrid.eval.tasks.task import TASKS, Split, Task, Wording
 from hybrid.kinds import require
 from hybrid.layout import END, LayoutConfig

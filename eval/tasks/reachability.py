@@ -15,7 +15,7 @@ from itertools import product
 from typing import ClassVar
 
 from hybrid.errors import InputError
-from hybrid.eval.answers import read_assignment
+from hybrid.eval.tasks.answers import read_assignment
 from hybrid.eval.tasks.graph import Node, graph_key, hops
 from hybrid.eval.tasks.show import Cell, Picture
 from hybrid.eval.tasks.task import TASKS, Task, changes

@@ -14,7 +14,7 @@ from itertools import groupby
 from typing import ClassVar
 
 from hybrid.errors import InputError
-from hybrid.eval.answers import read_sequence
+from hybrid.eval.tasks.answers import read_sequence
 from hybrid.eval.tasks.task import TASKS, Task, worked
 from hybrid.eval.tasks.written import as_it_stands, every_number
 from hybrid.kinds import require

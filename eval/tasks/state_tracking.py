@@ -16,7 +16,7 @@ from itertools import combinations, permutations, product
 from typing import ClassVar
 
 from hybrid.errors import InputError
-from hybrid.eval.answers import read_assignment
+from hybrid.eval.tasks.answers import read_assignment
 from hybrid.eval.tasks.show import Cell, Picture
 from hybrid.eval.tasks.task import TASKS, Task, changes
 from hybrid.kinds import ADDED, require

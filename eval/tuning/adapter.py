@@ -15,12 +15,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hybrid import tuner
-from hybrid.backbone import Backbone
+from hybrid.backbone import Backbone, tuner
+from hybrid.backbone.tuner import TUNERS
 from hybrid.checkpoint import file_digest, whole_file
 from hybrid.errors import CheckpointError
 from hybrid.kinds import require
-from hybrid.tuner import TUNERS
 
 EMBEDDINGS = "embeddings.safetensors"
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hybrid.writing import Pass
+from hybrid.backbone.writing import Pass
 
 IGNORED = -100
 """Label of padding."""

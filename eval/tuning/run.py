@@ -17,15 +17,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from hybrid.backbone.tuner import TUNERS, Lora
 from hybrid.errors import TrainingError
 from hybrid.eval.tuning.adapter import Adapter
 from hybrid.eval.tuning.reading import IGNORED
 from hybrid.kinds import family_field, require
 from hybrid.problem import Problem
-from hybrid.train import run_state
 from hybrid.train.optimizer import AdamW, OptimizerConfig, clip
-from hybrid.train.run_folder import RunFolder
-from hybrid.tuner import TUNERS, Lora
+from hybrid.train.run import state as run_state
+from hybrid.train.run.folder import RunFolder
 
 LOG_EVERY_STEPS = 10
 WINDOW = 16

@@ -24,7 +24,7 @@ from hybrid.cli.tasks import TasksCommand
 from hybrid.cli.train import TrainCommand
 from hybrid.console import ending
 from hybrid.errors import ConfigError
-from hybrid.flags import parse
+from hybrid.flags.parser import parse
 
 COMMANDS: dict[str, Any] = {
     "train": TrainCommand,

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hybrid.errors import DataError, InputError
-from hybrid.eval.checked import plain
-from hybrid.eval.tasks.table_files import lines, readable
-from hybrid.eval.tasks.table_row import RowReader, TableConfig
-from hybrid.eval.tasks.table_source import PACKED, Record, is_table, records
-from hybrid.flags import read_text
-from hybrid.halting import HALTING
+from hybrid.eval.scoring.checked import plain
+from hybrid.eval.tasks.table.files import lines, readable
+from hybrid.eval.tasks.table.row import RowReader, TableConfig
+from hybrid.eval.tasks.table.source import PACKED, Record, is_table, records
+from hybrid.flags.parser import read_text
+from hybrid.inference.search import SearchConfig
 from hybrid.kinds import A_PATH, require
 from hybrid.problem import Problem
-from hybrid.search import SearchConfig
+from hybrid.recursion.halting import HALTING
 
 Precision = Literal["float32", "bfloat16", "float16", "int8", "nf4"] | None
 """Of the language model; None takes the one that the head was trained on."""

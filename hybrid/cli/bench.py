@@ -13,10 +13,10 @@ from hybrid.cli.asking import Precision
 from hybrid.eval.engines import ENGINES, Engine, TransformersEngine
 from hybrid.eval.tasks import TASKS
 from hybrid.eval.tasks.task import Task, Wording
-from hybrid.flags import default_of
-from hybrid.halting import HALTING
+from hybrid.flags.parser import default_of
+from hybrid.inference.search import SearchConfig
 from hybrid.kinds import A_PATH, family_field, require
-from hybrid.search import SearchConfig
+from hybrid.recursion.halting import HALTING
 
 if TYPE_CHECKING:
     from hybrid.eval.baselines import Method
@@ -111,10 +111,10 @@ class BenchCommand:
         from rich.console import Console
 
         from hybrid.backbone import Backbone
+        from hybrid.eval.bench.suite import run_suite
+        from hybrid.eval.bench.suites import suite
         from hybrid.eval.report import write_suite_report
         from hybrid.eval.results import results_table
-        from hybrid.eval.suite import run_suite
-        from hybrid.eval.suites import suite
 
         chosen = suite(name, self.task, seconds=self.seconds, seeds=self.seeds)
         console, table = Console(stderr=True, markup=False, emoji=False), Console()
@@ -137,9 +137,9 @@ class BenchCommand:
 
         from hybrid.device import usual_device
         from hybrid.eval.baselines import METHODS, HeadMethod, Prompting, Solver
-        from hybrid.eval.checked import task_of
-        from hybrid.eval.comparison import Plan, compare
+        from hybrid.eval.bench.comparison import Plan, compare
         from hybrid.eval.results import results_table
+        from hybrid.eval.scoring.checked import task_of
         from hybrid.model import HybridModel
 
         for name in self.methods or ():
@@ -177,7 +177,7 @@ def _usual_methods(task: Task) -> tuple[str, ...]:
 
 
 def _training_seconds(folder: str) -> float:
-    from hybrid.train.run_folder import RunFolder
+    from hybrid.train.run.folder import RunFolder
 
     finished = (RunFolder(folder).read_record() or {}).get("finished") or {}
     return float(finished.get("seconds", 0.0))

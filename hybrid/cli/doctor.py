@@ -39,7 +39,7 @@ def report(backbone: str | None = None) -> list[tuple[str, str]]:
     """Return names and values of what a bug report needs."""
     import torch
 
-    from hybrid.default_backbone import DEFAULT_BACKBONE, cache_folder
+    from hybrid.backbone.default import DEFAULT_BACKBONE, cache_folder
     from hybrid.device import usual_device
 
     device, cache = usual_device(), cache_folder().absolute()
@@ -64,7 +64,7 @@ def _found(name: str) -> str:
     """Say where a language model is, or how to get it; asks no network."""
     import os
 
-    from hybrid.default_backbone import find_backbone
+    from hybrid.backbone.default import find_backbone
     from hybrid.errors import HybridError
 
     before = os.environ.get("HF_HUB_OFFLINE")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from hybrid.block import AttentionBlock
 from hybrid.kinds import A_PATH
 from hybrid.model import HybridModel
 from hybrid.official import OfficialSizes, import_checkpoint
+from hybrid.recursion.block import AttentionBlock
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from hybrid.cli.asking import SHIPPED, Precision
 from hybrid.console import json_line
 from hybrid.errors import Faults, InputError
 from hybrid.eval.tasks import TASKS
-from hybrid.eval.tasks.table_row import TableConfig
-from hybrid.eval.tasks.table_survey import good_rows
+from hybrid.eval.tasks.table.row import TableConfig
+from hybrid.eval.tasks.table.survey import good_rows
 from hybrid.kinds import A_PATH, require
 from hybrid.problem import Problem
 
@@ -64,10 +64,10 @@ class ScoreCommand:
         """Print a table."""
         from hybrid.checkpoint import write_text
         from hybrid.device import usual_device
-        from hybrid.eval.benchmark import device_name
-        from hybrid.eval.checked import read_settings, task_with
+        from hybrid.eval.bench.benchmark import device_name
         from hybrid.eval.program import check_apart
-        from hybrid.eval.scoring import score
+        from hybrid.eval.scoring.checked import read_settings, task_with
+        from hybrid.eval.scoring.scoring import score
         from hybrid.model import HybridModel
 
         if self.output is not None and self.file is not None:
@@ -89,7 +89,7 @@ class ScoreCommand:
 
 def _answered_rows(file: str, model: HybridModel, by: str | None) -> list[Problem]:
     """Return the rows of a table in the form that a head's own table had; without one, as its task writes prompts and answers."""
-    from hybrid.eval.checked import known_task, understood
+    from hybrid.eval.scoring.checked import known_task, understood
 
     task = model.config.task or {}
     if task.get("kind") == "table":

@@ -66,7 +66,7 @@ class ServeCommand:
             from hybrid.serve.server import Server
         except ImportError as error:
             raise ConfigError(f"hybrid serve needs {error.name}; pip install 'hybrid-reasoner[serve]'") from None
-        from hybrid.eval.checked import any_task
+        from hybrid.eval.scoring.checked import any_task
         from hybrid.serve.batcher import Batcher
 
         heads = self.heads()
@@ -112,7 +112,7 @@ class ServeCommand:
 
 def examples(model: Any) -> list[str]:
     """Return a few prompts that a head was not trained on; none where its task makes none."""
-    from hybrid.eval.checked import task_of
+    from hybrid.eval.scoring.checked import task_of
 
     try:
         return [problem.prompt.strip() for problem in task_of(model).problems("test", 3)]

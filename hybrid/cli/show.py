@@ -14,8 +14,8 @@ from hybrid.kinds import A_PATH
 
 if TYPE_CHECKING:
     from hybrid.eval.tasks.task import Task
+    from hybrid.inference.solution import Solution
     from hybrid.model import HybridModel
-    from hybrid.solution import Solution
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class InspectCommand(Asking):
 
     def run(self) -> None:
         """Draw every step in the terminal."""
-        from hybrid.eval.checked import answered, task_of, understood
+        from hybrid.eval.scoring.checked import answered, task_of, understood
 
         model = self.load()
         task = task_of(model) if self.task is None else TASKS.build(self.task)
@@ -85,7 +85,7 @@ class InspectCommand(Asking):
         Console(markup=False, emoji=False).print(table)
 
     def _draw(self, model: HybridModel, task: Task, prompt: str, solution: Solution) -> None:
-        from hybrid.eval.thinking import course, draw_course, draw_path
+        from hybrid.eval.scoring.thinking import course, draw_course, draw_path
 
         folder = Path(str(self.plots))
         draw_path(task, prompt, solution, folder)

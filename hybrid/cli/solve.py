@@ -16,8 +16,8 @@ from hybrid.problem import Problem
 
 if TYPE_CHECKING:
     from hybrid.eval.tasks.task import Task
+    from hybrid.inference.solution import Solution
     from hybrid.model import HybridModel
-    from hybrid.solution import Solution
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class SolveCommand(Asking):
 
     def run(self) -> None:
         """Print each answer as soon as it is there."""
-        from hybrid.eval.checked import known_task
+        from hybrid.eval.scoring.checked import known_task
 
         require(self.batch_size >= 1, f"batch_size is {self.batch_size}; give at least 1")
         require(self.retry >= 0, f"retry is {self.retry}; give at least 0")
@@ -68,7 +68,7 @@ class SolveCommand(Asking):
 
     def _answers(self, model: HybridModel, task: Task | None, batch: Sequence[Asked]) -> list[Solution | InputError]:
         """Answer a batch; a prompt that cannot be answered is an error in the place of its answer."""
-        from hybrid.eval.checked import answered, think_again, understood
+        from hybrid.eval.scoring.checked import answered, think_again, understood
 
         options: Any = {"halting": self.halting, "num_steps": self.num_steps, "search": self.search}
         options |= {"task": task, "batch_size": self.batch_size}

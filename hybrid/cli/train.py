@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from hybrid.adapters import DECODERS, ENCODERS, Aligned, Classes, Structured, Tokens, Words
 from hybrid.backbone import BackboneConfig
+from hybrid.backbone.tuner import TUNERS
 from hybrid.eval.tasks import TASKS
-from hybrid.grid_block import GridBlock
 from hybrid.kinds import A_PATH, family_field, require
-from hybrid.reasoner import ReasonerConfig
+from hybrid.recursion.grid_block import GridBlock
+from hybrid.recursion.reasoner import ReasonerConfig
 from hybrid.train.config import TrainConfig
-from hybrid.tuner import TUNERS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -139,7 +139,7 @@ class TrainCommand:
 
         import hybrid
         from hybrid.config import HybridConfig
-        from hybrid.eval.sentences import as_sentence, slots
+        from hybrid.eval.text.sentences import as_sentence, slots
         from hybrid.layout import LayoutConfig
         from hybrid.matching import find
         from hybrid.train import calibrate, train

@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hybrid.errors import HybridError, InputError
-from hybrid.eval.checked import answered, plain, understood
-from hybrid.eval.voice import Manner, write
+from hybrid.eval.scoring.checked import answered, plain, understood
+from hybrid.eval.text.voice import Manner, write
 from hybrid.problem import Problem
 
 if TYPE_CHECKING:
     from hybrid.eval.engines import Engine
     from hybrid.eval.tasks.task import Task
+    from hybrid.inference.solution import Solution
     from hybrid.model import HybridModel
     from hybrid.serve.writing import Writing
-    from hybrid.solution import Solution
 
 MOST_WRITINGS = 8
 """Texts that may be asked for at once; one is written at a time."""

@@ -1,6 +1,7 @@
 """Text from the language model one token at a time, so that others may be answered between two tokens.
 
-What it writes is what `hybrid.eval.generation.generate` writes greedily. Holds no prompts (chain.py) and no queue (batcher.py).
+What it writes is what `hybrid.eval.text.generation.generate` writes greedily. Holds no prompts (chain.py) and no queue
+(batcher.py).
 """
 
 from __future__ import annotations
@@ -10,10 +11,9 @@ from typing import Any
 
 import torch
 
-from hybrid import tuner
-from hybrid.backbone import Backbone
+from hybrid.backbone import Backbone, tuner
 from hybrid.errors import InputError
-from hybrid.eval.generation import stop_tokens
+from hybrid.eval.text.generation import stop_tokens
 
 READ_TOGETHER = 128
 """Tokens of a prompt that are read before others get their turn."""

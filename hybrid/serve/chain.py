@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from hybrid.errors import HybridError
 from hybrid.eval.baselines.prompting import AnswerEnd
-from hybrid.eval.generation import Message, chat_text, stop_tokens
 from hybrid.eval.tasks import TASKS
+from hybrid.eval.text.generation import Message, chat_text, stop_tokens
 from hybrid.problem import Problem
 from hybrid.serve.by_token import check_writes, read_and_write
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
 from hybrid.errors import HybridError
-from hybrid.eval.checked import understood
+from hybrid.eval.scoring.checked import understood
 from hybrid.problem import Problem
 from hybrid.serve.along import read_along
 from hybrid.serve.chain import Chain

@@ -7,8 +7,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from hybrid.eval.generation import Sampling
-from hybrid.eval.voice import Manner
+from hybrid.eval.text.generation import Sampling
+from hybrid.eval.text.voice import Manner
 
 MOST_PROMPTS = 256
 """Prompts that one request may hold."""

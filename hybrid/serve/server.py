@@ -10,8 +10,8 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 
 from hybrid.errors import HybridError
-from hybrid.eval.checked import plain, understood
-from hybrid.eval.voice import Manner
+from hybrid.eval.scoring.checked import plain, understood
+from hybrid.eval.text.voice import Manner
 from hybrid.problem import Problem
 from hybrid.serve.along import read_along
 from hybrid.serve.batcher import Answer, Batcher

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from transformers import TextStreamer
 
-from hybrid.eval.voice import Manner, before, write
+from hybrid.eval.text.voice import Manner, before, write
 from hybrid.model import HybridModel
 from hybrid.problem import Problem
 from hybrid.serve.batcher import read_tokens

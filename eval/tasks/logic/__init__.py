@@ -1,0 +1,3 @@
+"""Multi-hop logic in the form of ProsQA."""
+
+from hybrid.eval.tasks.logic.logic import Logic as Logic

@@ -1,0 +1,3 @@
+"""Shortest paths in mazes."""
+
+from hybrid.eval.tasks.maze.maze import Maze as Maze

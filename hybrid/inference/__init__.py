@@ -1,0 +1,1 @@
+"""A trained head at work: thinking step by step, search, and the solutions that come out."""
