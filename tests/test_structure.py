@@ -39,6 +39,13 @@ ROOMS = [
 FLOORS = {name: floor for floor, names in enumerate(ROOMS) for name in names.split()}
 
 COVERED = {
+    "hybrid/backbone/default.py": "test_default_backbone.py",
+    "hybrid/backbone/language_model.py": "test_backbone.py",
+    "hybrid/recursion/cycle.py": "test_recursion.py",
+    "hybrid/inference/thinking.py": "test_inference.py",
+    "hybrid/flags/parser.py": "test_flags.py",
+    "train/run/folder.py": "test_run_folder.py",
+    "train/run/state.py": "test_run_state.py",
     "hybrid/__main__.py": "test_cli.py",
     "hybrid/inference/solution.py": "test_model.py",
     "hybrid/inference/answering.py": "test_model.py",
