@@ -79,12 +79,12 @@ class LatentThoughts(Trained):
         Args:
             change: to the thoughts, at the test.
             num_answers: K, the vectors; none takes the tokens of the longest answer.
-            init: folder of a trained head of symbols with the same encoder and recursion, to begin from.
+            init: folder of a trained head to begin from, whose reading, encoder and recursion are taken: of a draft, which is
+                then written down, or of symbols, from which the draft is learned.
             recursion: trained, or left at its random weights while the rest is trained.
             draft_share: of the training seconds, in which the answer states learn to be the sentence themselves, token by token,
                 by the decoder tokens and with the worked steps of the task. Tokens that no sentence has are not scored. No
-                pass through the language model is needed for it, and afterwards it has a draft to write down. 0 where there is
-                `init`.
+                pass through the language model is needed for it, and afterwards it has a draft to write down. 0 learns none.
         """
 
         name: str = "latent thoughts"
@@ -112,11 +112,11 @@ class LatentThoughts(Trained):
 
     def fit(self, training: Sequence[Problem], dev: Sequence[Problem], folder: Path, budget: Budget) -> None:
         """See Trained.fit; first the draft, then what the language model writes."""
-        spent = 0.0
-        if self.config.draft_share and self.config.init is None:
+        spent, self.drafted = 0.0, self._drafted()
+        if self.config.draft_share and not self.drafted:
+            spent = self._draft(training, dev, folder / "draft", budget)
             self.begun = str(folder / "draft")
-            spent = self._draft(training, dev, Path(self.begun), budget)
-        self.drafted = self._drafted()
+            self.drafted = self._drafted()
         if self.drafted:  # The head is left as it drafts; what is learned is how to ask for it.
             asks = AdamW.Config(learning_rate=CUE_RATE, weight_decay=0.0, warmup_steps=10)
             self.config = replace(self.config, train=replace(self.config.train, optimizer=asks, ema_decay=CUE_DECAY))
@@ -135,13 +135,13 @@ class LatentThoughts(Trained):
             rows, chosen = ([self._in_pieces(each, symbols) for each in part] for part in (rows, chosen))
             told = surprise([row.answer for row in rows], self.num_answers)
             rows = [replace(row, weights=told) for row in rows]
-        encoder = replace(own.encoder, max_answers=self.num_answers)
-        if isinstance(encoder, Words.Config) and context is not None:
-            encoder = replace(encoder, path_at_words=True)
-        layout, reads = LayoutConfig(num_answers=self.num_answers, context=context), BackboneConfig(layers=own.layers)
+        layout = LayoutConfig(num_answers=self.num_answers, context=context)
         torch.manual_seed(budget.seed)
-        config = hybrid.HybridConfig(layout, symbols, reads, encoder, own.reasoner, Tokens.Config(whole=not symbols))
-        model = self._held(hybrid.attach(self.backbone, config))
+        reads, decoder = BackboneConfig(layers=own.layers), Tokens.Config(whole=not symbols)
+        config = self._alike(hybrid.HybridConfig(layout, symbols, reads, own.encoder, own.reasoner, decoder))
+        if isinstance(config.encoder, Words.Config) and context is not None:
+            config = replace(config, encoder=replace(config.encoder, path_at_words=True))
+        model = self._begun(hybrid.attach(self.backbone, config))
         schedule = replace(own.train, max_seconds=own.draft_share * budget.seconds, seed=budget.seed, batch_size=DRAFT_BATCH)
         return train(model, rows, chosen, schedule, folder, show=False, resumable=False).seconds
 
@@ -167,12 +167,30 @@ class LatentThoughts(Trained):
             told = False
         return (*pieces, END) if told and len(set(pieces.values())) == len(used) + len(steps) else ()
 
+    def _theirs(self) -> hybrid.HybridConfig | None:
+        """Return the config of the head to begin from."""
+        return None if self.begun is None else hybrid.HybridConfig.from_dict(checkpoint.load(self.begun).config)
+
     def _drafted(self) -> tuple[str, ...]:
         """Return the tokens that the head to begin from drafts in; none where it maps its states freely."""
-        if self.begun is None:
-            return ()
-        theirs = hybrid.HybridConfig.from_dict(checkpoint.load(self.begun).config)
-        return theirs.symbols if isinstance(theirs.decoder, Tokens.Config) and END in theirs.symbols else ()
+        theirs = self._theirs()
+        drafts = theirs is not None and isinstance(theirs.decoder, Tokens.Config) and END in theirs.symbols
+        return theirs.symbols if theirs is not None and drafts else ()
+
+    def _alike(self, config: hybrid.HybridConfig) -> hybrid.HybridConfig:
+        """Return the config with the reading, encoder and recursion of the head to begin from, and as many slots as needed."""
+        if theirs := self._theirs():
+            config = replace(config, backbone=theirs.backbone, encoder=theirs.encoder, reasoner=theirs.reasoner)
+        return replace(config, encoder=replace(config.encoder, max_answers=self.num_answers))
+
+    def _begun(self, model: hybrid.HybridModel) -> hybrid.HybridModel:
+        """Return the model with the weights of the head to begin from, and the recursion at random where that is the control."""
+        fresh = {name: tensor.clone() for name, tensor in model.head.reasoner.core.state_dict().items()}
+        if self.begun is not None:
+            model.start_from(self.begun)
+        if self.config.recursion == "random":
+            model.head.reasoner.core.load_state_dict(fresh)
+        return self._held(model)
 
     def _held(self, model: hybrid.HybridModel) -> hybrid.HybridModel:
         """Return the model with all but the cue of a draft left as it is, or its recursion, where that is the control."""
@@ -190,20 +208,17 @@ class LatentThoughts(Trained):
         return told
 
     def _config(self, config: hybrid.HybridConfig) -> hybrid.HybridConfig:
-        encoder, decoder = replace(config.encoder, max_answers=self.num_answers), config.decoder
+        decoder = config.decoder
         if self.drafted:
             decoder = replace(decoder, draft=self.drafted, cue=decoder.cue or CUE)
         layout = LayoutConfig(num_answers=self.num_answers)
-        return replace(config, layout=layout, symbols=(), encoder=encoder, decoder=decoder)
+        config = replace(self._alike(config), layout=layout, symbols=(), decoder=decoder)
+        if isinstance(config.encoder, Words.Config):  # Worked steps are taught to the draft alone.
+            config = replace(config, encoder=replace(config.encoder, path_at_words=False))
+        return config
 
     def _attached(self, seed: int, backbone: Backbone, tuner: Any) -> hybrid.HybridModel:
-        model = super()._attached(seed, backbone, tuner)
-        fresh = {name: tensor.clone() for name, tensor in model.head.reasoner.core.state_dict().items()}
-        if self.begun is not None:
-            model.start_from(self.begun)
-        if self.config.recursion == "random":
-            model.head.reasoner.core.load_state_dict(fresh)
-        return self._held(model)
+        return self._begun(super()._attached(seed, backbone, tuner))
 
     def _tested(self, model: hybrid.HybridModel, dev: Sequence[Problem], seconds: float, seed: int) -> HeadMethod:
         return Voiced(HeadMethod.Config(self.name), model, self.task, train_seconds=seconds).changed(
