@@ -111,6 +111,18 @@ def test_a_draft_is_scored_over_the_tokens_that_the_sentences_have(backbone, tmp
     assert not zeroed[:, :4].any() and torch.equal(zeroed[0, 4:], learned["decoder.cue"])
 
 
+def test_a_draft_begins_from_a_head_of_symbols(backbone, tmp_path):
+    sizes = replace(CONFIG.reasoner, width=20)
+    config = hybrid.HybridConfig(
+        hybrid.LayoutConfig(num_answers=1), ("a", "b"), hybrid.BackboneConfig(layers=(1,)), Words.Config(max_answers=1), sizes
+    )
+    hybrid.attach(backbone, config).save_pretrained(tmp_path / "symbols")
+    method = fitted(backbone, tmp_path, replace(CONFIG, init=str(tmp_path / "symbols")))
+    model = method.head.model
+    assert model.config.reasoner == sizes and model.config.backbone.layers == (1,) and model.config.encoder.max_answers == 4
+    assert (tmp_path / "draft" / "head.safetensors").exists()
+
+
 def test_thoughts_are_changed_at_the_test_alone(backbone, tmp_path):
     plain, test = fitted(backbone, tmp_path).head, TASK.problems("test", 3)
     heads = {name: fitted(backbone, tmp_path, CONTROLS[name]).head for name in CHANGED}

@@ -138,7 +138,8 @@ class LatentThoughts(Trained):
         layout = LayoutConfig(num_answers=self.num_answers, context=context)
         torch.manual_seed(budget.seed)
         reads, decoder = BackboneConfig(layers=own.layers), Tokens.Config(whole=not symbols)
-        config = self._alike(hybrid.HybridConfig(layout, symbols, reads, own.encoder, own.reasoner, decoder))
+        encoder = replace(own.encoder, max_answers=self.num_answers)
+        config = self._alike(hybrid.HybridConfig(layout, symbols, reads, encoder, own.reasoner, decoder))
         if isinstance(config.encoder, Words.Config) and context is not None:
             config = replace(config, encoder=replace(config.encoder, path_at_words=True))
         model = self._begun(hybrid.attach(self.backbone, config))
