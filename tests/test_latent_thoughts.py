@@ -112,7 +112,7 @@ def test_a_draft_is_scored_over_the_tokens_that_the_sentences_have(backbone, tmp
 
 
 def test_a_draft_begins_from_a_head_of_symbols(backbone, tmp_path):
-    sizes = replace(CONFIG.reasoner, width=20)
+    sizes = replace(CONFIG.reasoner, width=24)
     config = hybrid.HybridConfig(
         hybrid.LayoutConfig(num_answers=1), ("a", "b"), hybrid.BackboneConfig(layers=(1,)), Words.Config(max_answers=1), sizes
     )

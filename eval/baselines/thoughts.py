@@ -181,7 +181,8 @@ class LatentThoughts(Trained):
     def _alike(self, config: hybrid.HybridConfig) -> hybrid.HybridConfig:
         """Return the config with the reading, encoder and recursion of the head to begin from, and as many slots as needed."""
         if theirs := self._theirs():
-            config = replace(config, backbone=theirs.backbone, encoder=theirs.encoder, reasoner=theirs.reasoner)
+            encoder = replace(theirs.encoder, max_answers=self.num_answers)
+            return replace(config, backbone=theirs.backbone, encoder=encoder, reasoner=theirs.reasoner)
         return replace(config, encoder=replace(config.encoder, max_answers=self.num_answers))
 
     def _begun(self, model: hybrid.HybridModel) -> hybrid.HybridModel:
