@@ -119,7 +119,7 @@ def test_a_draft_begins_from_a_head_of_symbols(backbone, tmp_path):
     hybrid.attach(backbone, config).save_pretrained(tmp_path / "symbols")
     method = fitted(backbone, tmp_path, replace(CONFIG, init=str(tmp_path / "symbols")))
     model = method.head.model
-    assert model.config.reasoner == sizes and model.config.backbone.layers == (1,) and model.config.encoder.max_answers == 4
+    assert model.config.reasoner == sizes and model.config.backbone.layers == (1,) and model.config.encoder.max_answers == method.num_answers
     assert (tmp_path / "draft" / "head.safetensors").exists()
 
 
