@@ -12,6 +12,7 @@ from hybrid.eval.baselines import METHODS, Budget, LatentThoughts, thoughts, tra
 from hybrid.eval.bench.controls import CHANGED, thoughts_controls
 from hybrid.eval.bench.suites import suite
 from hybrid.eval.tasks.sort import Sort
+from hybrid.eval.text.draft import CUE, LEAST, Draft
 from hybrid.layout import END
 from hybrid.recursion.block import AttentionBlock
 from hybrid.recursion.reasoner import ReasonerConfig
@@ -84,17 +85,15 @@ def test_the_writing_begins_from_a_draft_that_had_its_share_of_the_seconds(backb
 
 
 def test_a_draft_is_scored_over_the_tokens_that_the_sentences_have(backbone, tmp_path):
-    method = METHODS.build(CONFIG, backbone, TASK)
     plain, blank = (
         replace(problem, answer=(text,)) for problem, text in zip(TASK.problems("dev", 2), ("213", "2 1"), strict=True)
     )
-    assert method._symbols([plain]) == ("1", "2", "3", END)
-    assert method._in_pieces(replace(plain, path=("1", "")), (" 1", "3")) == replace(
-        plain, answer=("2", "1", "3"), path=(" 1", "")
-    )
+    assert Draft.of(backbone, [plain], 4) == Draft(("1", "2", "3", END), 4, (LEAST,) * 4)
+    told = Draft((" 1", "3"), 4, (1.0,) * 4).rows(backbone, [replace(plain, path=("1", ""))])
+    assert told == [replace(plain, answer=("2", "1", "3"), path=(" 1", ""), weights=(1.0,) * 4)]
     far = replace(plain, path=("9", "1"))
-    assert method._symbols([far]) == ("1", "2", "3", "9", END), "a worked step that no sentence has"
-    assert method._symbols([plain, blank]) == (), "a token that is a blank has no text of its own"
+    assert Draft.of(backbone, [far], 4).symbols == ("1", "2", "3", "9", END), "a worked step that no sentence has"
+    assert Draft.of(backbone, [plain, blank], 4).symbols == (), "a token that is a blank has no text of its own"
     close = replace(CONFIG, train=replace(CONFIG.train, num_steps=60, batch_size=4))
     method = METHODS.build(replace(close, draft_share=0.9), backbone, Joined(TASK.config))
     problems, dev = (Joined(TASK.config).problems(split, count) for split, count in (("train", 12), ("dev", 4)))
@@ -104,7 +103,7 @@ def test_a_draft_is_scored_over_the_tokens_that_the_sentences_have(backbone, tmp
     assert len(draft.solve([dev[0].prompt])[0].symbols) <= 4
     # The language model is shown that draft, and all that is learned is to ask for it.
     writer, kept = method.head.model, draft.head.state_dict()
-    assert writer.config.decoder == SoftPrompt.Config(draft=draft.config.symbols, cue=thoughts.CUE)
+    assert writer.config.decoder == SoftPrompt.Config(draft=draft.config.symbols, cue=CUE)
     learned = writer.head.state_dict()
     assert {name for name in learned if not torch.equal(learned[name], kept.get(name, torch.zeros(1)))} == {"decoder.cue"}
     zeroed = method.head.changed("zeroed", dev, 0).vectors(dev)
@@ -119,7 +118,11 @@ def test_a_draft_begins_from_a_head_of_symbols(backbone, tmp_path):
     hybrid.attach(backbone, config).save_pretrained(tmp_path / "symbols")
     method = fitted(backbone, tmp_path, replace(CONFIG, init=str(tmp_path / "symbols")))
     model = method.head.model
-    assert model.config.reasoner == sizes and model.config.backbone.layers == (1,) and model.config.encoder.max_answers == method.num_answers
+    assert (
+        model.config.reasoner == sizes
+        and model.config.backbone.layers == (1,)
+        and model.config.encoder.max_answers == method.num_answers
+    )
     assert (tmp_path / "draft" / "head.safetensors").exists()
 
 

@@ -7,10 +7,8 @@ come from a network of their own that runs once, before the first token.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,53 +17,30 @@ from torch import Tensor
 
 import hybrid
 from hybrid import checkpoint
-from hybrid.adapters import DECODERS, ENCODERS, SoftPrompt, Tokens, Words
+from hybrid.adapters import DECODERS, ENCODERS, Classes, SoftPrompt, Words
 from hybrid.backbone import Backbone, BackboneConfig
 from hybrid.backbone.writing import prompt_tokens
-from hybrid.errors import InputError
 from hybrid.eval.baselines.head import HeadMethod
 from hybrid.eval.baselines.method import METHODS, Attempt, Budget, scored
 from hybrid.eval.baselines.trained import Trained
 from hybrid.eval.measures.cost import text_cost
 from hybrid.eval.tasks.task import Task
+from hybrid.eval.text.draft import BATCH, Draft, asking, drafted, written
 from hybrid.eval.text.sentences import as_sentence, slots
 from hybrid.eval.text.voice import Manner, write
 from hybrid.kinds import A_PATH, family_field, require
-from hybrid.layout import END, LayoutConfig
+from hybrid.layout import LayoutConfig
 from hybrid.problem import Problem
 from hybrid.recursion.halting import Fixed
 from hybrid.train import train
-from hybrid.train.optimizer import AdamW
 
 Change = Literal["none", "other_problem", "zeroed", "one_step"]
 """What happens to the thoughts at the test: nothing; they are of another problem; all are zero; they are those after one
 supervision step, or after one cycle where the head takes one step only."""
 
 
-DRAFT_BATCH = 32
-"""Problems of a step while the draft is learned."""
-LEAST = 0.05
-"""Least weight of a slot of a draft."""
-CUE = 16
-"""Learned vectors behind a draft, which say that it is to be written down; of 64
-dev stories 64 are written right after 100 steps, with 4 vectors 61."""
-CUE_RATE, CUE_DECAY = 3e-3, 0.9
-"""Learning rate of the cue, and of its average over steps, which are few."""
-
-
-def surprise(answers: Sequence[Sequence[str]], slots: int) -> tuple[float, ...]:
-    """Return a weight for each slot of an answer: the share of answers that have another token there than most, or LEAST.
-
-    What every sentence has ("The answer is") is learned at once. Unweighed it would be most of the mean.
-
-    Example:
-        >>> surprise([["is", "red"], ["is", "blue"]], 3)
-        (0.05, 0.5, 0.05)
-    """
-    columns = zip_longest(*((*answer, END) for answer in answers))
-    counts = [Counter(token for token in column if token is not None) for column in columns]
-    found = [max(LEAST, 1 - max(count.values()) / count.total()) for count in counts[:slots]]
-    return (*found, *[LEAST] * (slots - len(found)))
+SYMBOLS_SHARE = 0.75
+"""Of the seconds of a draft, in which a head without worked steps learns symbols first."""
 
 
 @METHODS.register("latent_thoughts")
@@ -108,99 +83,73 @@ class LatentThoughts(Trained):
         super().__init__(config, backbone, task)
         self.num_answers = config.num_answers or 0
         self.begun = config.init
-        self.drafted: tuple[str, ...] = ()
 
     def fit(self, training: Sequence[Problem], dev: Sequence[Problem], folder: Path, budget: Budget) -> None:
         """See Trained.fit; first the draft, then what the language model writes."""
-        spent, self.drafted = 0.0, self._drafted()
+        spent = 0.0
         if self.config.draft_share and not self.drafted:
-            spent = self._draft(training, dev, folder / "draft", budget)
-            self.begun = str(folder / "draft")
-            self.drafted = self._drafted()
-        if self.drafted:  # The head is left as it drafts; what is learned is how to ask for it.
-            asks = AdamW.Config(learning_rate=CUE_RATE, weight_decay=0.0, warmup_steps=10)
-            self.config = replace(self.config, train=replace(self.config.train, optimizer=asks, ema_decay=CUE_DECAY))
+            spent = self._draft(training, dev, folder, budget)
         super().fit(training, dev, folder, replace(budget, seconds=budget.seconds - spent))
         self.train_seconds += spent
 
     def _draft(self, training: Sequence[Problem], dev: Sequence[Problem], folder: Path, budget: Budget) -> float:
         """Train a head whose answer states are the tokens of the sentence; return its seconds, reading apart."""
-        own, context = self.config, self.task.layout.context
+        task, spent, seconds = self.task, 0.0, self.config.draft_share * budget.seconds
+        if self.begun is None and task.symbols and not task.layout.aligned:
+            config = self._base(task.layout, task.symbols, Classes.Config())
+            spent = self._stage(config, training, dev, folder / "symbols", SYMBOLS_SHARE * seconds, budget.seed)
         rows, chosen = (
-            [replace(told, path=each.path) for told, each in zip(self.taught(problems), problems, strict=True)]
-            for problems in (training, dev)
+            [replace(told, path=each.path) for told, each in zip(self.taught(part), part, strict=True)]
+            for part in (training, dev)
         )
-        symbols = self._symbols([*rows, *chosen])
-        if symbols:
-            rows, chosen = ([self._in_pieces(each, symbols) for each in part] for part in (rows, chosen))
-            told = surprise([row.answer for row in rows], self.num_answers)
-            rows = [replace(row, weights=told) for row in rows]
-        layout = LayoutConfig(num_answers=self.num_answers, context=context)
-        torch.manual_seed(budget.seed)
-        reads, decoder = BackboneConfig(layers=own.layers), Tokens.Config(whole=not symbols)
-        encoder = replace(own.encoder, max_answers=self.num_answers)
-        config = self._alike(hybrid.HybridConfig(layout, symbols, reads, encoder, own.reasoner, decoder))
-        if isinstance(config.encoder, Words.Config) and context is not None:
-            config = replace(config, encoder=replace(config.encoder, path_at_words=True))
-        model = self._begun(hybrid.attach(self.backbone, config))
-        schedule = replace(own.train, max_seconds=own.draft_share * budget.seconds, seed=budget.seed, batch_size=DRAFT_BATCH)
-        return train(model, rows, chosen, schedule, folder, show=False, resumable=False).seconds
+        draft = Draft.of(self.backbone, [*rows, *chosen], self.num_answers)
+        base = self._base(LayoutConfig(num_answers=self.num_answers), (), SoftPrompt.Config())
+        config = draft.config(base, task.layout.context)
+        rows, chosen = (draft.rows(self.backbone, part) for part in (rows, chosen))
+        return spent + self._stage(config, rows, chosen, folder / "draft", seconds - spent, budget.seed)
 
-    def _tokens(self, problem: Problem) -> list[int]:
-        """Return the tokens of the sentence that is the answer."""
-        return [int(i) for i in self.backbone.tokenizer(problem.answer[0], add_special_tokens=False)["input_ids"]]
+    def _stage(
+        self,
+        config: hybrid.HybridConfig,
+        rows: Sequence[Problem],
+        dev: Sequence[Problem],
+        folder: Path,
+        seconds: float,
+        seed: int,
+    ) -> float:
+        """Train the head to begin from into `folder`; return its seconds, reading apart."""
+        torch.manual_seed(seed)
+        model = self._started(hybrid.attach(self.backbone, config))
+        schedule = replace(self.config.train, max_seconds=seconds, seed=seed, batch_size=BATCH)
+        spent = train(model, rows, dev, schedule, folder, show=False, resumable=False).seconds
+        self.begun = str(folder)
+        return spent
 
-    def _in_pieces(self, problem: Problem, symbols: Sequence[str]) -> Problem:
-        """Cut the sentence into the texts of its tokens, and spell worked steps as they stand in sentences (" blue")."""
-        spelled = {symbol.strip(): symbol for symbol in symbols}
-        pieces = tuple(self.backbone.tokenizer.decode([i]) for i in self._tokens(problem))
-        return replace(problem, answer=pieces, path=tuple(spelled.get(symbol, symbol) for symbol in problem.path))
+    @property
+    def drafted(self) -> tuple[str, ...]:
+        """Tokens that the head to begin from drafts in; none where it maps its states freely."""
+        return () if self.begun is None else drafted(self.begun)
 
-    def _symbols(self, rows: Sequence[Problem]) -> tuple[str, ...]:
-        """Return the tokens of sentences and worked steps, and END; none where one of them cannot be told by its text."""
-        used = {i for each in rows for i in self._tokens(each)}
-        pieces = {self.backbone.tokenizer.decode([i]): i for i in sorted(used)}
-        steps = {symbol for each in rows for symbol in each.path if symbol} - {piece.strip() for piece in pieces}
-        try:
-            pieces |= {symbol: self.backbone.token_id(symbol) for symbol in sorted(steps)}
-            told = all(self.backbone.token_id(piece) == i for piece, i in pieces.items())
-        except InputError:
-            told = False
-        return (*pieces, END) if told and len(set(pieces.values())) == len(used) + len(steps) else ()
+    def _base(self, layout: LayoutConfig, symbols: Sequence[str], decoder: Any) -> hybrid.HybridConfig:
+        """Return a config with the reading, encoder and recursion of the head to begin from, where there is one."""
+        own, most = self.config, layout.num_answers or 1
+        reads, encoder, reasoner = BackboneConfig(layers=own.layers), own.encoder, own.reasoner
+        if self.begun is not None:
+            theirs = hybrid.HybridConfig.from_dict(checkpoint.load(self.begun).config)
+            reads, encoder, reasoner = theirs.backbone, theirs.encoder, theirs.reasoner
+        encoder = replace(encoder, max_answers=most)
+        return hybrid.HybridConfig(replace(layout, num_answers=most), tuple(symbols), reads, encoder, reasoner, decoder)
 
-    def _theirs(self) -> hybrid.HybridConfig | None:
-        """Return the config of the head to begin from."""
-        return None if self.begun is None else hybrid.HybridConfig.from_dict(checkpoint.load(self.begun).config)
-
-    def _drafted(self) -> tuple[str, ...]:
-        """Return the tokens that the head to begin from drafts in; none where it maps its states freely."""
-        theirs = self._theirs()
-        drafts = theirs is not None and isinstance(theirs.decoder, Tokens.Config) and END in theirs.symbols
-        return theirs.symbols if theirs is not None and drafts else ()
-
-    def _alike(self, config: hybrid.HybridConfig) -> hybrid.HybridConfig:
-        """Return the config with the reading, encoder and recursion of the head to begin from, and as many slots as needed."""
-        if theirs := self._theirs():
-            encoder = replace(theirs.encoder, max_answers=self.num_answers)
-            return replace(config, backbone=theirs.backbone, encoder=encoder, reasoner=theirs.reasoner)
-        return replace(config, encoder=replace(config.encoder, max_answers=self.num_answers))
-
-    def _begun(self, model: hybrid.HybridModel) -> hybrid.HybridModel:
-        """Return the model with the weights of the head to begin from, and the recursion at random where that is the control."""
-        fresh = {name: tensor.clone() for name, tensor in model.head.reasoner.core.state_dict().items()}
+    def _started(self, model: hybrid.HybridModel) -> hybrid.HybridModel:
+        """Return the model with the weights of the head to begin from, and a random recursion held where that is the control."""
+        core, given = model.head.reasoner.core, self.config.init
+        fresh = {name: tensor.clone() for name, tensor in core.state_dict().items()}
         if self.begun is not None:
             model.start_from(self.begun)
         if self.config.recursion == "random":
-            model.head.reasoner.core.load_state_dict(fresh)
-        return self._held(model)
-
-    def _held(self, model: hybrid.HybridModel) -> hybrid.HybridModel:
-        """Return the model with all but the cue of a draft left as it is, or its recursion, where that is the control."""
-        if self.drafted:
-            model.head.requires_grad_(False)
-            model.head.decoder.cue.requires_grad_(True)
-        elif self.config.recursion == "random":
-            model.head.reasoner.core.requires_grad_(False)
+            core.requires_grad_(False)
+            if self.begun == given:  # What came later was trained with the random recursion that it has.
+                core.load_state_dict(fresh)
         return model
 
     def taught(self, problems: Sequence[Problem]) -> Sequence[Problem]:
@@ -210,17 +159,13 @@ class LatentThoughts(Trained):
         return told
 
     def _config(self, config: hybrid.HybridConfig) -> hybrid.HybridConfig:
-        decoder = config.decoder
-        if self.drafted:
-            decoder = replace(decoder, draft=self.drafted, cue=decoder.cue or CUE)
-        layout = LayoutConfig(num_answers=self.num_answers)
-        config = replace(self._alike(config), layout=layout, symbols=(), decoder=decoder)
-        if isinstance(config.encoder, Words.Config):  # Worked steps are taught to the draft alone.
-            config = replace(config, encoder=replace(config.encoder, path_at_words=False))
-        return config
+        base = self._base(LayoutConfig(num_answers=self.num_answers), (), config.decoder)
+        return written(replace(base, task=config.task), self.drafted)
 
     def _attached(self, seed: int, backbone: Backbone, tuner: Any) -> hybrid.HybridModel:
-        return self._begun(super()._attached(seed, backbone, tuner))
+        model = self._started(super()._attached(seed, backbone, tuner))
+        self.config = replace(self.config, train=asking(model, self.config.train))
+        return model
 
     def _tested(self, model: hybrid.HybridModel, dev: Sequence[Problem], seconds: float, seed: int) -> HeadMethod:
         return Voiced(HeadMethod.Config(self.name), model, self.task, train_seconds=seconds).changed(
