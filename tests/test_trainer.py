@@ -306,11 +306,11 @@ def test_max_seconds_stops_and_the_last_step_is_evaluated(run, tmp_path):
 
 @pytest.mark.slow
 def test_seconds_go_on_counting_after_a_resume(run, monkeypatch):
-    config = replace(CONFIG, num_steps=100_000, max_seconds=0.4)
+    config = replace(CONFIG, num_steps=100_000, max_seconds=2.0)
     with monkeypatch.context() as context, pytest.raises(Killed):
         kill_at(context, 20)
         run(config)
-    assert run(config).seconds < 1.2
+    assert run(config).seconds < 3.5
 
 
 def test_an_interrupt_saves_and_the_run_goes_on_from_there(run, whole, tmp_path, monkeypatch, capfd):
