@@ -181,7 +181,10 @@ def reading(seeds: Sequence[int], seconds: float, data: Data) -> list[Cell]:
         replace(base, variant="embedding layer only", backbone=replace(base.backbone, layers=(0,))),
         replace(base, variant="random-weight LLM", random_weights=True),
         replace(
-            base, variant="no recursion", reasoner=replace(own, core=FeedForward.Config(), num_cycles=1, num_supervision_steps=1)
+            base,
+            variant="no recursion",
+            reasoner=replace(own, core=FeedForward.Config(), num_cycles=1, num_supervision_steps=1),
+            train=replace(base.train, cycle_spread=0),
         ),
         replace(base, variant="no linked heads", reasoner=replace(own, block=AttentionBlock.Config(max_positions=4096))),
         replace(base, variant="AdamW", train=replace(base.train, optimizer=AdamW.Config(weight_decay=0.01, warmup_steps=200))),

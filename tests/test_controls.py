@@ -1,6 +1,6 @@
 """Controls: each differs from the hybrid in the one thing that it is named for."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 
@@ -45,3 +45,11 @@ def test_every_control_is_listed_once():
 def test_the_untied_stack_has_a_network_for_every_call_of_all_steps():
     assert FOUND["deep, untied"].reasoner.core.num_networks == 4 * 2 * 2
     assert FOUND["pooled adapter"].encoder.max_answers == 9
+
+
+def test_what_is_applied_once_draws_no_number_of_cycles():
+    spread = replace(HYBRID, train=replace(HYBRID.train, cycle_spread=1))
+    assert {name: each.train.cycle_spread for name, each in controls(spread, 9).items() if each.reasoner.num_cycles == 1} == {
+        "no recursion": 0,
+        "deep, untied": 0,
+    }

@@ -32,7 +32,7 @@ CONFIG = LatentThoughts.Config(
         width=16, num_cycles=2, num_supervision_steps=2, block=AttentionBlock.Config(num_heads=4, word_heads=1, sentence_heads=1)
     ),
     encoder=Words.Config(context="sentence"),
-    train=TrainConfig(num_steps=6, eval_every_steps=3, batch_size=4),
+    train=TrainConfig(num_steps=6, eval_every_steps=3, batch_size=4, cycle_spread=1),
     layers=(0, 2),
 )
 CONTROLS = thoughts_controls(CONFIG)
@@ -165,7 +165,7 @@ def test_every_control_differs_in_what_its_name_says():
         name: {f.name for f in fields(CONFIG) if getattr(each, f.name) != getattr(CONFIG, f.name)} - {"name"}
         for name, each in CONTROLS.items()
     }
-    trained = {"prompt tuning": {"encoder", "reasoner", "draft_share"}, "random recursion": {"recursion"}}
+    trained = {"prompt tuning": {"encoder", "reasoner", "draft_share", "train"}, "random recursion": {"recursion"}}
     assert differing == trained | {name: {"change"} for name in CHANGED}
     assert isinstance(CONTROLS["prompt tuning"].encoder, Learned.Config)
     for wrong in ({"decoder": Classes.Config()}, {"disturbance": "latent_zero"}):

@@ -133,7 +133,7 @@ def test_the_documentation_builds_without_a_warning(tmp_path):
 
 def test_the_map_leaves_out_no_folder_of_code():
     named = {folder.strip("`/") for folder, _ in rows("where")}
-    assert named == {"hybrid", "adapters", "train", "eval", "examples"}
+    assert named == {"hybrid", "hybrid/backbone", "hybrid/recursion", "hybrid/inference", "adapters", "train", "eval", "examples"}
 
 
 @pytest.mark.parametrize(

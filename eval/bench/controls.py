@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from hybrid.adapters import CrossAttention, Learned, Pooled, Words
 from hybrid.eval.baselines.thoughts import LatentThoughts
@@ -19,8 +19,12 @@ Change = Callable[[Trained.Config, int], Trained.Config]
 """From the hybrid's config, and the answer positions of its task, to the control's."""
 
 
-def _core(config: Trained.Config, core: Any) -> Trained.Config:
-    return replace(config, reasoner=replace(config.reasoner, core=core, num_supervision_steps=1, num_cycles=1))
+Own = TypeVar("Own", bound=Trained.Config)
+
+
+def _core(config: Own, core: Any) -> Own:
+    reasoner = replace(config.reasoner, core=core, num_supervision_steps=1, num_cycles=1)
+    return replace(config, reasoner=reasoner, train=replace(config.train, cycle_spread=0))
 
 
 def no_recursion(config: Trained.Config, positions: int) -> Trained.Config:
@@ -110,8 +114,8 @@ def prompt_tuning(config: LatentThoughts.Config) -> LatentThoughts.Config:
     """Vectors that are the same for every problem: the same network and map, applied once to learned slots, and nothing read."""
     own = config.reasoner
     block = replace(own.block, word_heads=0, sentence_heads=0) if isinstance(own.block, AttentionBlock.Config) else own.block
-    once = replace(own, core=FeedForward.Config(own.core.num_layers), block=block, num_supervision_steps=1, num_cycles=1)
-    return replace(config, encoder=Learned.Config(), reasoner=once, init=None, draft_share=0.0)
+    bare = replace(config, encoder=Learned.Config(), reasoner=replace(own, block=block), init=None, draft_share=0.0)
+    return _core(bare, FeedForward.Config(own.core.num_layers))
 
 
 CHANGED: dict[str, Any] = {
