@@ -8,10 +8,11 @@ import torch
 import hybrid
 from hybrid.adapters import Classes, Learned, SoftPrompt, Words
 from hybrid.errors import ConfigError
-from hybrid.eval.baselines import METHODS, Budget, LatentThoughts, thoughts, trained
+from hybrid.eval.baselines import METHODS, Budget, LatentThoughts, trained
 from hybrid.eval.bench.controls import CHANGED, thoughts_controls
 from hybrid.eval.bench.suites import suite
 from hybrid.eval.tasks.sort import Sort
+from hybrid.eval.text import draft
 from hybrid.eval.text.draft import CUE, LEAST, Draft
 from hybrid.layout import END
 from hybrid.recursion.block import AttentionBlock
@@ -67,14 +68,14 @@ def test_the_writing_begins_from_a_draft_that_had_its_share_of_the_seconds(backb
         given.append((type(model.head.decoder).__name__, round(recipe.max_seconds), training[0].path, dev[0].answer))
         return train(model, training, dev, recipe, folder, **options)
 
-    for module in (thoughts, trained):
+    for module in (draft, trained):
         monkeypatch.setattr(module, "train", noted)
     method = METHODS.build(replace(CONFIG, draft_share=0.25), backbone, TASK)
     problems, dev = TASK.problems("train", 12), TASK.problems("dev", 4)
     method.fit(problems, dev, tmp_path, Budget(40.0))
     text = (TASK.sentence(dev[0]),)
-    (draft, ten, path, answer), (writer, rest, bare, same) = given
-    assert (draft, ten, path, answer) == ("Tokens", 10, problems[0].path, text)
+    (drafts, ten, path, answer), (writer, rest, bare, same) = given
+    assert (drafts, ten, path, answer) == ("Tokens", 10, problems[0].path, text)
     assert (writer, bare, same) == ("SoftPrompt", (), text) and 25 <= rest <= 40
     assert (tmp_path / "draft" / "head.safetensors").exists() and method.train_seconds > sum(x for x, _ in method.course[-1:])
     given.clear()

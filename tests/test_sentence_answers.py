@@ -50,6 +50,34 @@ def test_a_head_that_writes_is_trained_on_a_task_and_scored_by_what_it_wrote(tin
     assert score(model, problems, batch_size=1).right == 1
 
 
+def test_a_head_that_writes_learns_symbols_then_a_draft_then_to_ask_for_it(tiny_folder, tmp_path, capsys):
+    rows = "".join(f"the {noun} {i} is {name},{name}\n" for i in range(8) for noun in ("cat", "hat") for name in "12")
+    (tmp_path / "my.csv").write_text("prompt,answer\n" + rows)
+    flags = [
+        "--task",
+        "table",
+        "--task.train",
+        str(tmp_path / "my.csv"),
+        "--task.sentence",
+        "3{}",
+        "--decoder",
+        "soft_prompt",
+    ]
+    sizes = ["--backbone.name", str(tiny_folder), "--backbone.layers", "[0, 2]", "--reasoner.width", "16"]
+    steps = ["--train.num_steps", "2", "--train.batch_size", "4", "--output", str(tmp_path / "head"), "--quiet"]
+    command = ["train", *flags, *sizes, "--reasoner.block.num_heads", "4", *steps]
+    assert main(command) == 0 and main(command) == 0
+    symbols, draft, head = (hybrid.HybridModel.from_pretrained(tmp_path / "head" / name) for name in ("symbols", "draft", ""))
+    assert symbols.config.symbols == ("1", "2") and draft.config.symbols[-1] == "<end>" and head.config.symbols == ()
+    assert symbols.config.layout.num_answers == 1 and draft.config.layout == head.config.layout
+    assert (tmp_path / "head" / "symbols" / "run.json").exists()
+    capsys.readouterr()
+    assert main([*command, "--dry_run", "--overwrite"]) == 0 and "memory" in capsys.readouterr().out
+    other = [str(tmp_path / "warm") if word == str(tmp_path / "head") else word for word in command]
+    assert main([*other, "--init", str(tmp_path / "head" / "draft")]) == 0
+    assert not (tmp_path / "warm" / "draft").exists()
+
+
 def test_a_text_that_answers_nothing_fails_the_check():
     task = Maze(Maze.Config(size=5))
     problem = task.problems("dev", 1)[0]

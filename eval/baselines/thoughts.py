@@ -17,7 +17,7 @@ from torch import Tensor
 
 import hybrid
 from hybrid import checkpoint
-from hybrid.adapters import DECODERS, ENCODERS, Classes, SoftPrompt, Words
+from hybrid.adapters import DECODERS, ENCODERS, SoftPrompt, Words
 from hybrid.backbone import Backbone, BackboneConfig
 from hybrid.backbone.writing import prompt_tokens
 from hybrid.eval.baselines.head import HeadMethod
@@ -25,22 +25,17 @@ from hybrid.eval.baselines.method import METHODS, Attempt, Budget, scored
 from hybrid.eval.baselines.trained import Trained
 from hybrid.eval.measures.cost import text_cost
 from hybrid.eval.tasks.task import Task
-from hybrid.eval.text.draft import BATCH, Draft, asking, drafted, written
+from hybrid.eval.text.draft import BATCH, DRAFT_SHARE, asking, drafted, rehearse, written
 from hybrid.eval.text.sentences import as_sentence, slots
 from hybrid.eval.text.voice import Manner, write
 from hybrid.kinds import A_PATH, family_field, require
 from hybrid.layout import LayoutConfig
 from hybrid.problem import Problem
 from hybrid.recursion.halting import Fixed
-from hybrid.train import train
 
 Change = Literal["none", "other_problem", "zeroed", "one_step"]
 """What happens to the thoughts at the test: nothing; they are of another problem; all are zero; they are those after one
 supervision step, or after one cycle where the head takes one step only."""
-
-
-SYMBOLS_SHARE = 0.75
-"""Of the seconds of a draft, in which a head without worked steps learns symbols first."""
 
 
 @METHODS.register("latent_thoughts")
@@ -69,7 +64,7 @@ class LatentThoughts(Trained):
         num_answers: int | None = None
         init: str | None = field(default=None, metadata=A_PATH)
         recursion: Literal["trained", "random"] = "trained"
-        draft_share: float = 0.6
+        draft_share: float = DRAFT_SHARE
 
         def __post_init__(self) -> None:
             require(isinstance(self.decoder, SoftPrompt.Config), "latent_thoughts takes the decoder soft_prompt; choose it")
@@ -86,71 +81,42 @@ class LatentThoughts(Trained):
 
     def fit(self, training: Sequence[Problem], dev: Sequence[Problem], folder: Path, budget: Budget) -> None:
         """See Trained.fit; first the draft, then what the language model writes."""
-        spent = 0.0
-        if self.config.draft_share and not self.drafted:
-            spent = self._draft(training, dev, folder, budget)
+        own, spent = self.config, 0.0
+        if own.draft_share and not self.drafted:
+            self.taught([*training, *dev])
+            base = self._base(LayoutConfig(num_answers=self.num_answers), SoftPrompt.Config())
+            limit = own.draft_share * budget.seconds
+            schedule = replace(own.train, max_seconds=limit, seed=budget.seed, batch_size=BATCH)
+            rows, options = (training, dev), {"show": False, "resumable": False}
+            found = rehearse(self.task, self.backbone, base, rows, schedule, folder, self._begin, self.begun, **options)
+            self.begun, spent = found
         super().fit(training, dev, folder, replace(budget, seconds=budget.seconds - spent))
         self.train_seconds += spent
-
-    def _draft(self, training: Sequence[Problem], dev: Sequence[Problem], folder: Path, budget: Budget) -> float:
-        """Train a head whose answer states are the tokens of the sentence; return its seconds, reading apart."""
-        task, spent, seconds = self.task, 0.0, self.config.draft_share * budget.seconds
-        if self.begun is None and task.symbols and not task.layout.aligned:
-            config = self._base(task.layout, task.symbols, Classes.Config())
-            spent = self._stage(config, training, dev, folder / "symbols", SYMBOLS_SHARE * seconds, budget.seed)
-        rows, chosen = (
-            [replace(told, path=each.path) for told, each in zip(self.taught(part), part, strict=True)]
-            for part in (training, dev)
-        )
-        draft = Draft.of(self.backbone, [*rows, *chosen], self.num_answers)
-        base = self._base(LayoutConfig(num_answers=self.num_answers), (), SoftPrompt.Config())
-        config = draft.config(base, task.layout.context)
-        rows, chosen = (draft.rows(self.backbone, part) for part in (rows, chosen))
-        return spent + self._stage(config, rows, chosen, folder / "draft", seconds - spent, budget.seed)
-
-    def _stage(
-        self,
-        config: hybrid.HybridConfig,
-        rows: Sequence[Problem],
-        dev: Sequence[Problem],
-        folder: Path,
-        seconds: float,
-        seed: int,
-    ) -> float:
-        """Train the head to begin from into `folder`; return its seconds, reading apart."""
-        torch.manual_seed(seed)
-        model = self._started(hybrid.attach(self.backbone, config))
-        schedule = replace(self.config.train, max_seconds=seconds, seed=seed, batch_size=BATCH)
-        spent = train(model, rows, dev, schedule, folder, show=False, resumable=False).seconds
-        self.begun = str(folder)
-        return spent
 
     @property
     def drafted(self) -> tuple[str, ...]:
         """Tokens that the head to begin from drafts in; none where it maps its states freely."""
         return () if self.begun is None else drafted(self.begun)
 
-    def _base(self, layout: LayoutConfig, symbols: Sequence[str], decoder: Any) -> hybrid.HybridConfig:
+    def _base(self, layout: LayoutConfig, decoder: Any) -> hybrid.HybridConfig:
         """Return a config with the reading, encoder and recursion of the head to begin from, where there is one."""
-        own, most = self.config, layout.num_answers or 1
+        own = self.config
         reads, encoder, reasoner = BackboneConfig(layers=own.layers), own.encoder, own.reasoner
         if self.begun is not None:
             theirs = hybrid.HybridConfig.from_dict(checkpoint.load(self.begun).config)
             reads, encoder, reasoner = theirs.backbone, theirs.encoder, theirs.reasoner
-        encoder = replace(encoder, max_answers=most)
-        return hybrid.HybridConfig(replace(layout, num_answers=most), tuple(symbols), reads, encoder, reasoner, decoder)
+        return hybrid.HybridConfig(layout, (), reads, replace(encoder, max_answers=layout.num_answers), reasoner, decoder)
 
-    def _started(self, model: hybrid.HybridModel) -> hybrid.HybridModel:
-        """Return the model with the weights of the head to begin from, and a random recursion held where that is the control."""
-        core, given = model.head.reasoner.core, self.config.init
+    def _begin(self, model: hybrid.HybridModel, begun: str | None) -> None:
+        """Give a head the weights of one to begin from; its recursion stays at random where that is the control."""
+        core = model.head.reasoner.core
         fresh = {name: tensor.clone() for name, tensor in core.state_dict().items()}
-        if self.begun is not None:
-            model.start_from(self.begun)
+        if begun is not None:
+            model.start_from(begun)
         if self.config.recursion == "random":
             core.requires_grad_(False)
-            if self.begun == given:  # What came later was trained with the random recursion that it has.
+            if begun == self.config.init:  # What came later was trained with the random recursion that it has.
                 core.load_state_dict(fresh)
-        return model
 
     def taught(self, problems: Sequence[Problem]) -> Sequence[Problem]:
         """See Trained.taught: the answer is one sentence."""
@@ -159,11 +125,12 @@ class LatentThoughts(Trained):
         return told
 
     def _config(self, config: hybrid.HybridConfig) -> hybrid.HybridConfig:
-        base = self._base(LayoutConfig(num_answers=self.num_answers), (), config.decoder)
+        base = self._base(LayoutConfig(num_answers=self.num_answers), config.decoder)
         return written(replace(base, task=config.task), self.drafted)
 
     def _attached(self, seed: int, backbone: Backbone, tuner: Any) -> hybrid.HybridModel:
-        model = self._started(super()._attached(seed, backbone, tuner))
+        model = super()._attached(seed, backbone, tuner)
+        self._begin(model, self.begun)
         self.config = replace(self.config, train=asking(model, self.config.train))
         return model
 

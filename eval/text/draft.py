@@ -8,25 +8,33 @@ that has no worked steps to learn from finds a sentence much later than one symb
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from hybrid import checkpoint
-from hybrid.adapters import SoftPrompt, Tokens, Words
+from hybrid.adapters import Classes, SoftPrompt, Tokens, Words
 from hybrid.backbone import Backbone
 from hybrid.config import HybridConfig
 from hybrid.errors import InputError
+from hybrid.eval.tasks.task import Task
+from hybrid.eval.text.sentences import as_sentence
 from hybrid.layout import END, LayoutConfig, SpanPattern
-from hybrid.model import HybridModel
+from hybrid.model import HybridModel, attach
 from hybrid.problem import Problem
-from hybrid.train import TrainConfig
+from hybrid.train import TrainConfig, train
 from hybrid.train.optimizer import AdamW
 
 BATCH, WRITTEN_BATCH = 32, 8
 """Problems of a step while a draft is learned, and while the language model writes it down, which costs much more."""
+DRAFT_SHARE = 0.6
+"""Of the seconds of a training, in which the draft is learned; what is left is for writing it down."""
+SYMBOLS_SHARE = 0.75
+"""Of the seconds of a draft, in which symbols are learned first."""
 LEAST = 0.05
 """Least weight of a slot of a draft."""
 CUE = 16
@@ -80,6 +88,55 @@ class Draft:
             encoder = replace(encoder, path_at_words=True)
         layout, decoder = LayoutConfig(num_answers=self.slots, context=context), Tokens.Config(whole=not self.symbols)
         return replace(config, layout=layout, symbols=self.symbols, encoder=encoder, decoder=decoder)
+
+
+def rehearse(
+    task: Task,
+    backbone: Backbone,
+    base: HybridConfig,
+    problems: tuple[Sequence[Problem], Sequence[Problem]],
+    schedule: TrainConfig,
+    folder: Path,
+    begin: Callable[[HybridModel, str | None], object],
+    begun: str | None = None,
+    **options: Any,
+) -> tuple[str, float]:
+    """Learn a draft; return the folder of the head that drafts, and its seconds of training.
+
+    A head that has no worked steps to learn from, and nothing to begin from, learns the task's symbols first.
+
+    Args:
+        task: whose answers become sentences.
+        backbone: the language model.
+        base: the head that will write, with a slot for each token of the longest sentence.
+        problems: for training and for choosing, with their symbols.
+        schedule: of the training; `max_seconds` is for all of it.
+        folder: in which the stages get folders of their own, `symbols` and `draft`.
+        begin: gives a new head the weights of a trained one, by its folder; None for none.
+        begun: folder of a trained head of symbols to begin from.
+        options: of `train`.
+    """
+    layout, spent = task.layout, 0.0
+    most = base.layout.num_answers or 1
+
+    def stage(config: HybridConfig, parts: Sequence[Sequence[Problem]], share: float, name: str) -> tuple[str, float]:
+        training, dev = parts
+        torch.manual_seed(schedule.seed)
+        model = attach(backbone, config)
+        begin(model, begun)
+        limit = None if schedule.max_seconds is None else share * schedule.max_seconds
+        outcome = train(model, training, dev, replace(schedule, max_seconds=limit), folder / name, **options)
+        return str(folder / name), outcome.seconds
+
+    if begun is None and task.symbols and not layout.aligned and layout.num_answers is not None:
+        encoder = replace(base.encoder, max_answers=layout.num_answers)
+        symbols = replace(base, layout=layout, symbols=task.symbols, encoder=encoder, decoder=Classes.Config())
+        begun, spent = stage(symbols, problems, SYMBOLS_SHARE, "symbols")
+    rows = [[replace(as_sentence(task, each), path=each.path) for each in part] for part in problems]
+    draft = Draft.of(backbone, [each for part in rows for each in part], most)
+    share = 1.0 if schedule.max_seconds is None else 1 - spent / schedule.max_seconds
+    place, seconds = stage(draft.config(base, layout.context), [draft.rows(backbone, part) for part in rows], share, "draft")
+    return place, spent + seconds
 
 
 def drafted(folder: str | Path) -> tuple[str, ...]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from hybrid.adapters import DECODERS, ENCODERS, Aligned, Classes, Structured, Tokens, Words
-from hybrid.backbone import BackboneConfig
+from hybrid.backbone import Backbone, BackboneConfig
 from hybrid.backbone.tuner import TUNERS
 from hybrid.eval.tasks import TASKS
 from hybrid.kinds import A_PATH, family_field, require
@@ -17,6 +18,7 @@ from hybrid.train.config import TrainConfig
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from hybrid.config import HybridConfig
     from hybrid.eval.tasks.task import Task
     from hybrid.layout import LayoutConfig
     from hybrid.problem import Problem
@@ -139,9 +141,9 @@ class TrainCommand:
 
         import hybrid
         from hybrid.config import HybridConfig
+        from hybrid.eval.text.draft import asking
         from hybrid.eval.text.sentences import as_sentence, slots
         from hybrid.layout import LayoutConfig
-        from hybrid.matching import find
         from hybrid.train import calibrate, train
         from hybrid.train.processes import Team, leave, take_device
         from hybrid.train.trial import survey
@@ -151,12 +153,14 @@ class TrainCommand:
         problems = task.problems("train", self.num_train), task.problems("dev", self.num_dev)
         if task.left_out and Team.current().main and not self.quiet:
             print(task.left_out)
-        layout, symbols, backbone = task.layout, task.symbols, None
-        if symbols and DECODERS[DECODERS.name_of(self.decoder)].writes:
-            backbone = find(None, None, HybridConfig(layout, symbols, self.backbone))
+        backbone: Any = None
+        layout, symbols, learned = task.layout, task.symbols, problems
+        voiced = bool(symbols) and DECODERS[DECODERS.name_of(self.decoder)].writes
+        if voiced:
+            backbone = Backbone.load(self.backbone)
             training, dev = ([as_sentence(task, problem) for problem in part] for part in problems)
-            problems, symbols = (training, dev), ()
-            layout = LayoutConfig(num_answers=slots(backbone.tokenizer, training + dev))
+            learned, symbols = (training, dev), ()
+            layout = LayoutConfig(num_answers=slots(backbone.tokenizer, training + dev), context=layout.context)
         own = self._preset(layout)._fitted(task, problems[0])._filled(layout, problems[0])
         if not task.symbols and not any(name.startswith("decoder") for name in self.named):
             own = replace(own, decoder=Tokens.Config(whole=True))  # Any text: the language model's own tokens write it.
@@ -166,25 +170,65 @@ class TrainCommand:
             "for them; set --encoder words alone, which takes as many thoughts as there are steps, or leave task.teach_trace out",
         )
         parts, recipe = (own.backbone, own.encoder, own.reasoner, own.decoder), own.train
-        config = HybridConfig(layout, symbols, *parts, named, self.tuner)
+        config = HybridConfig(replace(layout, context=None) if voiced else layout, symbols, *parts, named, self.tuner)
         take_device(spread=self.backbone.device_map is not None)
+        options: Any = {"overwrite": self.overwrite, "show": not self.quiet}
+        init, seconds = self.init, 0.0
+        if voiced:
+            init, seconds, config, recipe = self._drafted(task, backbone, config, problems, recipe, options)
         torch.manual_seed(self.train.seed)
         model = hybrid.attach(backbone, config)
-        if self.init is not None:
-            model.start_from(self.init)
+        if init is not None:
+            model.start_from(init)
+        if voiced:
+            recipe = asking(model, recipe)
         if self.dry_run:
-            needs = survey(model, *problems, recipe)
+            needs = survey(model, *learned, recipe)
             if Team.current().main:
                 print(needs.text(self.output))
             return leave()
-        options: Any = {"overwrite": self.overwrite, "show": not self.quiet, "symmetry": task.symmetry if symbols else None}
-        outcome = train(model, *problems, recipe, self.output, **options)
+        outcome = train(model, *learned, recipe, self.output, symmetry=task.symmetry if symbols else None, **options)
         if Team.current().main:
             if self.calibrate:
-                calibrate(model, problems[1], cache=recipe.cache)
+                calibrate(model, learned[1], cache=recipe.cache)
                 model.save_pretrained(self.output)
             print(
                 f"{self.output}: dev exact match {100 * outcome.best_exact:.1f}% at step {outcome.best_step}, "
-                f"{outcome.step} steps in {outcome.seconds:.0f} s of training"
+                f"{outcome.step} steps in {seconds + outcome.seconds:.0f} s of training"
             )
         leave()
+
+    def _drafted(
+        self,
+        task: Task,
+        backbone: Backbone,
+        config: HybridConfig,
+        problems: tuple[Sequence[Problem], Sequence[Problem]],
+        recipe: TrainConfig,
+        options: dict[str, Any],
+    ) -> tuple[str | None, float, HybridConfig, TrainConfig]:
+        """Learn the draft that the language model will write down, if none is given to begin from.
+
+        Return the head to begin from, the seconds that it took, the config of the head that writes, and how it is trained.
+        """
+        from hybrid.eval.text.draft import DRAFT_SHARE, WRITTEN_BATCH, drafted, rehearse, written
+
+        batch = recipe.batch_size if "train.batch_size" in self.named else WRITTEN_BATCH
+        writes = replace(recipe, batch_size=batch)
+        if self.tuner is not None or (self.init is not None and drafted(self.init)) or self.dry_run:
+            return self.init, 0.0, written(config, () if self.init is None else drafted(self.init)), writes
+        limit = recipe.max_seconds
+        schedule = replace(recipe, max_seconds=None if limit is None else DRAFT_SHARE * limit)
+        begun, spent = rehearse(
+            task,
+            backbone,
+            config,
+            problems,
+            schedule,
+            Path(self.output),
+            lambda model, folder: None if folder is None else model.start_from(folder),
+            self.init,
+            **options,
+        )
+        left = None if limit is None else max(limit - spent, 1.0)
+        return begun, spent, written(config, drafted(begun)), replace(writes, max_seconds=left)
