@@ -22,7 +22,7 @@ from hybrid.backbone import Backbone, BackboneConfig
 from hybrid.backbone.writing import prompt_tokens
 from hybrid.eval.baselines.head import HeadMethod
 from hybrid.eval.baselines.method import METHODS, Attempt, Budget, scored
-from hybrid.eval.baselines.trained import Trained
+from hybrid.eval.baselines.trained import READING_SHARE, Trained, readable, reading_pace
 from hybrid.eval.measures.cost import text_cost
 from hybrid.eval.tasks.task import Task
 from hybrid.eval.text.draft import BATCH, DRAFT_SHARE, asking, drafted, rehearse, written
@@ -83,9 +83,11 @@ class LatentThoughts(Trained):
         """See Trained.fit; first the draft, then what the language model writes."""
         own, spent = self.config, 0.0
         if own.draft_share and not self.drafted:
-            self.taught([*training, *dev])
+            told = self.taught([*training, *dev])
             base = self._base(LayoutConfig(num_answers=self.num_answers), SoftPrompt.Config())
-            limit = own.draft_share * budget.seconds
+            pace = reading_pace(hybrid.attach(self.backbone, base), told, folder)
+            training = readable(training, int(READING_SHARE * budget.seconds / pace))
+            limit = own.draft_share * (budget.seconds - pace * len(training))  # What was read is counted by Trained.fit.
             schedule = replace(own.train, max_seconds=limit, seed=budget.seed, batch_size=BATCH)
             rows, options = (training, dev), {"show": False, "resumable": False}
             found = rehearse(self.task, self.backbone, base, rows, schedule, folder, self._begin, self.begun, **options)

@@ -94,8 +94,8 @@ class Trained(Method):
         own, symmetry = self.config, self.symmetry
         training, dev = self.taught(training), self.taught(dev)
         model, outcomes = self._attached(budget.seed, self.backbone, None), []
-        pace = _pace(model, training, folder)
-        training = _readable(training, int(READING_SHARE * budget.seconds / pace))
+        pace = reading_pace(model, training, folder)
+        training = readable(training, int(READING_SHARE * budget.seconds / pace))
         reading = pace * len(training)
         left = budget.seconds - reading
         recipe = replace(own.train, max_seconds=left * (FROZEN_SHARE if own.tuner else 1), seed=budget.seed)
@@ -163,7 +163,7 @@ class Trained(Method):
         return self.head.attempt(problems)
 
 
-def _pace(model: hybrid.HybridModel, training: Sequence[Problem], folder: Path) -> float:
+def reading_pace(model: hybrid.HybridModel, training: Sequence[Problem], folder: Path) -> float:
     """Return the seconds that the language model takes to read a problem, as `folder` keeps them once they were measured."""
     file = folder / "reading.json"
     if not file.exists():
@@ -177,7 +177,7 @@ def _pace(model: hybrid.HybridModel, training: Sequence[Problem], folder: Path) 
     return float(json.loads(file.read_text())["seconds_a_problem"])
 
 
-def _readable(training: Sequence[Problem], count: int) -> Sequence[Problem]:
+def readable(training: Sequence[Problem], count: int) -> Sequence[Problem]:
     """Return all problems, or as many of them drawn at random; every `count` draws in the same order, for the cache."""
     return training if count >= len(training) else random.Random(0).sample(list(training), len(training))[: max(count, 1)]
 
