@@ -94,7 +94,9 @@ def test_a_draft_is_scored_over_the_tokens_that_the_sentences_have(backbone, tmp
     assert told == [replace(plain, answer=("2", "1", "3"), path=(" 1", ""), weights=(1.0,) * 4)]
     far = replace(plain, path=("9", "1"))
     assert Draft.of(backbone, [far], 4).symbols == ("1", "2", "3", "9", END), "a worked step that no sentence has"
-    assert Draft.of(backbone, [plain, blank], 4).symbols == (), "a token that is a blank has no text of its own"
+    none = Draft.of(backbone, [plain, blank], 4)
+    assert none.symbols == (), "a token that is a blank has no text of its own"
+    assert none.rows(backbone, [far]) == [replace(far, path=())], "worked steps need symbols"
     close = replace(CONFIG, train=replace(CONFIG.train, num_steps=60, batch_size=4))
     method = METHODS.build(replace(close, draft_share=0.9), backbone, Joined(TASK.config))
     problems, dev = (Joined(TASK.config).problems(split, count) for split, count in (("train", 12), ("dev", 4)))

@@ -68,7 +68,7 @@ class Draft:
     def rows(self, backbone: Backbone, problems: Sequence[Problem]) -> list[Problem]:
         """Cut the sentences into the texts of their tokens, and spell worked steps as they stand in sentences (" blue")."""
         if not self.symbols:
-            return list(problems)
+            return [replace(each, path=()) for each in problems]  # The model's own tokens are no worked steps.
         tokens, spelled = _tokens(backbone, problems), {symbol.strip(): symbol for symbol in self.symbols}
         text = {i: backbone.tokenizer.decode([i]) for i in {i for row in tokens for i in row}}
         return [
@@ -83,10 +83,10 @@ class Draft:
 
     def config(self, config: HybridConfig, context: SpanPattern | None) -> HybridConfig:
         """Return the config of the head that drafts, from that of the head that writes; worked steps stand at `context`."""
-        encoder = replace(config.encoder, max_answers=self.slots)
-        if isinstance(encoder, Words.Config) and context is not None:
+        at, encoder = context if self.symbols else None, replace(config.encoder, max_answers=self.slots)
+        if isinstance(encoder, Words.Config) and at is not None:
             encoder = replace(encoder, path_at_words=True)
-        layout, decoder = LayoutConfig(num_answers=self.slots, context=context), Tokens.Config(whole=not self.symbols)
+        layout, decoder = LayoutConfig(num_answers=self.slots, context=at), Tokens.Config(whole=not self.symbols)
         return replace(config, layout=layout, symbols=self.symbols, encoder=encoder, decoder=decoder)
 
 
