@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,11 @@ from typing import Any
 from hybrid.checkpoint import write_text
 from hybrid.eval import program
 from hybrid.eval.bench.benchmark import device_name
+from hybrid.eval.measures.calibration import calibration
 from hybrid.eval.scoring.checked import answered, every_understood, read_settings, task_with, think_again
 from hybrid.eval.text.sentences import judge
 from hybrid.flags.parser import parse
 from hybrid.kinds import A_PATH, require
-
-BINS = 10
 
 
 @dataclass(frozen=True)
@@ -51,23 +49,6 @@ class Reliability:
     wrong_unnoticed: int
     caught: int
     right_after_retries: float
-
-
-def calibration(confidences: Sequence[float], rights: Sequence[bool]) -> tuple[float, list[tuple[float, int, float, float]]]:
-    """Return the expected calibration error and its bins.
-
-    Example:
-        >>> calibration([0.95, 0.95, 0.55], [True, True, False])
-        (0.2167, [(0.5, 1, 0.55, 0.0), (0.9, 2, 0.95, 1.0)])
-    """
-    found, error = [], 0.0
-    for number in range(BINS):
-        own = [(c, r) for c, r in zip(confidences, rights, strict=True) if min(int(c * BINS), BINS - 1) == number]
-        if own:
-            sure, right = (sum(column) / len(own) for column in zip(*own, strict=True))
-            found.append((number / BINS, len(own), round(sure, 4), round(right, 4)))
-            error += len(own) / len(confidences) * abs(sure - right)
-    return round(error, 4), found
 
 
 def measure(model: Any, task: Any, count: int, *, retries: int = 3) -> Reliability:

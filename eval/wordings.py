@@ -20,8 +20,8 @@ from hybrid.eval.baselines import METHODS, Budget
 from hybrid.eval.bench.benchmark import measure
 from hybrid.eval.bench.comparison import task_name
 from hybrid.eval.bench.suite import Cell
-from hybrid.eval.bench.suite_folder import read_about
 from hybrid.eval.bench.suites import suite
+from hybrid.eval.report.suite_folder import read_about
 from hybrid.eval.results import Record, as_markdown, exact_text, read_results, write_results
 from hybrid.eval.tasks import TASKS
 from hybrid.eval.tasks.task import Wording

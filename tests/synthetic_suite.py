@@ -10,7 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from hybrid.eval.baselines.method import Attempt
-from hybrid.eval.bench.suite_folder import (
+from hybrid.eval.measures.intervals import wilson
+from hybrid.eval.report.entries import Entry, TaskResults, group_of
+from hybrid.eval.report.suite_folder import (
     CellResult,
     Drawn,
     Planned,
@@ -21,8 +23,6 @@ from hybrid.eval.bench.suite_folder import (
     write_problems,
     write_suite,
 )
-from hybrid.eval.measures.intervals import wilson
-from hybrid.eval.report.entries import Entry, TaskResults, group_of
 from hybrid.eval.results import Record
 from hybrid.eval.tasks.show import Cell, Picture
 from hybrid.problem import Problem

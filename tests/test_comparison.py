@@ -12,7 +12,7 @@ from hybrid.adapters import Structured
 from hybrid.errors import ConfigError, InputError
 from hybrid.eval.baselines import METHODS, HeadMethod
 from hybrid.eval.bench.comparison import DEPTH, Plan, compare, drawn, task_name
-from hybrid.eval.bench.suite_folder import read_suite, write_suite
+from hybrid.eval.report.suite_folder import read_suite, write_suite
 from hybrid.eval.results import read_results
 from hybrid.eval.tasks import Sort, StateTracking, Sudoku
 from hybrid.recursion.cores import FeedForward

@@ -208,9 +208,9 @@ def test_the_table_of_other_words_is_that_of_its_committed_results():
 
 def made_report(name, folder):
     """Return the report, without plots, of the raw answers in an archive."""
-    from hybrid.eval.bench.suite_folder import read_suite
     from hybrid.eval.report.entries import tasks_of
     from hybrid.eval.report.pages import markdown_report
+    from hybrid.eval.report.suite_folder import read_suite
     from hybrid.eval.report.verdicts import against_all
 
     with tarfile.open(ROOT / "eval" / "results" / f"{name}.tar.xz") as archive:

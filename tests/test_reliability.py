@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from hybrid.eval.reliability import ReliabilityCommand, calibration, measure
+from hybrid.eval.measures.calibration import calibration
+from hybrid.eval.reliability import ReliabilityCommand, measure
 from hybrid.eval.tasks import TASKS
 from hybrid.eval.tasks.sort import Sort
 

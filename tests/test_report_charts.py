@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from hybrid.eval.bench.suite_folder import read_suite
 from hybrid.eval.report.browser import MOST_PROBLEMS, _steps, browse
 from hybrid.eval.report.charts import MOST_LABELS, by_cost, by_difficulty, by_training_seconds, by_training_size, charts
 from hybrid.eval.report.entries import tasks_of
+from hybrid.eval.report.suite_folder import read_suite
 from hybrid.eval.report.tables import best_methods, cost_rows, counts, full_columns, headline_rows
 from hybrid.eval.report.verdicts import against_all
 from hybrid.problem import Problem

@@ -13,10 +13,10 @@ from hybrid.eval.baselines import METHODS, Trained
 from hybrid.eval.baselines.trained import with_random_weights
 from hybrid.eval.bench import suite as suite_file
 from hybrid.eval.bench.suite import Cell, Suite, open_suite, run_suite
-from hybrid.eval.bench.suite_folder import read_suite, write_failure
 from hybrid.eval.bench.suites import REPEATED, SUITES, Entry, cells_of, suite
 from hybrid.eval.engines import TransformersEngine
 from hybrid.eval.report.entries import tasks_of
+from hybrid.eval.report.suite_folder import read_suite, write_failure
 from hybrid.eval.tasks import TASKS
 from hybrid.eval.tasks.sort import Sort
 from hybrid.eval.tasks.table import Table

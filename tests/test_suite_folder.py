@@ -6,7 +6,7 @@ import pytest
 
 from hybrid.errors import InputError
 from hybrid.eval.baselines.method import Attempt
-from hybrid.eval.bench.suite_folder import (
+from hybrid.eval.report.suite_folder import (
     Drawn,
     Planned,
     read_suite,

@@ -16,7 +16,8 @@ from hybrid.backbone import Backbone
 from hybrid.errors import InputError
 from hybrid.eval.baselines import HeadMethod, Method
 from hybrid.eval.bench.benchmark import Measured, forward_seconds, measure
-from hybrid.eval.bench.suite_folder import (
+from hybrid.eval.report import write_suite_report
+from hybrid.eval.report.suite_folder import (
     Drawn,
     Planned,
     read_suite,
@@ -27,7 +28,6 @@ from hybrid.eval.bench.suite_folder import (
     write_problems,
     write_suite,
 )
-from hybrid.eval.report import write_suite_report
 from hybrid.eval.results import Record, write_results
 from hybrid.eval.tasks.show import Picture
 from hybrid.eval.tasks.task import Task, Wording

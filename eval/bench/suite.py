@@ -25,7 +25,8 @@ from hybrid.errors import HybridError, InputError
 from hybrid.eval.baselines import METHODS, Budget, Prompting, Trained
 from hybrid.eval.bench.benchmark import measure
 from hybrid.eval.bench.comparison import DEPTH, drawn, longest, task_name
-from hybrid.eval.bench.suite_folder import (
+from hybrid.eval.engines import Engine
+from hybrid.eval.report.suite_folder import (
     NOT_YET,
     Planned,
     failed_since,
@@ -40,7 +41,6 @@ from hybrid.eval.bench.suite_folder import (
     write_problems,
     write_suite,
 )
-from hybrid.eval.engines import Engine
 from hybrid.eval.results import Record
 from hybrid.eval.tasks import TASKS
 from hybrid.eval.tasks.task import Split

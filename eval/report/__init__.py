@@ -9,11 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from hybrid.checkpoint import write_text
-from hybrid.eval.bench.suite_folder import read_suite
 from hybrid.eval.report.charts import charts, plot_file
 from hybrid.eval.report.entries import tasks_of
 from hybrid.eval.report.pages import csv_table, html_page, markdown_report
 from hybrid.eval.report.plots import as_file
+from hybrid.eval.report.suite_folder import read_suite
 from hybrid.eval.report.verdicts import against_all
 
 

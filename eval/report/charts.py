@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
-from hybrid.eval.bench.suite_folder import slug
 from hybrid.eval.measures.intervals import mean_interval, wilson
 from hybrid.eval.report.entries import GROUPS, Entry, TaskResults, series_number
 from hybrid.eval.report.plots import COSTS, Along, Cost, Line, Mark, Share, accuracy_by_cost, accuracy_lines, pareto_front
+from hybrid.eval.report.suite_folder import slug
 from hybrid.eval.report.visible import visible
 from hybrid.eval.results import percent, significant
 

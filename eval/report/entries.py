@@ -14,9 +14,9 @@ from functools import cached_property
 from statistics import fmean
 from typing import Literal
 
-from hybrid.eval.bench.suite_folder import CellResult, Drawn, SuiteFolder
 from hybrid.eval.measures.intervals import mean_interval, seeds_interval
 from hybrid.eval.report.names import short_names
+from hybrid.eval.report.suite_folder import CellResult, Drawn, SuiteFolder
 from hybrid.eval.results import Record
 from hybrid.problem import Problem
 

@@ -16,7 +16,6 @@ from dataclasses import fields
 from importlib.resources import files
 from typing import Any
 
-from hybrid.eval.bench.suite_folder import SuiteFolder
 from hybrid.eval.report.browser import FILTERS, browse
 from hybrid.eval.report.charts import Chart, Charts, plot_file
 from hybrid.eval.report.entries import TaskResults, group_of, series_number
@@ -33,6 +32,7 @@ from hybrid.eval.report.sentences import (
     what_controls_say,
     who_wins,
 )
+from hybrid.eval.report.suite_folder import SuiteFolder
 from hybrid.eval.report.tables import COST_NOTE, Share, best_methods, cost_rows, environment, full_columns, headline_rows, not_run
 from hybrid.eval.report.visible import cut, visible
 from hybrid.eval.results import Record, as_markdown, exact_text

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from hybrid.eval.bench.suite_folder import NOT_YET, SuiteFolder
 from hybrid.eval.report.entries import GROUPS, Entry, Group, TaskResults, all_methods
 from hybrid.eval.report.sentences import Verdicts, p_value, times
+from hybrid.eval.report.suite_folder import NOT_YET, SuiteFolder
 from hybrid.eval.results import exact_text, percent, significant, size
 
 NO_CELL = "not in this suite"

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hybrid.errors import InputError
+from hybrid.eval.measures.calibration import calibration
 from hybrid.eval.measures.intervals import wilson
-from hybrid.eval.reliability import calibration
 from hybrid.eval.scoring.checked import any_task
 from hybrid.eval.tasks.task import Task
 from hybrid.eval.text.sentences import judge
@@ -39,7 +39,7 @@ class Scores:
         right: share of answers that are right, as the head halts.
         interval: Wilson's, 95%.
         steps: supervision steps taken on average.
-        calibration_error: expected, between a head's probability of being right and how often it is (reliability.py).
+        calibration_error: expected, between a head's probability of being right and how often it is (measures/calibration.py).
         seconds: of reading and thinking, halting and further steps together.
         counts: problems of each difficulty.
         by_step: for each difficulty the share right after each step, without halting.
