@@ -24,6 +24,7 @@ from hybrid.backbone import BackboneConfig
 from hybrid.backbone.codec import Int8, Projected, Raw
 from hybrid.errors import HybridError, InputError
 from hybrid.eval import program
+from hybrid.eval.bench.controls import once
 from hybrid.eval.bench.study import (
     Cell,
     Result,
@@ -180,12 +181,7 @@ def reading(seeds: Sequence[int], seconds: float, data: Data) -> list[Cell]:
         base,
         replace(base, variant="embedding layer only", backbone=replace(base.backbone, layers=(0,))),
         replace(base, variant="random-weight LLM", random_weights=True),
-        replace(
-            base,
-            variant="no recursion",
-            reasoner=replace(own, core=FeedForward.Config(), num_cycles=1, num_supervision_steps=1),
-            train=replace(base.train, cycle_spread=0),
-        ),
+        once(replace(base, variant="no recursion"), FeedForward.Config()),
         replace(base, variant="no linked heads", reasoner=replace(own, block=AttentionBlock.Config(max_positions=4096))),
         replace(base, variant="AdamW", train=replace(base.train, optimizer=AdamW.Config(weight_decay=0.01, warmup_steps=200))),
         replace(base, variant="no curriculum", train=replace(base.train, curriculum=False)),

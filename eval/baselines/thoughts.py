@@ -25,7 +25,7 @@ from hybrid.eval.baselines.method import METHODS, Attempt, Budget, scored
 from hybrid.eval.baselines.trained import READING_SHARE, Trained, readable, reading_pace
 from hybrid.eval.measures.cost import text_cost
 from hybrid.eval.tasks.task import Task
-from hybrid.eval.text.draft import BATCH, DRAFT_SHARE, asking, drafted, rehearse, written
+from hybrid.eval.text.draft import BATCH, DRAFT_SHARE, asking, drafted, rehearse, start, written
 from hybrid.eval.text.sentences import as_sentence, slots
 from hybrid.eval.text.voice import Manner, write
 from hybrid.kinds import A_PATH, family_field, require
@@ -90,7 +90,7 @@ class LatentThoughts(Trained):
             limit = own.draft_share * (budget.seconds - pace * len(training))  # What was read is counted by Trained.fit.
             schedule = replace(own.train, max_seconds=limit, seed=budget.seed, batch_size=BATCH)
             rows, options = (training, dev), {"show": False, "resumable": False}
-            found = rehearse(self.task, self.backbone, base, rows, schedule, folder, self._begin, self.begun, **options)
+            found = rehearse(self.task, self.backbone, base, rows, schedule, folder, self.begun, self._begin, **options)
             self.begun, spent = found
         super().fit(training, dev, folder, replace(budget, seconds=budget.seconds - spent))
         self.train_seconds += spent
@@ -98,7 +98,7 @@ class LatentThoughts(Trained):
     @property
     def drafted(self) -> tuple[str, ...]:
         """Tokens that the head to begin from drafts in; none where it maps its states freely."""
-        return () if self.begun is None else drafted(self.begun)
+        return drafted(self.begun)
 
     def _base(self, layout: LayoutConfig, decoder: Any) -> hybrid.HybridConfig:
         """Return a config with the reading, encoder and recursion of the head to begin from, where there is one."""
@@ -113,8 +113,7 @@ class LatentThoughts(Trained):
         """Give a head the weights of one to begin from; its recursion stays at random where that is the control."""
         core = model.head.reasoner.core
         fresh = {name: tensor.clone() for name, tensor in core.state_dict().items()}
-        if begun is not None:
-            model.start_from(begun)
+        start(model, begun)
         if self.config.recursion == "random":
             core.requires_grad_(False)
             if begun == self.config.init:  # What came later was trained with the random recursion that it has.

@@ -19,24 +19,27 @@ Change = Callable[[Trained.Config, int], Trained.Config]
 """From the hybrid's config, and the answer positions of its task, to the control's."""
 
 
-Own = TypeVar("Own", bound=Trained.Config)
+Own = TypeVar("Own")
 
 
-def _core(config: Own, core: Any) -> Own:
-    reasoner = replace(config.reasoner, core=core, num_supervision_steps=1, num_cycles=1)
-    return replace(config, reasoner=reasoner, train=replace(config.train, cycle_spread=0))
+def once(config: Own, core: Any) -> Own:
+    """Return a config that holds a reasoner and its training, a method's or a cell's, with a core that is applied once."""
+    parts: Any = config
+    reasoner = replace(parts.reasoner, core=core, num_supervision_steps=1, num_cycles=1)
+    found: Own = replace(parts, reasoner=reasoner, train=replace(parts.train, cycle_spread=0))
+    return found
 
 
 def no_recursion(config: Trained.Config, positions: int) -> Trained.Config:
     """The same network with the same weights, applied once."""
-    return _core(config, FeedForward.Config(config.reasoner.core.num_layers))
+    return once(config, FeedForward.Config(config.reasoner.core.num_layers))
 
 
 def deep_untied(config: Trained.Config, positions: int) -> Trained.Config:
     """A stack as deep as all supervision steps together, each call with weights of its own."""
     own = config.reasoner
     calls = own.num_supervision_steps * own.num_cycles * (own.core.num_latent_steps + 1)
-    return _core(config, Deep.Config(own.core.num_layers, calls))
+    return once(config, Deep.Config(own.core.num_layers, calls))
 
 
 def one_step(config: Trained.Config, positions: int) -> Trained.Config:
@@ -115,7 +118,7 @@ def prompt_tuning(config: LatentThoughts.Config) -> LatentThoughts.Config:
     own = config.reasoner
     block = replace(own.block, word_heads=0, sentence_heads=0) if isinstance(own.block, AttentionBlock.Config) else own.block
     bare = replace(config, encoder=Learned.Config(), reasoner=replace(own, block=block), init=None, draft_share=0.0)
-    return _core(bare, FeedForward.Config(own.core.num_layers))
+    return once(bare, FeedForward.Config(own.core.num_layers))
 
 
 CHANGED: dict[str, Any] = {

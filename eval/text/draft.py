@@ -60,10 +60,9 @@ class Draft:
     @classmethod
     def of(cls, backbone: Backbone, problems: Sequence[Problem], slots: int) -> Draft:
         """Return how the sentences of problems, whose answer is one text, are drafted."""
-        found = cls(_symbols(backbone, problems), slots)
-        if not found.symbols:
-            return found
-        return replace(found, weights=surprise([row.answer for row in found.rows(backbone, problems)], slots))
+        tokens = _tokens(backbone, problems)
+        symbols = _symbols(backbone, tokens, {symbol for each in problems for symbol in each.path if symbol})
+        return cls(symbols, slots, surprise(tokens, slots) if symbols else ())
 
     def rows(self, backbone: Backbone, problems: Sequence[Problem]) -> list[Problem]:
         """Cut the sentences into the texts of their tokens, and spell worked steps as they stand in sentences (" blue")."""
@@ -97,8 +96,8 @@ def rehearse(
     problems: tuple[Sequence[Problem], Sequence[Problem]],
     schedule: TrainConfig,
     folder: Path,
-    begin: Callable[[HybridModel, str | None], object],
     begun: str | None = None,
+    begin: Callable[[HybridModel, str | None], None] | None = None,
     **options: Any,
 ) -> tuple[str, float]:
     """Learn a draft; return the folder of the head that drafts, and its seconds of training.
@@ -112,18 +111,19 @@ def rehearse(
         problems: for training and for choosing, with their symbols.
         schedule: of the training; `max_seconds` is for all of it.
         folder: in which the stages get folders of their own, `symbols` and `draft`.
-        begin: gives a new head the weights of a trained one, by its folder; None for none.
         begun: folder of a trained head of symbols to begin from.
+        begin: gives a new head the weights of the one in a folder, in place of `start`.
         options: of `train`.
     """
     layout, spent = task.layout, 0.0
     most = base.layout.num_answers or 1
 
     def stage(config: HybridConfig, parts: Sequence[Sequence[Problem]], share: float, name: str) -> tuple[str, float]:
+        """Train the head to begin from, or a fresh one; return its folder and its seconds."""
         training, dev = parts
         torch.manual_seed(schedule.seed)
         model = attach(backbone, config)
-        begin(model, begun)
+        (begin or start)(model, begun)
         limit = None if schedule.max_seconds is None else share * schedule.max_seconds
         outcome = train(model, training, dev, replace(schedule, max_seconds=limit), folder / name, **options)
         return str(folder / name), outcome.seconds
@@ -139,8 +139,16 @@ def rehearse(
     return place, spent + seconds
 
 
-def drafted(folder: str | Path) -> tuple[str, ...]:
-    """Return the tokens that a trained head drafts in; none where it does not."""
+def start(model: HybridModel, begun: str | None) -> None:
+    """Give a head the weights of a trained one, by its folder; None leaves it fresh."""
+    if begun is not None:
+        model.start_from(begun)
+
+
+def drafted(folder: str | Path | None) -> tuple[str, ...]:
+    """Return the tokens that a trained head drafts in; none where it does not, or where there is no head."""
+    if folder is None:
+        return ()
     theirs = HybridConfig.from_dict(checkpoint.load(folder).config)
     return theirs.symbols if isinstance(theirs.decoder, Tokens.Config) and END in theirs.symbols else ()
 
@@ -166,7 +174,7 @@ def asking(model: HybridModel, train: TrainConfig) -> TrainConfig:
     return replace(train, optimizer=asks, ema_decay=CUE_DECAY)
 
 
-def surprise(answers: Sequence[Sequence[str]], slots: int) -> tuple[float, ...]:
+def surprise(answers: Sequence[Sequence[Any]], slots: int) -> tuple[float, ...]:
     """Return a weight for each slot of an answer: the share of answers that have another token there than most, or LEAST.
 
     What every sentence has ("The answer is") is learned at once. Unweighed it would be most of the mean.
@@ -187,10 +195,10 @@ def _tokens(backbone: Backbone, problems: Sequence[Problem]) -> list[list[int]]:
     return found
 
 
-def _symbols(backbone: Backbone, rows: Sequence[Problem]) -> tuple[str, ...]:
-    used = {i for tokens in _tokens(backbone, rows) for i in tokens}
+def _symbols(backbone: Backbone, tokens: Sequence[Sequence[int]], steps: set[str]) -> tuple[str, ...]:
+    used = {i for row in tokens for i in row}
     pieces = {backbone.tokenizer.decode([i]): i for i in sorted(used)}
-    steps = {symbol for each in rows for symbol in each.path if symbol} - {piece.strip() for piece in pieces}
+    steps = steps - {piece.strip() for piece in pieces}
     try:
         pieces |= {symbol: backbone.token_id(symbol) for symbol in sorted(steps)}
         told = all(backbone.token_id(piece) == i for piece, i in pieces.items())

@@ -141,7 +141,7 @@ class TrainCommand:
 
         import hybrid
         from hybrid.config import HybridConfig
-        from hybrid.eval.text.draft import asking
+        from hybrid.eval.text.draft import asking, start
         from hybrid.eval.text.sentences import as_sentence, slots
         from hybrid.layout import LayoutConfig
         from hybrid.train import calibrate, train
@@ -178,10 +178,8 @@ class TrainCommand:
             init, seconds, config, recipe = self._drafted(task, backbone, config, problems, recipe, options)
         torch.manual_seed(self.train.seed)
         model = hybrid.attach(backbone, config)
-        if init is not None:
-            model.start_from(init)
-        if voiced:
-            recipe = asking(model, recipe)
+        start(model, init)
+        recipe = asking(model, recipe) if voiced else recipe
         if self.dry_run:
             needs = survey(model, *learned, recipe)
             if Team.current().main:
@@ -215,20 +213,11 @@ class TrainCommand:
 
         batch = recipe.batch_size if "train.batch_size" in self.named else WRITTEN_BATCH
         writes = replace(recipe, batch_size=batch)
-        if self.tuner is not None or (self.init is not None and drafted(self.init)) or self.dry_run:
-            return self.init, 0.0, written(config, () if self.init is None else drafted(self.init)), writes
+        given = drafted(self.init)
+        if self.tuner is not None or given or self.dry_run:
+            return self.init, 0.0, written(config, given), writes
         limit = recipe.max_seconds
         schedule = replace(recipe, max_seconds=None if limit is None else DRAFT_SHARE * limit)
-        begun, spent = rehearse(
-            task,
-            backbone,
-            config,
-            problems,
-            schedule,
-            Path(self.output),
-            lambda model, folder: None if folder is None else model.start_from(folder),
-            self.init,
-            **options,
-        )
+        begun, spent = rehearse(task, backbone, config, problems, schedule, Path(self.output), self.init, **options)
         left = None if limit is None else max(limit - spent, 1.0)
         return begun, spent, written(config, drafted(begun)), replace(writes, max_seconds=left)
